@@ -20,7 +20,9 @@ enum hyp_status file_read_gz(const char *path, size_t limit, uint8_t **data, siz
 
 /*
  * An atomic write: a temporary file beside `path`, fsync, rename, fsync of the folder.  Until
- * file_commit() succeeds `path` is untouched; file_abandon() removes the temporary.
+ * the rename in file_commit() `path` is untouched, after it the new content is there whole; if
+ * only the last step fails, that is reported although the new content is in place.  After a
+ * failure, or instead of committing, file_abandon() removes the temporary (more than once: ok).
  */
 struct file_writer {
     int fd;

@@ -1,7 +1,7 @@
 /*
  * JSON: a writer that streams into a growing buffer, and a reader into an arena tree.
  *
- * Numbers are written with the shortest text that reads back equal; not finite ones as null.
+ * Numbers are written with the fewest digits that read back equal; not finite ones as null.
  */
 #ifndef HYP_RUNTIME_BASE_JSON_H
 #define HYP_RUNTIME_BASE_JSON_H
@@ -16,7 +16,8 @@ struct arena;
 struct json_writer {
     char *text; /* NUL-terminated, owned; hyp_free */
     size_t n, cap;
-    uint64_t first; /* one bit a depth: nothing written yet */
+    uint64_t first;  /* one bit a depth: nothing written yet */
+    uint64_t object; /* one bit a depth: opened by '{' */
     unsigned depth;
     bool after_key, failed; /* failed: out of memory, text is NULL */
 };
@@ -32,7 +33,10 @@ void json_int(struct json_writer *w, int64_t x);
 void json_bool(struct json_writer *w, bool x);
 void json_null(struct json_writer *w);
 
-/* Shortest text of x that reads back equal as double (or as float); returns its length. */
+/*
+ * The fewest digits that read back equal as double (or as float), plain from 1e-6 up to 1e21;
+ * "null" if x is not finite.  Returns the length.
+ */
 int json_format_double(char out[32], double x);
 int json_format_float(char out[32], float x);
 

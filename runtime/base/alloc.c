@@ -1,0 +1,81 @@
+/*
+ * malloc behind a counter.  The counter is what tests use twice: to make call n fail, and
+ * to show that a stretch of code allocates nothing.
+ */
+#include "runtime/base/alloc.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Atomic uint64_t ncall;
+static _Atomic uint64_t fail_from; /* number of the first call that fails; 0: none */
+static pthread_once_t env_once = PTHREAD_ONCE_INIT;
+
+static void read_env(void)
+{
+    const char *s = getenv("HYP_FAIL_ALLOC");
+    if (s)
+        atomic_store(&fail_from, strtoull(s, NULL, 10));
+}
+
+/* Count this call; false when it is to fail. */
+static bool allowed(void)
+{
+    pthread_once(&env_once, read_env);
+    const uint64_t n = atomic_fetch_add_explicit(&ncall, 1, memory_order_relaxed) + 1;
+    const uint64_t from = atomic_load_explicit(&fail_from, memory_order_relaxed);
+    return from == 0 || n < from;
+}
+
+void *hyp_malloc(size_t nbytes)
+{
+    return allowed() ? malloc(nbytes ? nbytes : 1) : NULL;
+}
+
+void *hyp_calloc(size_t n, size_t size)
+{
+    return allowed() ? calloc(n ? n : 1, size ? size : 1) : NULL;
+}
+
+void *hyp_realloc(void *p, size_t nbytes)
+{
+    return allowed() ? realloc(p, nbytes ? nbytes : 1) : NULL;
+}
+
+void *hyp_aligned(size_t align, size_t nbytes)
+{
+    void *p = NULL;
+    if (align < sizeof(void *))
+        align = sizeof(void *);
+    if (!allowed() || posix_memalign(&p, align, nbytes ? nbytes : 1) != 0)
+        return NULL;
+    return p;
+}
+
+void hyp_free(void *p)
+{
+    free(p);
+}
+
+char *hyp_strdup(const char *s)
+{
+    const size_t n = strlen(s) + 1;
+    char *p = hyp_malloc(n);
+    if (p)
+        memcpy(p, s, n);
+    return p;
+}
+
+void hyp_alloc_fail_at(uint64_t n)
+{
+    pthread_once(&env_once, read_env); /* or a later first call would undo this one */
+    atomic_store(&fail_from, n == 0 ? 0 : atomic_load(&ncall) + n);
+}
+
+uint64_t hyp_alloc_count(void)
+{
+    return atomic_load(&ncall);
+}
