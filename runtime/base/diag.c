@@ -143,7 +143,7 @@ void diag_rewind(struct diag_sink *ds, struct diag_mark mark)
     ds->nreport = mark.nreport;
     ds->nerror = mark.nerror;
     ds->dropped = mark.dropped;
-    ds->last = NULL; /* a late note must not end up on an older report */
+    ds->last = NULL; /* a late note is forgotten with its report */
 }
 
 /* Optimal string alignment: insert, delete, replace, swap neighbours.  Names are short. */

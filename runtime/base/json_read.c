@@ -224,7 +224,8 @@ const struct json *json_parse(struct arena *a, const char *text, size_t n, size_
 {
     struct reader r = {.arena = a, .text = text, .n = n};
     const struct json *j = read_value(&r);
-    skip_space(&r);
+    if (j)
+        skip_space(&r);
     if (j && r.at == r.n)
         return j;
     if (where)
