@@ -52,6 +52,7 @@ struct hyp_buffer {
 
 struct hyp_stage {
     hyp_stage_fn *fn;        /* set by the back end's loader */
+    const void *self;        /* handed to fn: the interpreter's nest */
     const char *symbol;
     struct hyp_ext units;    /* ceil(units / units_div) */
     int32_t units_div;
@@ -59,7 +60,6 @@ struct hyp_stage {
 struct hyp_kernel {
     uint8_t key[32];
     const char *name;
-    const void *self;        /* handed to the stages */
     struct hyp_stage *stage;
     uint32_t nstage, nbuf, nscalar;
     uint64_t scratch;        /* STACK bytes a thread */
