@@ -18,7 +18,8 @@
 #include "compiler/ir/graph.h"
 
 #define LOOP_AXES 8
-#define LOOP_TERMS 6
+#define LOOP_TERMS 12
+#define NEST_AXES 96
 
 /* coef * ((axis / div) % mod); div 1 and mod 0: plain */
 struct term {
@@ -44,6 +45,7 @@ struct kbuf {
     const char *name;
     uint8_t dtype, use;  /* use is derived from the stores, then verified */
     uint8_t rank;
+    int32_t div;              /* private buffers: dim[0] is ceil(dim[0] / div); 0 and 1: plain */
     struct ext dim[HYP_RANK]; /* row-major */
 };
 
@@ -72,6 +74,19 @@ struct kseg {            /* one product of a sum */
     uint8_t nred, red[4]; /* reduced axes, outermost first */
     sx_id factor[2];     /* over the stage's operands; factor[1] 0: a plain sum */
 };
+/*
+ * What a stage computes at a point of its space:
+ * K_MAP   value.
+ * K_SUM   order SEQ: one chain from +0 through all segments, each over its reduced axes
+ *         lexicographically, acc = fma(factor0, factor1, acc) or acc + factor0.
+ *         LANES: one segment; element e of the flattened reduced axes goes to partial e mod 16 (from +0,
+ *         by the same step), then p[l] += p[l + w] for l < w, w = 8, 4, 2, 1.
+ *         CHUNK: the outermost reduced axis of every segment in blocks of `chunk`; every block is a
+ *         chain from +0; the blocks' sums are added in the order (segment, block), starting from the
+ *         first.  No block at all (B = 0): 0.
+ * K_FOLD  starts from the first element in lexicographic order; best = value > best ? value : best.
+ *         COMB_MAX gives best, COMB_ARGMAX (i32) its row-major number among the reduced axes.
+ */
 enum kstage_op { K_MAP, K_SUM, K_FOLD };
 struct kstage {
     uint8_t op, order, comb, dtype; /* order: enum form_order */
@@ -105,7 +120,14 @@ struct kernel {
     uint32_t nplace;
 };
 
-/* ---- nests ---- */
+/* ---- nests ----
+ *
+ * In a statement SX_ARG(i) is its load i, SX_AXIS(a) nest axis a, SX_RNG(r, e) a word of nest draw r.
+ * A FOR_GRID stands only at the root of a stage; its axis runs over the units lo..hi of the call.
+ * UNROLL and VEC run from 0 to the constant hi by 1; REG tiles are indexed by constants and their axes
+ * alone.  Lanes of a VEC are independent: none reads what another one writes.  Where a guard of a for
+ * fails, that iteration is skipped.
+ */
 
 enum for_kind { FOR_GRID, FOR_SEQ, FOR_UNROLL, FOR_VEC };
 enum tile_space { TILE_REG, TILE_STACK };
@@ -162,7 +184,7 @@ struct nest {
     const char *name;
     struct sxb sx;
     uint8_t naxis;
-    char axis_name[32][8];
+    char axis_name[NEST_AXES][8];
     struct kbuf *buf;     /* the kernel's, then private scratch (packed panels, partials) */
     uint32_t nbuf, nprivate;
     struct nrng *rng;
@@ -202,7 +224,10 @@ struct nest *nest_parse(struct arena *a, const char *text, struct diag_sink *ds,
  */
 struct nest *nest_schedule(const struct kernel *k, const struct target *t, struct arena *a);
 
-/* Bytes of the nest's private buffers at a batch, laid one after the other, 64-aligned. */
+/*
+ * Bytes of the nest's private buffers at a batch, laid one after the other, 64-aligned.  Floats are
+ * counted with 4 bytes here and in stack_bytes: the double interpreter needs twice as much of all.
+ */
 uint64_t nest_private_bytes(const struct nest *n, int64_t batch_max, uint64_t *offset);
 
 /* SHA-256 of the canonical text, target row, backend and emitter version: equal nests share code. */
