@@ -1,0 +1,106 @@
+/* Inside of the data layer: what a loader fills, and how it finds files. */
+#ifndef HYP_RUNTIME_DATA_IMPL_H
+#define HYP_RUNTIME_DATA_IMPL_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/data.h"
+
+/* No file of a data set may be larger (unpacked). */
+#define DATA_FILE_LIMIT ((size_t)4 << 30)
+
+enum { DATA_PATH_SIZE = 4096 };
+
+struct data_where {
+    const struct hyp_source_desc *desc;
+    const char *const *dirs;
+    unsigned ndirs;
+};
+
+enum data_storage { STORE_U8, STORE_F32, STORE_I32, STORE_DRAWN };
+
+/* All samples of one field, one after the other. */
+struct data_column {
+    enum data_storage storage;
+    void *values;        /* owned; u8, float or int32_t */
+    atomic_uchar *state; /* STORE_DRAWN: 0 not drawn, 1 being drawn, 2 there */
+    unsigned split;      /* STORE_DRAWN: digits.h's split */
+};
+
+struct data_set {
+    struct data_info info;
+    struct data_column *column; /* info.nfield of them */
+    uint32_t n;                 /* samples stored */
+    char **class_name;          /* NULL, or `nclass` owned strings */
+    uint32_t nclass;
+};
+
+typedef enum hyp_status data_open_fn(const struct data_where *w, struct data_set *out,
+                                     struct hyp_error *err);
+typedef enum hyp_status data_fields_fn(const struct data_where *w, struct data_info *out,
+                                       struct hyp_error *err);
+
+/* One opener and one prober per built row of data.def; on failure the caller frees `out`.
+ */
+data_open_fn mnist_open, digits_open, mnist1d_open, npy_open, csv_open, folder_open;
+data_fields_fn mnist_fields, digits_fields, mnist1d_fields, npy_fields, csv_fields,
+    folder_fields;
+
+/* Fields filled in by name; dims end at the first 0. */
+enum hyp_status data_add_field(struct data_info *info, const char *name,
+                               enum data_dtype dtype, bool image, const uint32_t *dim,
+                               struct hyp_error *err);
+/* Columns for the fields of out->info, zeroed. */
+enum hyp_status data_add_columns(struct data_set *out, struct hyp_error *err);
+/* Room for n samples of field f in its storage; overflow is HYP_ENOMEM. */
+enum hyp_status data_room(struct data_set *out, unsigned f, enum data_storage storage,
+                          uint32_t n, struct hyp_error *err);
+void data_set_fini(struct data_set *s);
+
+/*
+ * Find `name` (or name.gz where gz) in DIR/KIND and DIR for each DIR; HYP_EMISSING names
+ * the places.  data_find_dir() does the same for a folder.
+ */
+enum hyp_status data_find(const struct data_where *w, const char *name, bool gz,
+                          char path[DATA_PATH_SIZE], struct hyp_error *err);
+enum hyp_status data_find_dir(const struct data_where *w, const char *name,
+                              char path[DATA_PATH_SIZE], struct hyp_error *err);
+/* Is the descriptor's split (a word) one of the two; *test says which.  HYP_EARG otherwise.
+ */
+enum hyp_status data_train_test(const struct hyp_source_desc *d, bool *test,
+                                struct hyp_error *err);
+/* A path that does not fit is HYP_EARG. */
+enum hyp_status data_join(char out[DATA_PATH_SIZE], const char *dir, const char *name,
+                          struct hyp_error *err);
+
+/* Names in a folder, sorted bytewise, those that begin with a dot left out. */
+struct data_names {
+    char **name; /* owned */
+    uint32_t n, cap;
+};
+enum hyp_status data_list(const char *dir, struct data_names *out, struct hyp_error *err);
+void data_names_fini(struct data_names *names);
+
+/* Damage in the text of a file, for fuzz targets too: parsers of bytes in memory. */
+struct idx_array {
+    uint32_t rank, dim[3];
+    const uint8_t *data; /* into the bytes parsed */
+    size_t nbytes;
+};
+/* IDX of unsigned bytes with the given rank (1 to 3). */
+enum hyp_status idx_parse(const uint8_t *bytes, size_t n, const char *file, uint32_t rank,
+                          struct idx_array *out, struct hyp_error *err);
+
+struct csv_table {
+    uint32_t ncolumn, nrow;
+    char (*name)[DATA_NAME_SIZE]; /* owned, ncolumn of them */
+    float *value;                 /* owned, [ncolumn][nrow] */
+};
+/* With header_only only names are filled. */
+enum hyp_status csv_parse(const uint8_t *bytes, size_t n, const char *file,
+                          bool header_only, struct csv_table *out, struct hyp_error *err);
+void csv_fini(struct csv_table *t);
+
+#endif

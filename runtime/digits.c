@@ -1,0 +1,338 @@
+/*
+ * Digits drawn by a pen.
+ *
+ * A style (digits.def) is a few strokes through control points.  Each point is jittered,
+ * the whole is bent by a random quadratic map, slanted and stretched, turned into a smooth
+ * curve (Catmull-Rom), scaled into a box of about 20 x 20 and moved so that its centre of
+ * mass is about the image's, as the makers of MNIST did; then a round soft pen is stamped
+ * along it.
+ *
+ * Integers only, no shift of a negative number: C leaves nothing open, so the bytes are the
+ * same everywhere.  Units: a style's 100 is UNIT * 100; pixels have PIXEL steps.
+ */
+#include "runtime/digits.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "runtime/base/philox.h"
+
+enum {
+    UNIT = 256,
+    PIXEL = 256,
+    STROKE_POINTS = 14,
+    STYLE_STROKES = 2,
+    SPAN_STEPS = 8, /* pieces a span between two points is cut into */
+    CURVE_MAX = STYLE_STROKES * STROKE_POINTS * SPAN_STEPS,
+    STAMP_STEP = PIXEL / 2
+};
+
+struct point {
+    int32_t x, y;
+};
+
+struct stroke {
+    uint8_t xy[2 * STROKE_POINTS]; /* ends at the first 0 (no coordinate of a style is 0) */
+};
+
+struct style {
+    uint8_t digit, share;
+    struct stroke stroke[STYLE_STROKES];
+};
+
+static const struct style styles[] = {
+#define STROKE(...)                                                                        \
+    {                                                                                      \
+        {                                                                                  \
+            __VA_ARGS__                                                                    \
+        }                                                                                  \
+    }
+#define STYLE(digit, share, ...) {digit, share, {__VA_ARGS__}},
+#include "runtime/digits.def"
+#undef STYLE
+#undef STROKE
+};
+enum { NSTYLE = sizeof styles / sizeof *styles };
+
+/* ---- chance: one stream of words a sample ---- */
+
+struct chance {
+    uint32_t counter[4];
+    struct philox block;
+    unsigned used;
+};
+
+static void chance_start(struct chance *c, unsigned split, uint32_t k)
+{
+    *c = (struct chance){.counter = {0, k, split, 0x64696769}, .used = 4};
+}
+
+static uint32_t chance_word(struct chance *c)
+{
+    static const uint32_t key[2] = {0x68797020, 0x64726177};
+    if (c->used == 4) {
+        c->block = philox4x32(c->counter, key);
+        c->counter[0]++;
+        c->used = 0;
+    }
+    return c->block.w[c->used++];
+}
+
+static uint32_t below(struct chance *c, uint32_t n)
+{
+    return hyp_mulhi(chance_word(c), n);
+}
+
+/* Near enough to normal: four bytes summed; mean 0, standard deviation `sd` (sd < 2^15). */
+static int32_t bell(struct chance *c, int32_t sd)
+{
+    const uint32_t w = chance_word(c);
+    const int32_t sum =
+        (int32_t)((w & 255) + (w >> 8 & 255) + (w >> 16 & 255) + (w >> 24)) - 510;
+    return sum * sd / 148;
+}
+
+/* In two statements: C leaves open which initialiser of a list is evaluated first. */
+static struct point wobble(struct chance *c, int32_t sd)
+{
+    struct point p;
+    p.x = bell(c, sd);
+    p.y = bell(c, sd);
+    return p;
+}
+
+static int32_t clamp(int32_t x, int32_t low, int32_t high)
+{
+    return x < low ? low : x > high ? high : x;
+}
+
+/* ---- the hand ---- */
+
+/* How this sample is written; numbers that multiply are in 1/1024. */
+struct hand {
+    int32_t slant, climb, width;       /* shears and the stretch of x */
+    int32_t xx, xy, yy, yxx, yxy, yyy; /* the bend: x += xx x^2 + xy x y + yy y^2 */
+    int32_t jitter;                    /* of control points, in units */
+    int32_t pen, pressure;             /* radius in pixel steps; its change along */
+    int32_t box;                       /* longer side, in pixel steps */
+    struct point shift;                /* off the centre of mass, pixel steps */
+};
+
+static void choose_hand(struct chance *c, struct hand *h)
+{
+    h->slant = 130 + bell(c, 230);
+    h->climb = bell(c, 70);
+    h->width = clamp(900 + bell(c, 150), 480, 1400);
+    h->xx = bell(c, 100);
+    h->xy = bell(c, 150);
+    h->yy = bell(c, 150);
+    h->yxx = bell(c, 100);
+    h->yxy = bell(c, 120);
+    h->yyy = bell(c, 100);
+    h->jitter = UNIT * 3;
+    h->pen = clamp(300 + bell(c, 75), 170, 520);
+    h->pressure = bell(c, 50);
+    h->box = 19 * PIXEL + bell(c, PIXEL);
+    h->shift = wobble(c, PIXEL / 2);
+}
+
+/* A style's point through the hand; the middle of the style is the origin. */
+static struct point write_point(const struct hand *h, struct point p)
+{
+    const int64_t x = p.x, y = p.y, half = 50 * UNIT;
+    const int64_t xx = x * x / half, xy = x * y / half, yy = y * y / half;
+    const int64_t bent_x = x + (h->xx * xx + h->xy * xy + h->yy * yy) / 1024;
+    const int64_t bent_y = y + (h->yxx * xx + h->yxy * xy + h->yyy * yy) / 1024;
+    const struct point out = {
+        .x = (int32_t)((bent_x * h->width - bent_y * h->slant) / 1024),
+        .y = (int32_t)(bent_y - bent_x * h->climb / 1024),
+    };
+    return out;
+}
+
+struct curve {
+    unsigned n;
+    struct point p[CURVE_MAX];
+    bool pen_up[CURVE_MAX]; /* no line from the point before */
+};
+
+static const struct style *choose_style(struct chance *c, unsigned digit)
+{
+    uint32_t total = 0;
+    for (unsigned i = 0; i < NSTYLE; i++)
+        total += styles[i].digit == digit ? styles[i].share : 0;
+    uint32_t left = below(c, total);
+    for (unsigned i = 0; i < NSTYLE; i++) {
+        if (styles[i].digit != digit)
+            continue;
+        if (left < styles[i].share)
+            return &styles[i];
+        left -= styles[i].share;
+    }
+    return &styles[0];
+}
+
+/* The stroke's points, jittered and written; a corner's two points stay together. */
+static unsigned place_points(struct chance *c, const struct hand *h, const struct stroke *s,
+                             struct point out[STROKE_POINTS])
+{
+    const struct point wander = wobble(c, h->jitter / 2);
+    unsigned n = 0;
+
+    for (; n < STROKE_POINTS && s->xy[2 * n]; n++) {
+        const uint8_t *xy = s->xy + 2 * n;
+        if (n > 0 && xy[0] == xy[-2] && xy[1] == xy[-1]) {
+            out[n] = out[n - 1];
+            continue;
+        }
+        struct point p = wobble(c, h->jitter);
+        p.x += (xy[0] - 50) * UNIT + wander.x;
+        p.y += (xy[1] - 50) * UNIT + wander.y;
+        out[n] = write_point(h, p);
+    }
+    return n;
+}
+
+static int32_t spline(int32_t a, int32_t b, int32_t c, int32_t d, int32_t t)
+{
+    const int64_t n = SPAN_STEPS, t1 = t, t2 = t1 * t1, t3 = t2 * t1;
+    const int64_t wa = -t3 + 2 * t2 * n - t1 * n * n;
+    const int64_t wb = 3 * t3 - 5 * t2 * n + 2 * n * n * n;
+    const int64_t wc = -3 * t3 + 4 * t2 * n + t1 * n * n;
+    const int64_t wd = t3 - t2 * n;
+    return (int32_t)((wa * a + wb * b + wc * c + wd * d) / (2 * n * n * n));
+}
+
+/* Catmull-Rom through the points, the ends doubled. */
+static void add_stroke(struct curve *out, const struct point *p, unsigned n)
+{
+    for (unsigned i = 0; i + 1 < n; i++) {
+        const struct point a = p[i ? i - 1 : 0], b = p[i], c = p[i + 1],
+                           d = p[i + 2 < n ? i + 2 : n - 1];
+        if (b.x == c.x && b.y == c.y)
+            continue;
+        for (int32_t t = i ? 1 : 0; t <= SPAN_STEPS && out->n < CURVE_MAX; t++) {
+            out->p[out->n].x = spline(a.x, b.x, c.x, d.x, t);
+            out->p[out->n].y = spline(a.y, b.y, c.y, d.y, t);
+            out->pen_up[out->n] = i == 0 && t == 0;
+            out->n++;
+        }
+    }
+}
+
+/* ---- onto the page ---- */
+
+static int32_t magnitude(int32_t x)
+{
+    return x < 0 ? -x : x;
+}
+
+/* About the length of a vector (within 12 %), enough to space stamps. */
+static int32_t rough_length(int32_t dx, int32_t dy)
+{
+    const int32_t x = magnitude(dx), y = magnitude(dy);
+    return x > y ? x + y / 2 : y + x / 2;
+}
+
+/* Scale the curve into the box and move its centre of mass (by length) to the middle. */
+static void fit(struct curve *c, const struct hand *h)
+{
+    struct point low = c->p[0], high = c->p[0];
+    int64_t mx = 0, my = 0, mass = 0;
+
+    for (unsigned i = 1; i < c->n; i++) {
+        low.x = c->p[i].x < low.x ? c->p[i].x : low.x;
+        low.y = c->p[i].y < low.y ? c->p[i].y : low.y;
+        high.x = c->p[i].x > high.x ? c->p[i].x : high.x;
+        high.y = c->p[i].y > high.y ? c->p[i].y : high.y;
+    }
+    const int32_t w = high.x - low.x, hh = high.y - low.y;
+    const int64_t longer = (w > hh ? w : hh) + 1;
+    const int64_t side = h->box - 2 * h->pen;
+    for (unsigned i = 0; i < c->n; i++) {
+        c->p[i].x = (int32_t)((c->p[i].x - low.x) * side / longer);
+        c->p[i].y = (int32_t)((c->p[i].y - low.y) * side / longer);
+        if (i == 0 || c->pen_up[i])
+            continue;
+        const struct point a = c->p[i - 1], b = c->p[i];
+        const int32_t length = rough_length(b.x - a.x, b.y - a.y);
+        mx += (int64_t)length * (a.x + b.x) / 2;
+        my += (int64_t)length * (a.y + b.y) / 2;
+        mass += length;
+    }
+    mass = mass ? mass : 1;
+    const int32_t middle = DIGITS_SIDE * PIXEL / 2;
+    for (unsigned i = 0; i < c->n; i++) {
+        c->p[i].x += middle - (int32_t)(mx / mass) + h->shift.x;
+        c->p[i].y += middle - (int32_t)(my / mass) + h->shift.y;
+    }
+}
+
+/*
+ * One dab of the pen: full ink within radius - 0.6 pixels, none beyond radius + 0.6, linear
+ * in the squared distance between; darker ink stays.
+ */
+static void stamp(uint8_t *page, struct point at, int32_t radius)
+{
+    const int32_t outer = radius + 154, inner = radius > 154 ? radius - 154 : 0;
+    const int32_t reach = outer * outer, ramp = (reach - inner * inner) / 255 + 1;
+    const int32_t y0 = clamp((at.y - outer) / PIXEL, 0, DIGITS_SIDE - 1);
+    const int32_t y1 = clamp((at.y + outer) / PIXEL, 0, DIGITS_SIDE - 1);
+    const int32_t x0 = clamp((at.x - outer) / PIXEL, 0, DIGITS_SIDE - 1);
+    const int32_t x1 = clamp((at.x + outer) / PIXEL, 0, DIGITS_SIDE - 1);
+
+    for (int32_t y = y0; y <= y1; y++) {
+        const int32_t dy = y * PIXEL + PIXEL / 2 - at.y;
+        for (int32_t x = x0; x <= x1; x++) {
+            const int32_t dx = x * PIXEL + PIXEL / 2 - at.x;
+            const int32_t ink = clamp((reach - dx * dx - dy * dy) / ramp, 0, 255);
+            uint8_t *const p = &page[y * DIGITS_SIDE + x];
+            if (ink > *p)
+                *p = (uint8_t)ink;
+        }
+    }
+}
+
+static void ink(uint8_t *page, const struct curve *c, const struct hand *h)
+{
+    for (unsigned i = 1; i < c->n; i++) {
+        const struct point a = c->p[i - 1], b = c->p[i];
+        const int32_t radius =
+            h->pen + h->pressure * ((int32_t)i * 2 - (int32_t)c->n) / (int32_t)c->n;
+        const int32_t steps = rough_length(b.x - a.x, b.y - a.y) / STAMP_STEP + 1;
+
+        if (c->pen_up[i])
+            continue;
+        for (int32_t s = 0; s <= steps; s++) {
+            const struct point at = {a.x + (b.x - a.x) * s / steps,
+                                     a.y + (b.y - a.y) * s / steps};
+            stamp(page, at, clamp(radius, 140, 600));
+        }
+    }
+}
+
+unsigned digits_label(unsigned split, uint32_t k)
+{
+    struct chance c;
+    chance_start(&c, split, k);
+    return below(&c, 10);
+}
+
+void digits_draw(unsigned split, uint32_t k, uint8_t pixels[DIGITS_PIXELS])
+{
+    struct chance c;
+    struct hand h;
+    struct curve curve;
+    struct point p[STROKE_POINTS];
+
+    memset(pixels, 0, DIGITS_PIXELS);
+    chance_start(&c, split, k);
+    const unsigned digit = below(&c, 10); /* as digits_label() has it */
+    const struct style *style = choose_style(&c, digit);
+    choose_hand(&c, &h);
+    curve.n = 0;
+    for (unsigned s = 0; s < STYLE_STROKES && style->stroke[s].xy[0]; s++)
+        add_stroke(&curve, p, place_points(&c, &h, &style->stroke[s], p));
+    fit(&curve, &h);
+    ink(pixels, &curve, &h);
+}
