@@ -38,14 +38,16 @@ enum graph_op {
     OP_LEAF,    /* attr: leaf */
     OP_MAP,     /* attr: sx; in: operands, aligned to the output by map_align() */
     OP_FORM,    /* attr: form; port: read-out; in: the other ports' tensors, in port order */
-    OP_FOLD,    /* attr: form (2 ports), read out at port; comb; out 0 value, 1 source index (i32) */
-    OP_GATHER,  /* in: source, index; attr: axis of the source (batch counted) */
-    OP_SCATTER, /* in: updates, index, like; attr: axis; out has like's shape */
+    OP_FOLD,    /* attr: form (2 ports), read out at port; out 0 the maximum, 1 its index (i32) */
+    OP_GATHER,  /* in: source, index; attr: axis of the source (batch counted): graph_gather() */
+    OP_SCATTER, /* in: updates, index; attr: axis of the output */
     OP_LOOP,    /* attr: region; refused until ticks are built */
     OP_STOP,    /* identity without derivative */
     OP_GRAD     /* in: y, x1..xn; out i: d sum(y) / d x(i+1) */
 };
-enum combiner { COMB_MAX, COMB_ARGMAX }; /* ARGMAX: first wins; row-major index in the source's reduced part */
+/* The index counts the form's reduced axes, row-major in box order; the first of equals wins. A fold whose index
+ * nobody reads becomes COMB_MAX at the end of the passes; both kinds have two outputs. */
+enum combiner { COMB_MAX, COMB_ARGMAX };
 
 struct node {
     uint8_t op, port, comb, nin, nout;
@@ -163,9 +165,18 @@ value_id graph_form(struct graph *g, const struct form *f, uint8_t port, const v
                     bool sample, uint8_t dtype);
 value_id graph_fold(struct graph *g, const struct form *f, uint8_t port, enum combiner comb,
                     value_id in, bool sample, value_id *index);
+/*
+ * out[p.., i.., t..] = src[p.., index[p.., i..], t..]: p are the source's dims before `axis`, t those behind.
+ * An index without the dims p (a scalar, or a shared source with axis 0) is the same for all p.  Out of range
+ * reads 0.  Scatter is the adjoint: out[p.., index[p.., i..], t..] += updates[p.., i.., t..], in row-major order
+ * of the updates; the output has the type `like`.
+ */
 value_id graph_gather(struct graph *g, value_id src, value_id index, uint8_t axis);
 value_id graph_scatter(struct graph *g, value_id updates, value_id index, uint8_t axis,
-                       value_id like);
+                       const struct type *like);
+/* The type gather gives; false if they do not fit. *aligned: the index has the dims p. */
+bool gather_type(const struct type *src, const struct type *index, uint8_t axis, struct type *out,
+                 bool *aligned);
 value_id graph_stop(struct graph *g, value_id x);
 void graph_grad(struct graph *g, value_id y, const value_id *x, uint8_t n, bool missing_zero,
                 value_id *out); /* out[i] receives d sum(y) / d x[i] */
@@ -179,8 +190,9 @@ value_id graph_op2(struct graph *g, enum sx_op op, value_id x, value_id y);
 value_id graph_op3(struct graph *g, enum sx_op op, value_id x, value_id y, value_id z);
 /* `over`: bit set of dims (of a sample, dim 0 is the batch). Sums units first, then the batch. */
 value_id graph_sum(struct graph *g, value_id x, uint32_t over);
-value_id graph_broadcast(struct graph *g, value_id x, const struct type *like);
-value_id graph_reshape(struct graph *g, value_id x, const struct type *to); /* same order */
+value_id graph_broadcast(struct graph *g, value_id x, const struct type *like); /* as map operands */
+value_id graph_sum_to(struct graph *g, value_id x, const struct type *to); /* its adjoint */
+value_id graph_reshape(struct graph *g, value_id x, const struct type *to); /* same order; 0: digits do not fit */
 value_id graph_permute(struct graph *g, value_id x, const uint8_t *perm);
 value_id graph_slice(struct graph *g, value_id x, uint8_t axis, struct ext from, struct ext count);
 value_id graph_concat(struct graph *g, const value_id *x, uint32_t n, uint8_t axis); /* sum of pads */
@@ -222,6 +234,9 @@ struct rebuild {
 };
 typedef bool rebuild_fn(struct rebuild *r, node_id id); /* false: failed, reported */
 bool graph_rebuild(struct graph *g, rebuild_fn *fn, void *cx, value_id **map_out);
+/* As well for values that no root reaches (0 is skipped): what a program names. */
+bool graph_rebuild_keep(struct graph *g, rebuild_fn *fn, void *cx, const value_id *keep,
+                        uint32_t nkeep, value_id **map_out);
 void graph_copy_node(struct rebuild *r, node_id id);
 
 /* Text form; parses back to an equal graph. */

@@ -166,4 +166,10 @@ struct program {
     struct prog_named *node;          uint32_t nnode, cnode;
 };
 
+/* Every place where the program names a value of its graph (0 included). */
+typedef void program_value_fn(void *cx, value_id *v);
+void program_each_value(struct program *p, program_value_fn *fn, void *cx);
+/* graph_rebuild() for the whole program: what it names stays alive and is renamed. */
+bool program_rebuild(struct program *p, rebuild_fn *fn, void *cx);
+
 #endif

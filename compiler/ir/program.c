@@ -1,0 +1,94 @@
+/* A program's own references into its graph, so that rebuilding the graph keeps them right.
+ */
+#include "compiler/ir/program.h"
+
+#include "runtime/base/arena.h"
+
+static void each_entry(struct prog_entry *e, uint32_t n, program_value_fn *fn, void *cx)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        fn(cx, &e[i].times);
+        fn(cx, &e[i].when);
+        each_entry(e[i].entry, e[i].nentry, fn, cx);
+    }
+}
+
+static void each_named(struct prog_named *x, uint32_t n, program_value_fn *fn, void *cx)
+{
+    for (uint32_t i = 0; i < n; i++)
+        fn(cx, &x[i].value);
+}
+
+static void each_phase(struct prog_phase *p, program_value_fn *fn, void *cx)
+{
+    for (uint32_t i = 0; i < p->nhold; i++)
+        fn(cx, &p->hold[i]);
+    for (uint32_t i = 0; i < p->nstep; i++)
+        for (uint32_t j = 0; j < p->step[i].nupdate; j++)
+            fn(cx, &p->step[i].update[j].loss);
+}
+
+static void each_optimizer(struct prog_optimizer *o, program_value_fn *fn, void *cx)
+{
+    value_id *v[] = {&o->lr,    &o->beta1, &o->beta2,        &o->eps, &o->momentum,
+                     &o->decay, &o->clip,  &o->weight_decay, &o->low, &o->high};
+    for (unsigned i = 0; i < sizeof v / sizeof *v; i++)
+        fn(cx, v[i]);
+}
+
+void program_each_value(struct program *p, program_value_fn *fn, void *cx)
+{
+    for (uint32_t i = 0; i < p->nsource; i++) {
+        fn(cx, &p->source[i].batch);
+        fn(cx, &p->source[i].keep);
+    }
+    for (uint32_t i = 0; i < p->noptimizer; i++)
+        each_optimizer(&p->optimizer[i], fn, cx);
+    for (uint32_t i = 0; i < p->nplateau; i++) {
+        fn(cx, &p->plateau[i].factor);
+        fn(cx, &p->plateau[i].patience);
+    }
+    for (uint32_t i = 0; i < p->nphase; i++)
+        each_phase(&p->phase[i], fn, cx);
+    for (uint32_t i = 0; i < p->nstage; i++) {
+        each_entry(p->stage[i].entry, p->stage[i].nentry, fn, cx);
+        fn(cx, &p->stage[i].epochs);
+        fn(cx, &p->stage[i].cycles);
+        fn(cx, &p->stage[i].until);
+        each_named(p->stage[i].set, p->stage[i].nset, fn, cx);
+    }
+    for (uint32_t i = 0; i < p->nprobe; i++) {
+        each_named(p->probe[i].value, p->probe[i].nvalue, fn, cx);
+        each_named(p->probe[i].set, p->probe[i].nset, fn, cx);
+    }
+    each_named(p->node, p->nnode, fn, cx);
+}
+
+struct list {
+    struct arena *arena;
+    value_id *v;
+    uint32_t n, cap;
+};
+
+static void collect(void *cx, value_id *v)
+{
+    struct list *l = cx;
+    l->v = arena_grow(l->arena, l->v, &l->cap, l->n + 1, sizeof *l->v);
+    l->v[l->n++] = *v;
+}
+
+static void remap(void *cx, value_id *v)
+{
+    *v = ((const value_id *)cx)[*v];
+}
+
+bool program_rebuild(struct program *p, rebuild_fn *fn, void *cx)
+{
+    struct list keep = {.arena = p->graph.arena};
+    value_id *map;
+    program_each_value(p, collect, &keep);
+    if (!graph_rebuild_keep(&p->graph, fn, cx, keep.v, keep.n, &map))
+        return false;
+    program_each_value(p, remap, map);
+    return true;
+}
