@@ -9,6 +9,7 @@ The machine is rarely alone, so that two programs timed one after the other say 
 it is warm, and waits; then the contestants take turns, one burst each, in a new order every round. hypno has no waiting
 state and starts anew for each of its bursts, so each of them also measures the time to the first cycle.
 """
+
 import argparse
 import json
 import os
@@ -44,8 +45,19 @@ class Opponent:
     def __init__(self, python, name, args, model, threads):
         program, mode = OPPONENTS[name]
         if not python.exists():
-            raise Missing(f"no {python.relative_to(ROOT) if python.is_relative_to(ROOT) else python}: ./dev bench --opponents makes it")
-        command = [str(python), str(HERE / "opponents" / program), "--model", model, "--mode", mode, "--threads", str(threads)]
+            raise Missing(
+                f"no {python.relative_to(ROOT) if python.is_relative_to(ROOT) else python}: ./dev bench --opponents makes it"
+            )
+        command = [
+            str(python),
+            str(HERE / "opponents" / program),
+            "--model",
+            model,
+            "--mode",
+            mode,
+            "--threads",
+            str(threads),
+        ]
         command += ["--batch", str(args.batch), "--cycles", str(args.cycles)]
         if args.data:
             command += ["--data", str(args.data)]
@@ -85,7 +97,10 @@ class Opponent:
         return self.hear("burst", args.patience)["seconds_per_cycle"]
 
     def facts(self):
-        return {"first_cycle_seconds": self.first["first_cycle_seconds"], "peak_rss_bytes": self.first["peak_rss_bytes"]}
+        return {
+            "first_cycle_seconds": self.first["first_cycle_seconds"],
+            "peak_rss_bytes": self.first["peak_rss_bytes"],
+        }
 
     def end(self):
         if self.process.poll() is None:
@@ -112,7 +127,15 @@ class Hypno:
 
     def burst(self, args):
         out = tempfile.mkdtemp(prefix="hypno-bench-")
-        command = [str(args.hypno), "train", str(self.model), "--cycles", str(args.cycles), "--threads", str(self.threads)]
+        command = [
+            str(args.hypno),
+            "train",
+            str(self.model),
+            "--cycles",
+            str(args.cycles),
+            "--threads",
+            str(self.threads),
+        ]
         command += ["--out", str(Path(out) / "run"), "--set", f"batch={args.batch}", "--quiet", "--summary", "json"]
         command += ["--data", str(args.data)] if args.data else ["--set", "data.all.source=digits"]
         try:
@@ -148,7 +171,9 @@ def enter(args, model, threads):
         if args.only and name not in args.only:
             continue
         try:
-            inside[name] = Hypno(args, model, threads) if name == "hypno" else Opponent(args.python, name, args, model, threads)
+            inside[name] = (
+                Hypno(args, model, threads) if name == "hypno" else Opponent(args.python, name, args, model, threads)
+            )
         except Missing as why:
             missing[name] = str(why)
         print(f"  {name}: {'missing: ' + missing[name] if name in missing else 'ready'}", file=sys.stderr, flush=True)
@@ -169,13 +194,25 @@ def contest(args, model, threads):
                     missing[name] = str(why)
                     inside.pop(name).end()
         rows = {
-            name: {**c.facts(), "seconds_per_cycle": statistics.median(times[name]), "bursts": times[name], "versions": c.versions}
+            name: {
+                **c.facts(),
+                "seconds_per_cycle": statistics.median(times[name]),
+                "bursts": times[name],
+                "versions": c.versions,
+            }
             for name, c in inside.items()
         }
     finally:
         for c in inside.values():
             c.end()
-    return {"model": model, "threads": threads, "batch": args.batch, "rows": rows, "missing": missing, "bars": bars(model, threads, rows)}
+    return {
+        "model": model,
+        "threads": threads,
+        "batch": args.batch,
+        "rows": rows,
+        "missing": missing,
+        "bars": bars(model, threads, rows),
+    }
 
 
 def bars(model, threads, rows):
@@ -187,11 +224,20 @@ def bars(model, threads, rows):
     if others:
         best = min(others, key=lambda n: others[n]["seconds_per_cycle"])
         limit = others[best]["seconds_per_cycle"]
-        out.append((f"time of a cycle against {best}", ours["seconds_per_cycle"], limit, ours["seconds_per_cycle"] <= limit))
+        out.append(
+            (f"time of a cycle against {best}", ours["seconds_per_cycle"], limit, ours["seconds_per_cycle"] <= limit)
+        )
     torch = [r["peak_rss_bytes"] for n, r in others.items() if n.startswith("torch")]
     if torch:
         limit = min(torch) / MEMORY_BAR
-        out.append(("peak memory against a third of PyTorch's", ours["peak_rss_bytes"], limit, ours["peak_rss_bytes"] < limit))
+        out.append(
+            (
+                "peak memory against a third of PyTorch's",
+                ours["peak_rss_bytes"],
+                limit,
+                ours["peak_rss_bytes"] < limit,
+            )
+        )
     if model == "oscillation" and threads == 2:
         first = ours["first_cycle_seconds"]
         out.append(("first cycle, from process start", first, FIRST_CYCLE_BAR, first < FIRST_CYCLE_BAR))
@@ -206,13 +252,20 @@ def machine():
             model = line.split(":", 1)[1].strip()
             break
     return {
-        "processor": model, "processors": len(os.sched_getaffinity(0)), "system": f"{platform.system()} {platform.release()}",
-        "load": os.getloadavg()[0], "python": platform.python_version(),
+        "processor": model,
+        "processors": len(os.sched_getaffinity(0)),
+        "system": f"{platform.system()} {platform.release()}",
+        "load": os.getloadavg()[0],
+        "python": platform.python_version(),
     }
 
 
 def quantity(what, value):
-    return f"{value / 2**20:.0f} MiB" if "memory" in what else f"{value:.3f} s" if "first" in what else f"{1000 * value:.1f} ms"
+    return (
+        f"{value / 2**20:.0f} MiB"
+        if "memory" in what
+        else f"{value:.3f} s" if "first" in what else f"{1000 * value:.1f} ms"
+    )
 
 
 def table(result):
@@ -226,7 +279,9 @@ def table(result):
         lines.append(f"  {name:15}" + "".join(f"{c:>{w}}" for c, w in zip(cells, (10, 10, 10, 13, 10))))
     lines += [f"  {name:15} missing: {why}" for name, why in result["missing"].items()]
     for what, value, limit, kept in result["bars"]:
-        lines.append(f"  {'kept  ' if kept else 'MISSED'} {what}: {quantity(what, value)}, limit {quantity(what, limit)}")
+        lines.append(
+            f"  {'kept  ' if kept else 'MISSED'} {what}: {quantity(what, value)}, limit {quantity(what, limit)}"
+        )
     return "\n".join(lines)
 
 
@@ -244,7 +299,10 @@ def install(python):
     folder = python.parent.parent
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "-r", str(HERE / "opponents" / "requirements.txt")], check=True)
+    subprocess.run(
+        [str(python), "-m", "pip", "install", "--quiet", "-r", str(HERE / "opponents" / "requirements.txt")],
+        check=True,
+    )
 
 
 def find_data():
@@ -262,7 +320,12 @@ def arguments():
     p.add_argument("--batch", type=int, default=512)
     p.add_argument("--rounds", type=int, default=7, help="bursts of each contestant")
     p.add_argument("--cycles", type=int, default=8, help="cycles of a burst")
-    p.add_argument("--data", type=Path, default=find_data(), help="folder with mnist/ (default: $HYPNO_DATA, ../shared/data; else drawn digits and noise)")
+    p.add_argument(
+        "--data",
+        type=Path,
+        default=find_data(),
+        help="folder with mnist/ (default: $HYPNO_DATA, ../shared/data; else drawn digits and noise)",
+    )
     p.add_argument("--hypno", type=Path, default=ROOT / "build" / "hypno")
     p.add_argument("--python", type=Path, default=ROOT / "build" / "venv" / "bin" / "python", help="of the opponents")
     p.add_argument("--opponents", action="store_true", help="install the opponents into build/venv first")
@@ -279,12 +342,19 @@ def main():
         install(args.python)
     here = machine()
     results = [contest(args, model, threads) for model in args.models for threads in args.threads]
-    print(f"{here['processor']}, {here['processors']} processors, {here['system']}, load {here['load']:.1f} at the start")
+    print(
+        f"{here['processor']}, {here['processors']} processors, {here['system']}, load {here['load']:.1f} at the start"
+    )
     print(versions(results) or "nothing took part")
-    print(f"medians of {args.rounds} interleaved bursts of {args.cycles} cycles; opponents' memory is that at the end of their first cycle, torch.compile's first cycle may come from its cache")
+    print(
+        f"medians of {args.rounds} interleaved bursts of {args.cycles} cycles; opponents' memory is that at the end of their first cycle, torch.compile's first cycle may come from its cache"
+    )
     print("\n\n".join(table(r) for r in results))
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    args.out.write_text(json.dumps({"machine": here, "data": str(args.data) if args.data else None, "results": results}, indent=1) + "\n")
+    args.out.write_text(
+        json.dumps({"machine": here, "data": str(args.data) if args.data else None, "results": results}, indent=1)
+        + "\n"
+    )
     missed = [b for r in results for b in r["bars"] if not b[3]]
     return 1 if args.strict and missed else 0
 

@@ -4,6 +4,7 @@ Protocol: a program trains one cycle, says so (the line `first`), warms up, prin
 on its standard input with one timed burst of cycles, one JSON object a line. A number on the line is the burst's length. At
 the end of its input it prints `done` and goes. So the bench can let all programs wait but one, and go round.
 """
+
 import argparse
 import gzip
 import json
@@ -32,7 +33,9 @@ def arguments(modes, about):
     p.add_argument("--warm", type=int, default=5, help="cycles before the first burst")
     p.add_argument("--data", default=None, help="folder with train-images-idx3-ubyte(.gz); noise images where absent")
     p.add_argument("--once", action="store_true", help="one burst, then end: standard input is not read")
-    p.add_argument("--check", action="store_true", help="three cycles against tests/reference in double, nothing is timed")
+    p.add_argument(
+        "--check", action="store_true", help="three cycles against tests/reference in double, nothing is timed"
+    )
     return p.parse_args()
 
 
@@ -106,7 +109,13 @@ def initial(model):
 
 
 def noise_shapes(model, batch, pixels=PIXELS, latents=LATENTS):
-    normal = {"z_s": (batch, latents), "z_r": (batch, latents), "x_s": (batch, pixels), "x_r": (batch, pixels), "prior": (batch, latents)}
+    normal = {
+        "z_s": (batch, latents),
+        "z_r": (batch, latents),
+        "x_s": (batch, pixels),
+        "x_r": (batch, pixels),
+        "prior": (batch, latents),
+    }
     return normal, {"oscillation": ("t_x", "t_z"), "global": ("t",)}[model]
 
 
@@ -118,7 +127,8 @@ def read_safetensors(path):
     kinds = {"F32": np.float32, "F64": np.float64}
     return {
         name: np.frombuffer(body[slice(*e["data_offsets"])], kinds[e["dtype"]]).reshape(e["shape"])
-        for name, e in head.items() if name != "__metadata__"
+        for name, e in head.items()
+        if name != "__metadata__"
     }
 
 
@@ -181,7 +191,14 @@ def burst(cycle, count):
         begin = time.perf_counter()
         cycle()
         seconds.append(time.perf_counter() - begin)
-    say("burst", cycles=count, seconds_per_cycle=statistics.median(seconds), fastest=min(seconds), seconds=seconds, peak_rss_bytes=peak_rss())
+    say(
+        "burst",
+        cycles=count,
+        seconds_per_cycle=statistics.median(seconds),
+        fastest=min(seconds),
+        seconds=seconds,
+        peak_rss_bytes=peak_rss(),
+    )
 
 
 def serve(args, versions, cycle):

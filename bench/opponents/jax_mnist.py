@@ -5,9 +5,25 @@ Made strong as the twin in PyTorch is (torch_mnist.py): the penalty written out,
 heads joined, state donated, the cheaper random generator. JAX has no switch for its threads: the process is pinned to as many
 processors. --check proves it equal to tests/reference.
 """
+
 import os
 
-from common import BETA1, BETA2, DECAY, EPS, LR, LR_CRITIC, Batches, arguments, check, initial, mnist, noise_shapes, pin, serve
+from common import (
+    BETA1,
+    BETA2,
+    DECAY,
+    EPS,
+    LR,
+    LR_CRITIC,
+    Batches,
+    arguments,
+    check,
+    initial,
+    mnist,
+    noise_shapes,
+    pin,
+    serve,
+)
 
 args = arguments(["jit"], __doc__)
 pin(args.threads)
@@ -112,6 +128,7 @@ def trained(state, d):
 
 def begin(weights, dtype):
     """Every leaf an array of its own: the state is donated, and a buffer can be given away once."""
+
     def group(mine):
         w = {n: jnp.array(a, dtype) for n, a in weights.items() if n.startswith("D.") == mine}
         return w, *({n: jnp.array(np.zeros(a.shape), dtype) for n, a in w.items()} for _ in range(2))

@@ -5,9 +5,24 @@ What makes it strong: the gradient penalty written out (no double backward), rea
 call, the two heads of a population as one product, no gradient where none is used, fused Adam; under torch.compile the whole
 cycle, Adam included, is one graph. --check proves it equal to tests/reference, whose penalty is a double backward.
 """
+
 import os
 
-from common import BETA1, BETA2, DECAY, EPS, LR, LR_CRITIC, Batches, arguments, check, initial, mnist, noise_shapes, serve
+from common import (
+    BETA1,
+    BETA2,
+    DECAY,
+    EPS,
+    LR,
+    LR_CRITIC,
+    Batches,
+    arguments,
+    check,
+    initial,
+    mnist,
+    noise_shapes,
+    serve,
+)
 
 args = arguments(["eager", "compile"], __doc__)
 os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
@@ -69,7 +84,12 @@ def critic_loss(w, d, z, x):
     for at, (wake, other, t) in sides(d, z, x).items():
         scores = critic(w, f"D.{at}", torch.cat([wake, other]))[0]
         wake_score, other_score = scores.chunk(2)
-        total = total + other_score.mean() - wake_score.mean() + penalty(w, f"D.{at}", torch.lerp(other, wake, t[:, None]))
+        total = (
+            total
+            + other_score.mean()
+            - wake_score.mean()
+            + penalty(w, f"D.{at}", torch.lerp(other, wake, t[:, None]))
+        )
     return total
 
 

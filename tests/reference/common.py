@@ -3,6 +3,7 @@
 The functions mirror graphs/std line by line and are written from the language manual, not from our compiler, so that the
 two can disagree. Every weight lives in a flat dict under its hypnograph path (`up.z.s.mean.weight`).
 """
+
 import math
 
 import numpy as np
@@ -42,7 +43,10 @@ def gaussian_shapes(path, inputs, units, hidden):
 
 
 def settle_shapes(path, inputs, units, hidden):
-    return {**gaussian_shapes(f"{path}.s", inputs, units, hidden), **gaussian_shapes(f"{path}.r", units, units, hidden)}
+    return {
+        **gaussian_shapes(f"{path}.s", inputs, units, hidden),
+        **gaussian_shapes(f"{path}.r", units, units, hidden),
+    }
 
 
 def critic_shapes(path, inputs, hidden):

@@ -10,6 +10,7 @@ Needs torch, numpy and safetensors; the tests need none of them. The networks ar
 units, odd on purpose) and of the shipped structure; every draw of the shipped model is a field of the data folder.
 README.md says what the files hold.
 """
+
 import argparse
 import sys
 from pathlib import Path
@@ -25,7 +26,9 @@ HERE = Path(__file__).resolve().parent
 BATCH, CYCLES = 8, 3
 PIXELS, LATENTS, HIDDEN = 100, 9, 20
 LR, LR_CRITIC, DECAY, BETAS = 1e-4, 4e-4, 2e-5, (0.5, 0.999)
-CRITIC_SCALE = 3.0  # weights, not biases: their units then change sign within the batch, and biases do not cancel as often
+CRITIC_SCALE = (
+    3.0  # weights, not biases: their units then change sign within the batch, and biases do not cancel as often
+)
 PENALTY, FEATURES, BETA = 1.0, 1.0, 1.0
 
 
@@ -70,7 +73,9 @@ def make_inputs(name, seed):
     np.save(folder / "image.npy", strokes(rng, count))
     for field, shape in noise_shapes(name).items():
         full = (count, *shape)
-        np.save(folder / f"{field}.npy", as_f32(rng.random(full) if field.startswith("t") else rng.standard_normal(full)))
+        np.save(
+            folder / f"{field}.npy", as_f32(rng.random(full) if field.startswith("t") else rng.standard_normal(full))
+        )
     weights = draw_weights(weight_shapes(name), rng)
     for path in weights:
         if path.startswith("D.") and path.endswith(".weight"):
@@ -187,7 +192,11 @@ def families(values):
     for key in values:
         cycle, kind, rest = key.split("/")
         group = rest.split(".")[0] if kind in ("grad", "param") else rest
-        group = {"up": "up+down", "down": "up+down", "q": "q+p", "p": "q+p"}.get(group, group) if kind in ("grad", "param") else group
+        group = (
+            {"up": "up+down", "down": "up+down", "q": "q+p", "p": "q+p"}.get(group, group)
+            if kind in ("grad", "param")
+            else group
+        )
         out.setdefault((cycle, kind, group), []).append(key)
     return out
 
@@ -196,12 +205,15 @@ def report_twin(name, want):
     have = run(name, torch.float32)
     for (cycle, kind, group), keys in sorted(families(want).items()):
         if kind != "node":
-            print(f"  {cycle} {kind:5} {group:18} {distance({k: have[k] for k in keys}, {k: want[k] for k in keys}):.2e}")
+            print(
+                f"  {cycle} {kind:5} {group:18} {distance({k: have[k] for k in keys}, {k: want[k] for k in keys}):.2e}"
+            )
 
 
 def assert_sound(name, values):
     """What the reference promises: output biases of the critics have gradient exactly 0; what else cancels (biases of units on
-    one side of their kink for the whole batch) does so far below Adam's epsilon, where its sign cannot become a step."""
+    one side of their kink for the whole batch) does so far below Adam's epsilon, where its sign cannot become a step.
+    """
     for key, v in values.items():
         assert np.isfinite(v).all(), key
         if "/grad/" in key:
@@ -230,7 +242,9 @@ def main():
         if args.check:
             stored = load_file(str(path))
             assert stored.keys() == values.keys()
-            gap = max(distance({k: values[k] for k in ks}, {k: stored[k] for k in ks}) for ks in families(stored).values())
+            gap = max(
+                distance({k: values[k] for k in ks}, {k: stored[k] for k in ks}) for ks in families(stored).values()
+            )
             worst = max(worst, gap)
             print(f"{name}: {len(stored)} values, largest relative distance {gap:.1e}")
         else:

@@ -7,6 +7,7 @@
 One table, CASES, gives each case its expression in the model language and an independent one in torch; the model file is
 printed from it. README.md says how the values are named.
 """
+
 import argparse
 from pathlib import Path
 
@@ -14,7 +15,18 @@ import numpy as np
 import torch
 from safetensors.numpy import load_file
 
-from common import as_f32, critic, critic_shapes, draw_weights, interpolated, leaky, linear, linear_shapes, save, softplus
+from common import (
+    as_f32,
+    critic,
+    critic_shapes,
+    draw_weights,
+    interpolated,
+    leaky,
+    linear,
+    linear_shapes,
+    save,
+    softplus,
+)
 
 HERE = Path(__file__).resolve().parent / "ops"
 BATCH, X, Z, WIDTH, CLASSES = 8, 6, 5, 7, 4
@@ -185,8 +197,13 @@ def six(i):
 def given_slerp(net):
     at = "given_circle(x, xo, given.t_x), given_circle(z, zo, given.t_z)"
     return (
-        f"g3.{net}", f"layerwise(slope_of({net}, ({at})))", TWO, net,
-        lambda w, i, net=net: layerwise(slope(net, w, (circle(i["x"], i["xo"], i["t_x"]), circle(i["z"], i["zo"], i["t_z"]))), (1, 1)),
+        f"g3.{net}",
+        f"layerwise(slope_of({net}, ({at})))",
+        TWO,
+        net,
+        lambda w, i, net=net: layerwise(
+            slope(net, w, (circle(i["x"], i["xo"], i["t_x"]), circle(i["z"], i["zo"], i["t_z"]))), (1, 1)
+        ),
     )
 
 
@@ -195,11 +212,27 @@ CASES = [
     ("absolute", "l1_distance(a, b)", ("a", "b"), None, lambda w, i: (i["a"] - i["b"]).abs().mean()),
     ("squared", "squared_distance(a, b)", ("a", "b"), None, lambda w, i: ((i["a"] - i["b"]) ** 2).sum(1).mean()),
     ("bce", "bce(p, y)", ("p", "y"), None, lambda w, i: bce(i["p"], i["y"])),
-    ("bce_logit", "bce_logit(a, y)", ("a", "y"), None,
-     lambda w, i: torch.nn.functional.binary_cross_entropy_with_logits(i["a"], i["y"])),
-    ("cross_entropy", "cross_entropy(k, given.label)", ("k",), None,
-     lambda w, i: torch.nn.functional.cross_entropy(i["k"], i["label"])),
-    ("softmax", "sum(softmax(k) * given.u_k)", ("k",), None, lambda w, i: (torch.softmax(i["k"], 1) * i["u_k"]).sum()),
+    (
+        "bce_logit",
+        "bce_logit(a, y)",
+        ("a", "y"),
+        None,
+        lambda w, i: torch.nn.functional.binary_cross_entropy_with_logits(i["a"], i["y"]),
+    ),
+    (
+        "cross_entropy",
+        "cross_entropy(k, given.label)",
+        ("k",),
+        None,
+        lambda w, i: torch.nn.functional.cross_entropy(i["k"], i["label"]),
+    ),
+    (
+        "softmax",
+        "sum(softmax(k) * given.u_k)",
+        ("k",),
+        None,
+        lambda w, i: (torch.softmax(i["k"], 1) * i["u_k"]).sum(),
+    ),
     ("kl_moments", "kl_moments(a)", ("a",), None, lambda w, i: kl_moments(i["a"])),
     ("nt_xent", "nt_xent(a, b, 0.5)", ("a", "b"), None, lambda w, i: nt_xent(i["a"], i["b"], 0.5)),
     ("pull_push", "pull_push(a, b, 4)", ("a", "b"), None, lambda w, i: pull_push(i["a"], i["b"], 4)),
@@ -210,23 +243,56 @@ CASES = [
     ("minimax.lose", "minimax(s, o)[0]", ("s", "o"), None, lambda w, i: wrong(i)),
     ("minimax.gain", "minimax(s, o)[1]", ("s", "o"), None, lambda w, i: -wrong(i)),
     ("non_saturating.lose", "non_saturating(s, o)[0]", ("s", "o"), None, lambda w, i: wrong(i)),
-    ("non_saturating.gain", "non_saturating(s, o)[1]", ("s", "o"), None,
-     lambda w, i: softplus(i["s"]).mean() + softplus(-i["o"]).mean()),
-    ("hinge.lose", "hinge(s, o)[0]", ("s", "o"), None,
-     lambda w, i: torch.relu(1 - i["s"]).mean() + torch.relu(1 + i["o"]).mean()),
+    (
+        "non_saturating.gain",
+        "non_saturating(s, o)[1]",
+        ("s", "o"),
+        None,
+        lambda w, i: softplus(i["s"]).mean() + softplus(-i["o"]).mean(),
+    ),
+    (
+        "hinge.lose",
+        "hinge(s, o)[0]",
+        ("s", "o"),
+        None,
+        lambda w, i: torch.relu(1 - i["s"]).mean() + torch.relu(1 + i["o"]).mean(),
+    ),
     ("hinge.gain", "hinge(s, o)[1]", ("s", "o"), None, lambda w, i: i["s"].mean() - i["o"].mean()),
-    ("least_squares.lose", "least_squares(s, o)[0]", ("s", "o"), None,
-     lambda w, i: ((i["s"] - 1) ** 2).mean() / 2 + (i["o"] ** 2).mean() / 2),
-    ("least_squares.gain", "least_squares(s, o)[1]", ("s", "o"), None,
-     lambda w, i: (i["s"] ** 2).mean() / 2 + ((i["o"] - 1) ** 2).mean() / 2),
-    *[(f"g1.{n}", f"given_interpolated({n}, {PAIR}, given.t)", TWO, n, lambda w, i, n=n: g1(n, w, *two(i), i["t"]))
-      for n in ("plain", "pixel", "normed", "smooth")],
-    *[(f"g2.{n}", f"signed_l1({n}, {PAIR})", TWO, n, lambda w, i, n=n: g2(n, w, *two(i))) for n in ("plain", "smooth")],
+    (
+        "least_squares.lose",
+        "least_squares(s, o)[0]",
+        ("s", "o"),
+        None,
+        lambda w, i: ((i["s"] - 1) ** 2).mean() / 2 + (i["o"] ** 2).mean() / 2,
+    ),
+    (
+        "least_squares.gain",
+        "least_squares(s, o)[1]",
+        ("s", "o"),
+        None,
+        lambda w, i: (i["s"] ** 2).mean() / 2 + ((i["o"] - 1) ** 2).mean() / 2,
+    ),
+    *[
+        (f"g1.{n}", f"given_interpolated({n}, {PAIR}, given.t)", TWO, n, lambda w, i, n=n: g1(n, w, *two(i), i["t"]))
+        for n in ("plain", "pixel", "normed", "smooth")
+    ],
+    *[
+        (f"g2.{n}", f"signed_l1({n}, {PAIR})", TWO, n, lambda w, i, n=n: g2(n, w, *two(i)))
+        for n in ("plain", "smooth")
+    ],
     given_slerp("plain"),
     given_slerp("smooth"),
-    ("g4", f"depth_weighted(deep, ({', '.join(LAYER_NAMES)}), ({', '.join(OTHER_NAMES)}))", LAYER_NAMES + OTHER_NAMES, "deep",
-     lambda w, i: g5("deep", w, *six(i), (5, 4, 3, 2, 1, 0), (1, 2, 3, 4, 5, 0))),
-    *[(f"g5.{n}", f"at_samples({n}, {PAIR})", TWO, n, lambda w, i, n=n: g5(n, w, *two(i))) for n in ("plain", "smooth")],
+    (
+        "g4",
+        f"depth_weighted(deep, ({', '.join(LAYER_NAMES)}), ({', '.join(OTHER_NAMES)}))",
+        LAYER_NAMES + OTHER_NAMES,
+        "deep",
+        lambda w, i: g5("deep", w, *six(i), (5, 4, 3, 2, 1, 0), (1, 2, 3, 4, 5, 0)),
+    ),
+    *[
+        (f"g5.{n}", f"at_samples({n}, {PAIR})", TWO, n, lambda w, i, n=n: g5(n, w, *two(i)))
+        for n in ("plain", "smooth")
+    ],
     ("g6", "input_slope(reader, x, xo)", ("x", "xo"), "reader", lambda w, i: g6("reader", w, i["x"], i["xo"])),
 ]
 
@@ -249,9 +315,15 @@ def make_inputs():
     for net in ("plain", "pixel", "smooth"):
         shapes |= critic_shapes(net, X + Z, WIDTH)
     shapes |= linear_shapes("normed.a", X + Z, WIDTH) | linear_shapes("normed", WIDTH, 1)
-    shapes |= critic_shapes("deep", sum(LAYERS), WIDTH) | linear_shapes("reader.h", X, WIDTH) | linear_shapes("reader", WIDTH, 1)
+    shapes |= (
+        critic_shapes("deep", sum(LAYERS), WIDTH)
+        | linear_shapes("reader.h", X, WIDTH)
+        | linear_shapes("reader", WIDTH, 1)
+    )
     weights = {p: as_f32(2 * v) for p, v in draw_weights(shapes, rng).items()}
-    weights["normed.b.scale"], weights["normed.b.shift"] = as_f32(rng.uniform(0.5, 1.5, WIDTH)), as_f32(rng.standard_normal(WIDTH))
+    weights["normed.b.scale"], weights["normed.b.shift"] = as_f32(rng.uniform(0.5, 1.5, WIDTH)), as_f32(
+        rng.standard_normal(WIDTH)
+    )
     save(HERE / "init.safetensors", weights)
 
 
@@ -259,9 +331,24 @@ def print_model():
     used = [n for n in sorted({n for case in CASES for n in case[2]})]
     lines = [
         "# Printed by ../ops.py from its table; README.md of the folder above says how the nodes are named.",
-        "hypnograph: 1", "name: reference-ops", "about: Losses, objectives and penalties of the library, with first and second derivatives.",
-        "", "settings: {batch: 8}", "", "data:", "  given: {source: npy, batch: $batch, order: file}", "", "networks:", NETWORKS.rstrip(),
-        "", "functions:", FUNCTIONS.rstrip(), "", "phases:", "  ops:", "    nodes:",
+        "hypnograph: 1",
+        "name: reference-ops",
+        "about: Losses, objectives and penalties of the library, with first and second derivatives.",
+        "",
+        "settings: {batch: 8}",
+        "",
+        "data:",
+        "  given: {source: npy, batch: $batch, order: file}",
+        "",
+        "networks:",
+        NETWORKS.rstrip(),
+        "",
+        "functions:",
+        FUNCTIONS.rstrip(),
+        "",
+        "phases:",
+        "  ops:",
+        "    nodes:",
     ]
     lines += [f"      {n}: given.{n}" for n in used]
     for name, text, inputs, _, _ in CASES:
