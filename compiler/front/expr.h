@@ -12,7 +12,7 @@ enum expr_kind {
     EX_TUPLE,   /* ( a, b ) or top-level a, b */
     EX_LIST,    /* [ a, b ] */
     EX_CALL,    /* child 0: callee; then arguments (named ones have arg_name) */
-    EX_DOT,     /* child 0 . name, where child 0 is no plain path: E(x).z */
+    EX_DOT,     /* child 0 . name (perhaps a path), where child 0 is no plain path: E(x).z */
     EX_INDEX,   /* child 0 [ items ]; an item may be EX_RANGE */
     EX_RANGE,   /* from : to; either child may be NULL */
     EX_UNARY,   /* - ~ not */
@@ -27,6 +27,7 @@ enum expr_unit { UNIT_NONE, UNIT_S, UNIT_MS, UNIT_US, UNIT_HZ, UNIT_KHZ };
 
 struct expr {
     uint8_t kind, op, unit;
+    uint16_t depth;       /* of the tree below, from 1: at most EXPR_DEPTH */
     uint16_t delay;
     uint16_t draw;        /* XO_DRAW: the k-th ~ of its expression, from 1, in reading order */
     struct loc loc;       /* of the whole; of names and operators: the token's */
@@ -37,6 +38,8 @@ struct expr {
     struct expr **child;
     uint32_t n;
 };
+
+enum { EXPR_DEPTH = 256, EXPR_BYTES = 64 << 10 };
 
 struct expr_param {
     const char *name;
