@@ -1,9 +1,9 @@
 /*
- * The document tree: places inside texts, lookup, building.  Reading is doc_read.c, printing
- * doc_print.c.
+ * The document tree: places inside texts, lookup, building.  Reading is doc_read.c,
+ * printing doc_print.c.
  *
- * Small mappings are searched in order; from INDEX_FROM entries on a mapping carries an open
- * hash of its keys, so that files made to be slow are not.
+ * Small mappings are searched in order; from INDEX_FROM entries on a mapping carries an
+ * open hash of its keys, so that files made to be slow are not.
  */
 #include "compiler/front/doc.h"
 

@@ -1,4 +1,5 @@
-/* What doc_read.c asks of doc_text.c: the file as lines, and where a scalar's bytes stand in it. */
+/* What doc_read.c asks of doc_text.c: the file as lines, and where a scalar's bytes stand
+ * in it. */
 #ifndef HYP_COMPILER_FRONT_DOC_INTERNAL_H
 #define HYP_COMPILER_FRONT_DOC_INTERNAL_H
 
@@ -6,7 +7,8 @@
 
 #include "compiler/front/doc.h"
 
-/* A file after the byte order mark is gone and CRLF has become LF: lines and columns are as before. */
+/* A file after the byte order mark is gone and CRLF has become LF: lines and columns are as
+ * before. */
 struct doc_source {
     const char *text;
     uint32_t n;

@@ -1,7 +1,7 @@
 /*
- * Documents as YAML: block style with values in one column; what was written inside { } or [ ]
- * stays there if it fits on a line.  Texts are plain where YAML and our own rules leave them
- * alone, else in quotes.
+ * Documents as YAML: block style with values in one column; what was written inside { } or
+ * [ ] stays there if it fits on a line.  Texts are plain where YAML and our own rules leave
+ * them alone, else in quotes.
  */
 #include <string.h>
 
@@ -28,7 +28,8 @@ static bool is_plain(const struct doc_text *t, bool flow, bool key)
         return false;
     for (uint32_t i = 0; i < t->n; i++) {
         const char c = t->text[i], before = i ? t->text[i - 1] : ' ';
-        if (c == '\n' || c == '\t' || (c == ' ' && before == ':') || (c == '#' && before == ' '))
+        if (c == '\n' || c == '\t' || (c == ' ' && before == ':') ||
+            (c == '#' && before == ' '))
             return false;
         if (flow && strchr(",[]{}:?", c))
             return false;
@@ -48,16 +49,18 @@ static void print_double(struct text *out, const struct doc_text *t)
         else if ((unsigned char)c < 0x20)
             text_fmt(out, "\\x%02x", (unsigned)c);
         else if ((unsigned char)c == 0xC2 && (unsigned char)t->text[i + 1] < 0xA0)
-            text_fmt(out, "\\x%02x", (unsigned char)t->text[++i]); /* C1: NEL and its like */
+            text_fmt(out, "\\x%02x",
+                     (unsigned char)t->text[++i]); /* C1: NEL and its like */
         else if (strncmp(t->text + i, "\xE2\x80\xA8", 3) == 0 ||
                  strncmp(t->text + i, "\xE2\x80\xA9", 3) == 0)
             text_put(out, (unsigned char)t->text[i += 2] == 0xA8 ? "\\L" : "\\P");
         else if (strncmp(t->text + i, "\xEF\xBB\xBF", 3) == 0 ||
                  strncmp(t->text + i, "\xEF\xBF\xBE", 3) == 0 ||
                  strncmp(t->text + i, "\xEF\xBF\xBF", 3) == 0)
-            text_put(out, (unsigned char)t->text[i += 2] == 0xBF
-                              ? ((unsigned char)t->text[i - 1] == 0xBB ? "\\uFEFF" : "\\uFFFF")
-                              : "\\uFFFE");
+            text_put(out,
+                     (unsigned char)t->text[i += 2] == 0xBF
+                         ? ((unsigned char)t->text[i - 1] == 0xBB ? "\\uFEFF" : "\\uFFFF")
+                         : "\\uFFFE");
         else if ((unsigned char)c == 0x7F)
             text_put(out, "\\x7f");
         else
@@ -87,12 +90,14 @@ static void print_text(struct text *out, const struct doc_text *t, bool flow, bo
     } else {
         text_put(out, "'");
         for (uint32_t i = 0; i < t->n; i++)
-            text_putn(out, t->text[i] == '\'' ? "''" : &t->text[i], t->text[i] == '\'' ? 2 : 1);
+            text_putn(out, t->text[i] == '\'' ? "''" : &t->text[i],
+                      t->text[i] == '\'' ? 2 : 1);
         text_put(out, "'");
     }
 }
 
-/* A text of several lines that `|` can hold: no blanks at its start, no other control characters. */
+/* A text of several lines that `|` can hold: no blanks at its start, no other control
+ * characters. */
 static bool is_literal(const struct doc_text *t)
 {
     struct doc_text line = *t;
@@ -235,7 +240,8 @@ static void print_entry(struct text *out, const struct doc_entry *e, uint32_t in
 }
 
 /* The first line stands where the caller is; `column` 0: this mapping finds its own. */
-static void print_block(struct text *out, const struct doc *d, uint32_t indent, uint32_t column)
+static void print_block(struct text *out, const struct doc *d, uint32_t indent,
+                        uint32_t column)
 {
     const uint32_t at = column ? column : column_of(d, out->arena);
     const uint32_t items = d->kind == DOC_LIST ? column_of_items(d, out->arena) : 0;

@@ -1,12 +1,13 @@
 /*
- * Reading one YAML text: libyaml's events become the tree of doc.h, with the rules that make it
- * a model file (docs/language.md, section 2): scalars are text, no anchors, aliases, tags, merge
- * keys or further documents, no key twice, no key that YAML readers take for something else.
+ * Reading one YAML text: libyaml's events become the tree of doc.h, with the rules that
+ * make it a model file (docs/language.md, section 2): scalars are text, no anchors,
+ * aliases, tags, merge keys or further documents, no key twice, no key that YAML readers
+ * take for something else.
  *
  * E0104 needs the most care.  In { } and [ ] YAML cuts a plain scalar at a comma, so that
- * `{prior: normal(0, 1)}` arrives as `prior: normal(0` and a key `1)` without a value.  A plain
- * scalar with an open bracket, or a key without a colon, begins a cut; what follows up to its end
- * is swallowed, so that one mistake is one message.
+ * `{prior: normal(0, 1)}` arrives as `prior: normal(0` and a key `1)` without a value.  A
+ * plain scalar with an open bracket, or a key without a colon, begins a cut; what follows
+ * up to its end is swallowed, so that one mistake is one message.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -21,10 +22,10 @@ struct level {
     struct doc *d;
     struct doc_text key;
     struct loc key_loc;
-    bool has_key, drop;  /* drop: this entry is the rest of a cut */
-    bool keyless;        /* the key has no colon */
-    bool in_list;        /* the cut is a key list: it ends at the entry with a colon */
-    int open;            /* brackets still open in the expression that was cut */
+    bool has_key, drop; /* drop: this entry is the rest of a cut */
+    bool keyless;       /* the key has no colon */
+    bool in_list;       /* the cut is a key list: it ends at the entry with a colon */
+    int open;           /* brackets still open in the expression that was cut */
 };
 struct reader {
     struct arena *a;
@@ -52,7 +53,8 @@ static int balance(const struct doc_text *t)
 {
     int n = 0;
     for (uint32_t i = 0; i < t->n; i++)
-        n += (strchr("([{", t->text[i]) && t->text[i]) - (strchr(")]}", t->text[i]) && t->text[i]);
+        n += (strchr("([{", t->text[i]) && t->text[i]) -
+             (strchr(")]}", t->text[i]) && t->text[i]);
     return n;
 }
 
@@ -80,7 +82,8 @@ static bool cut_scalar(struct reader *r, struct level *l, const struct doc_text 
 
 static bool is_truth(const char *s)
 {
-    static const char *const word[] = {"yes", "no", "on", "off", "true", "false", "null", "~"};
+    static const char *const word[] = {"yes",  "no",    "on",   "off",
+                                       "true", "false", "null", "~"};
     for (unsigned i = 0; i < sizeof word / sizeof *word; i++)
         if (strcasecmp(s, word[i]) == 0)
             return true;
@@ -115,14 +118,16 @@ static void take_key(struct reader *r, const yaml_event_t *e, struct level *l)
     if (l->drop)
         return;
     if (e->start_mark.line != e->end_mark.line || t.n > LONGEST_KEY)
-        diag(r->ds, E0101, loc, "not YAML: a key stands on one line and has at most %d characters",
+        diag(r->ds, E0101, loc,
+             "not YAML: a key stands on one line and has at most %d characters",
              LONGEST_KEY);
     else if (t.n == 0)
         diag(r->ds, E0109, loc, "empty value: a key is missing here");
     else if (strcmp(t.text, "<<") == 0)
         diag(r->ds, E0103, loc, "merge keys are not part of the language");
     else if (is_truth(t.text))
-        diag(r->ds, E0105, loc, "YAML readers take the key `%s` for a truth value or null", t.text);
+        diag(r->ds, E0105, loc, "YAML readers take the key `%s` for a truth value or null",
+             t.text);
     else
         return;
     l->drop = true;
@@ -151,7 +156,8 @@ static void attach(struct reader *r, struct doc *d)
     }
 }
 
-static void refuse_marks(struct reader *r, struct loc loc, const void *anchor, const void *tag)
+static void refuse_marks(struct reader *r, struct loc loc, const void *anchor,
+                         const void *tag)
 {
     if (!anchor && !tag)
         return;
@@ -193,7 +199,8 @@ static void take_scalar(struct reader *r, const yaml_event_t *e)
     attach(r, d);
 }
 
-static void open_level(struct reader *r, const yaml_event_t *e, enum doc_kind kind, bool flow)
+static void open_level(struct reader *r, const yaml_event_t *e, enum doc_kind kind,
+                       bool flow)
 {
     struct doc *d = arena_alloc(r->a, sizeof *d);
     d->kind = (uint8_t)kind;
@@ -276,7 +283,8 @@ static void take_event(struct reader *r, const yaml_event_t *e)
         break;
     case YAML_SEQUENCE_START_EVENT:
         refuse_marks(r, loc, e->data.sequence_start.anchor, e->data.sequence_start.tag);
-        open_level(r, e, DOC_LIST, e->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE);
+        open_level(r, e, DOC_LIST,
+                   e->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE);
         break;
     case YAML_MAPPING_START_EVENT:
         refuse_marks(r, loc, e->data.mapping_start.anchor, e->data.mapping_start.tag);

@@ -1,10 +1,10 @@
 /*
  * From the bytes of a file to scalars that know where each of their bytes stands.
  *
- * libyaml tells where a scalar begins and ends, not how its text came about.  So text and file
- * are walked side by side: a byte that is no white space stands at the next place of the file
- * that is none; escapes and doubled quotes are stepped over as the scalar's style says.  A mark
- * is set wherever counting on from the mark before would give another place.
+ * libyaml tells where a scalar begins and ends, not how its text came about.  So text and
+ * file are walked side by side: a byte that is no white space stands at the next place of
+ * the file that is none; escapes and doubled quotes are stepped over as the scalar's style
+ * says.  A mark is set wherever counting on from the mark before would give another place.
  */
 #include <string.h>
 
@@ -16,7 +16,12 @@ enum { LARGEST_FILE = 4 << 20 };
 static uint32_t decode(const unsigned char *s, uint32_t n, uint32_t *len)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-    *len = s[0] < 0x80 ? 1 : s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 2 : s[0] < 0xF0 ? 3 : s[0] < 0xF5 ? 4 : 0;
+    *len = s[0] < 0x80   ? 1
+           : s[0] < 0xC2 ? 0
+           : s[0] < 0xE0 ? 2
+           : s[0] < 0xF0 ? 3
+           : s[0] < 0xF5 ? 4
+                         : 0;
     if (*len <= 1)
         return *len ? s[0] : UINT32_MAX;
     if (*len > n)
@@ -160,13 +165,15 @@ static bool white(char c)
     return c == ' ' || c == '\t' || c == '\n';
 }
 
-/* Where the next byte `c` of the text stands. In quotes a backslash may hide the line's end. */
+/* Where the next byte `c` of the text stands. In quotes a backslash may hide the line's
+ * end. */
 static void find(struct walk *w, char c, yaml_scalar_style_t style)
 {
     if (white(c) && look(w, 0) == c)
         return;
     while (w->at < w->s->n) {
-        if (style == YAML_DOUBLE_QUOTED_SCALAR_STYLE && look(w, 0) == '\\' && look(w, 1) == '\n')
+        if (style == YAML_DOUBLE_QUOTED_SCALAR_STYLE && look(w, 0) == '\\' &&
+            look(w, 1) == '\n')
             step(w);
         else if (!white(look(w, 0)) || white(c))
             return;
@@ -174,7 +181,8 @@ static void find(struct walk *w, char c, yaml_scalar_style_t style)
     }
 }
 
-/* Step over what byte i of the text was written as; returns how many bytes of text that gave. */
+/* Step over what byte i of the text was written as; returns how many bytes of text that
+ * gave. */
 static uint32_t pass(struct walk *w, const char *text, uint32_t i, uint32_t n,
                      yaml_scalar_style_t style)
 {
@@ -203,8 +211,8 @@ static void add_mark(struct arena *a, struct doc_text *t, uint32_t *cap, uint32_
 
 static struct walk start_of(const struct doc_source *s, const yaml_event_t *e)
 {
-    struct walk w = {s, doc_source_offset(s, &e->start_mark), (uint32_t)e->start_mark.line + 1,
-                     (uint32_t)e->start_mark.column + 1};
+    struct walk w = {s, doc_source_offset(s, &e->start_mark),
+                     (uint32_t)e->start_mark.line + 1, (uint32_t)e->start_mark.column + 1};
     switch (e->data.scalar.style) {
     case YAML_SINGLE_QUOTED_SCALAR_STYLE:
     case YAML_DOUBLE_QUOTED_SCALAR_STYLE:
@@ -229,8 +237,8 @@ struct doc_text doc_source_text(struct arena *a, const struct doc_source *s,
 {
     const uint32_t n = (uint32_t)scalar->data.scalar.length;
     const yaml_scalar_style_t style = scalar->data.scalar.style;
-    struct doc_text t = {arena_strn(a, (const char *)scalar->data.scalar.value, n), n, NULL, 0,
-                         s->file};
+    struct doc_text t = {arena_strn(a, (const char *)scalar->data.scalar.value, n), n, NULL,
+                         0, s->file};
     struct walk w = start_of(s, scalar);
     uint32_t cap = 0, line = 0, col = 0; /* where counting on would put the next byte */
     if (n == 0)
@@ -243,7 +251,8 @@ struct doc_text doc_source_text(struct arena *a, const struct doc_source *s,
         col = w.col + 1;
         for (uint32_t end = i + pass(&w, t.text, i, n, style); i < end; i++)
             ;
-        for (; i < n && !begins(t.text[i]); i++) /* the rest of a code point, written plainly */
+        for (; i < n && !begins(t.text[i]);
+             i++) /* the rest of a code point, written plainly */
             step(&w);
     }
     return t;

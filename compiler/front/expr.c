@@ -1,7 +1,7 @@
 /*
  * Expressions: a parser by recursive descent, one function a level of the grammar
- * (docs/language.md, section 3).  It stops at the first mistake of an expression.  Depth counts
- * nodes from a leaf to the root, so that whoever walks a tree may recurse.
+ * (docs/language.md, section 3).  It stops at the first mistake of an expression.  Depth
+ * counts nodes from a leaf to the root, so that whoever walks a tree may recurse.
  */
 #include "compiler/front/expr.h"
 
@@ -17,9 +17,9 @@ struct parser {
     struct lexer lex;
     struct token now, next;
     const char *text;
-    unsigned nested;      /* levels of recursion */
-    uint16_t *draw;       /* draws counted so far in this expression */
-    struct loc last;      /* the token taken last */
+    unsigned nested; /* levels of recursion */
+    uint16_t *draw;  /* draws counted so far in this expression */
+    struct loc last; /* the token taken last */
     bool failed;
 };
 
@@ -222,7 +222,8 @@ static struct expr *parse_group(struct parser *p)
 
 static bool is_operator_word(const struct parser *p)
 {
-    return is_word(p, &p->now, "and") || is_word(p, &p->now, "or") || is_word(p, &p->now, "not");
+    return is_word(p, &p->now, "and") || is_word(p, &p->now, "or") ||
+           is_word(p, &p->now, "not");
 }
 
 static struct expr *parse_setting(struct parser *p)
@@ -255,7 +256,8 @@ static struct expr *parse_atom(struct parser *p)
         e = make(p, EX_NAME, p->now.loc);
         e->name = spelled(p, &p->now);
     } else {
-        unexpected(p, "a number, a name, `$name`, `(`, `[`, `-`, `~` or `not` may stand here");
+        unexpected(p,
+                   "a number, a name, `$name`, `(`, `[`, `-`, `~` or `not` may stand here");
         return NULL;
     }
     advance(p);
@@ -273,7 +275,8 @@ static struct expr *parse_argument(struct parser *p)
     struct expr *value = parse_expr(p);
     if (!value)
         return NULL;
-    struct expr *e = arena_copy(p->a, value, sizeof *value); /* the keyword belongs to this use */
+    struct expr *e =
+        arena_copy(p->a, value, sizeof *value); /* the keyword belongs to this use */
     e->arg_name = name;
     e->arg_loc = loc;
     return e;
@@ -328,7 +331,8 @@ static struct expr *parse_at(struct parser *p, struct expr *of)
     if (is_word(p, &p->now, "now")) {
         advance(p);
     } else if (is_sign(&p->now, "-") && p->next.kind == TK_NUMBER && p->next.number >= 1 &&
-               p->next.number < UINT16_MAX && !memchr(p->text + p->next.from, '.', p->next.n)) {
+               p->next.number < UINT16_MAX &&
+               !memchr(p->text + p->next.from, '.', p->next.n)) {
         e->delay = (uint16_t)p->next.number;
         advance(p);
         advance(p);
@@ -374,8 +378,8 @@ static struct expr *parse_postfix(struct parser *p)
 
 static struct expr *parse_unary(struct parser *p);
 
-static struct expr *binary(struct parser *p, enum expr_op op, struct loc loc, struct expr *x,
-                           struct expr *y)
+static struct expr *binary(struct parser *p, enum expr_op op, struct loc loc,
+                           struct expr *x, struct expr *y)
 {
     struct expr *e = make(p, EX_BINARY, loc);
     e->op = (uint8_t)op;
@@ -416,7 +420,8 @@ struct infix {
     enum expr_op op;
 };
 
-static const struct infix *infix_now(const struct parser *p, const struct infix *row, unsigned n)
+static const struct infix *infix_now(const struct parser *p, const struct infix *row,
+                                     unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
         if (is_sign(&p->now, row[i].sign) || is_word(p, &p->now, row[i].sign))
@@ -500,12 +505,13 @@ static struct expr *parse_expr(struct parser *p)
     return e;
 }
 
-static struct expr *parse_text(struct arena *a, struct diag_sink *ds, const struct doc_text *t,
-                               uint16_t *draw)
+static struct expr *parse_text(struct arena *a, struct diag_sink *ds,
+                               const struct doc_text *t, uint16_t *draw)
 {
     struct parser p;
     if (t->n > EXPR_BYTES) {
-        diag(ds, E0902, doc_at(t, 0, 1), "limit exceeded: an expression has at most 64 KiB");
+        diag(ds, E0902, doc_at(t, 0, 1),
+             "limit exceeded: an expression has at most 64 KiB");
         return NULL;
     }
     start(&p, a, ds, t, draw);
@@ -548,7 +554,8 @@ static struct expr *parse_doc(struct arena *a, struct diag_sink *ds, struct doc 
     }
     if (d->text.n == 0 || strcmp(d->text.text, "~") == 0) {
         diag(ds, E0109, d->loc, "empty value");
-        diag_hint(ds, "`~` alone is no expression: draw something, or write `none` to remove");
+        diag_hint(ds,
+                  "`~` alone is no expression: draw something, or write `none` to remove");
         return NULL;
     }
     return parse_text(a, ds, &d->text, draw);
@@ -598,7 +605,8 @@ static void parse_params(struct parser *p, struct expr_key *out)
             unexpected(p, "the name of an argument may stand here");
             return;
         }
-        out->param = arena_grow(p->a, out->param, &cap, out->nparam + 1, sizeof *out->param);
+        out->param =
+            arena_grow(p->a, out->param, &cap, out->nparam + 1, sizeof *out->param);
         struct expr_param *q = &out->param[out->nparam++];
         *q = (struct expr_param){spelled(p, &p->now), p->now.loc, NULL};
         advance(p);
@@ -615,12 +623,13 @@ static void parse_paths(struct parser *p, struct expr_key *out)
     uint32_t cap = 0, loc_cap = 0;
     do {
         if (p->now.kind != TK_PATH || is_operator_word(p)) {
-            unexpected(p, "a name may stand here: letters, digits, `_`, and `.` between names");
+            unexpected(
+                p, "a name may stand here: letters, digits, `_`, and `.` between names");
             return;
         }
         out->path = arena_grow(p->a, out->path, &cap, out->npath + 1, sizeof *out->path);
-        out->path_loc =
-            arena_grow(p->a, out->path_loc, &loc_cap, out->npath + 1, sizeof *out->path_loc);
+        out->path_loc = arena_grow(p->a, out->path_loc, &loc_cap, out->npath + 1,
+                                   sizeof *out->path_loc);
         out->path_loc[out->npath] = p->now.loc;
         out->path[out->npath++] = spelled(p, &p->now);
         advance(p);

@@ -6,9 +6,19 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/json.h"
 
-/* How tightly a node holds together; an operand below what its place needs gets parentheses. */
+/* How tightly a node holds together; an operand below what its place needs gets
+ * parentheses. */
 enum level {
-    L_VALUES, L_OR, L_AND, L_NOT, L_COMPARE, L_SUM, L_PRODUCT, L_UNARY, L_POWER, L_POSTFIX
+    L_VALUES,
+    L_OR,
+    L_AND,
+    L_NOT,
+    L_COMPARE,
+    L_SUM,
+    L_PRODUCT,
+    L_UNARY,
+    L_POWER,
+    L_POSTFIX
 };
 
 struct op_row {

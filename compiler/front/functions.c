@@ -28,8 +28,8 @@ static void add(struct model *m, const struct doc_entry *e, enum function_from f
         diag(m->diags, W0211, other->loc, "function `%s` hides the library's", f.name);
         diag_note(m->diags, e->loc, "the library's");
     }
-    m->function =
-        arena_grow(m->arena, m->function, &m->cfunction, m->nfunction + 1, sizeof *m->function);
+    m->function = arena_grow(m->arena, m->function, &m->cfunction, m->nfunction + 1,
+                             sizeof *m->function);
     m->function[m->nfunction++] = f;
 }
 

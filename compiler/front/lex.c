@@ -1,6 +1,6 @@
 /*
- * Tokens.  Places are counted on from token to token, so that a long text costs no more than its
- * length.
+ * Tokens.  Places are counted on from token to token, so that a long text costs no more
+ * than its length.
  */
 #include "compiler/front/lex.h"
 
@@ -86,9 +86,9 @@ static void take_number(struct lexer *x, struct token *k)
 
 static void take_sign(struct lexer *x, struct token *k)
 {
-    static const char *const sign[] = {"**", "<=", ">=", "==", "!=", "+", "-", "*", "/",
-                                       "~",  "<",  ">",  "=",  "(",  ")", "[", "]", ",",
-                                       ".",  ":",  "$",  "_",  "@"};
+    static const char *const sign[] = {"**", "<=", ">=", "==", "!=", "+", "-", "*",
+                                       "/",  "~",  "<",  ">",  "=",  "(", ")", "[",
+                                       "]",  ",",  ".",  ":",  "$",  "_", "@"};
     for (unsigned i = 0; i < sizeof sign / sizeof *sign; i++) {
         const uint32_t n = (uint32_t)strlen(sign[i]);
         if (x->at + n <= x->t->n && memcmp(x->t->text + x->at, sign[i], n) == 0) {

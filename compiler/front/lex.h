@@ -22,9 +22,9 @@ struct token {
 struct lexer {
     const struct doc_text *t;
     uint32_t at;
-    uint32_t mark;       /* index of the doc_mark in use */
-    uint32_t counted;    /* byte up to which col has been counted */
-    uint32_t line, col;  /* place of `counted` */
+    uint32_t mark;      /* index of the doc_mark in use */
+    uint32_t counted;   /* byte up to which col has been counted */
+    uint32_t line, col; /* place of `counted` */
 };
 void lexer_start(struct lexer *x, const struct doc_text *t);
 struct token lexer_next(struct lexer *x);
