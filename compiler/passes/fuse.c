@@ -1,15 +1,15 @@
 /*
  * Fusion: which nodes share a kernel.
  *
- * Work is grouped by walking the nodes in order and attaching each to a group that produces one of
- * its operands, contractions first: element-wise nodes become epilogues, sums along a row stay in
- * the kernel that made the row, an optimizer ends up in the epilogue of its weight gradient.  Merges
- * never change the order of a sum, so they cannot change a bit.
+ * Work is grouped by walking the nodes in order and attaching each to a group that produces
+ * one of its operands, contractions first: element-wise nodes become epilogues, sums along
+ * a row stay in the kernel that made the row, an optimizer ends up in the epilogue of its
+ * weight gradient.  Merges never change the order of a sum, so they cannot change a bit.
  *
  * Updates are in place: whoever reads the old weight must come before the updater.  These
- * anti-dependences are edges like any other; where they would close a cycle (a held node whose
- * derivative is needed after the step) the new weight gets storage of its own, and is copied at the
- * end.
+ * anti-dependences are edges like any other; where they would close a cycle (a held node
+ * whose derivative is needed after the step) the new weight gets storage of its own, and is
+ * copied at the end.
  */
 #include "compiler/ir/group.h"
 
@@ -17,9 +17,9 @@
 
 #include "runtime/base/arena.h"
 
-#define ROW_MAX 4096    /* elements of a row that stays in a unit's scratch */
-#define NODE_MAX 64     /* members of a group */
-#define OPERAND_MAX 24  /* buffers of a kernel */
+#define ROW_MAX     4096 /* elements of a row that stays in a unit's scratch */
+#define NODE_MAX    64   /* members of a group */
+#define OPERAND_MAX 24   /* buffers of a kernel */
 
 static const char *const why_name[FUSE_WHY_COUNT] = {
     "fused", "cycle", "space", "anchor", "row", "order", "alias", "budget", "pinned",
@@ -48,11 +48,10 @@ struct cx {
     const struct graph *g;
     struct fusion *f;
     struct arena *a;
-    struct edges succ;      /* compute and alias nodes: data, version and anti edges */
-    uint32_t *mark, stamp;  /* by group, for searches */
-    uint32_t *parent;       /* merged groups */
+    struct edges succ;     /* compute and alias nodes: data, version and anti edges */
+    uint32_t *mark, stamp; /* by group, for searches */
+    uint32_t *parent;      /* merged groups */
 };
-
 
 /* Marks a value's node live; `stack` grows through operands. */
 static void reach(struct cx *c, value_id v, node_id *stack, uint32_t *n)
@@ -104,7 +103,8 @@ static uint8_t role_of(const struct cx *c, const struct node *n)
     case OP_MAP:
         return host_map(c, n) ? ROLE_HOST : ROLE_COMPUTE;
     case OP_STOP:
-        return c->f->role[g->value[graph_in(g, n)[0]].def] == ROLE_HOST ? ROLE_HOST : ROLE_ALIAS;
+        return c->f->role[g->value[graph_in(g, n)[0]].def] == ROLE_HOST ? ROLE_HOST
+                                                                        : ROLE_ALIAS;
     case OP_FORM:
         if (n->nin == 1 && form_is_view(&g->form[n->attr], n->port) &&
             c->f->role[g->value[graph_in(g, n)[0]].def] != ROLE_HOST)
@@ -132,7 +132,8 @@ static void assign_roles(struct cx *c)
     }
 }
 
-/* A host scalar that something other than a map reads, or that is a result, is computed as well. */
+/* A host scalar that something other than a map reads, or that is a result, is computed as
+ * well. */
 static void materialize_hosts(struct cx *c)
 {
     const struct graph *g = c->g;
@@ -247,8 +248,9 @@ static void mark_from(struct cx *c, node_id from, bool *seen)
 }
 
 /*
- * Readers of an old version come before its updater.  A reader that itself depends on the updater
- * makes the leaf a twin; so does an update whose value is no work of its own (an alias).
+ * Readers of an old version come before its updater.  A reader that itself depends on the
+ * updater makes the leaf a twin; so does an update whose value is no work of its own (an
+ * alias).
  */
 static void anti_edges(struct cx *c, const struct root *r, struct pairs *ps)
 {
@@ -257,7 +259,8 @@ static void anti_edges(struct cx *c, const struct root *r, struct pairs *ps)
     const node_id updater = g->value[base].def;
     bool *after = arena_array(c->a, g->nnode, sizeof *after);
 
-    if (c->f->role[updater] != ROLE_COMPUTE || r->why == ROOT_COMMIT || r->why == ROOT_INIT) {
+    if (c->f->role[updater] != ROLE_COMPUTE || r->why == ROOT_COMMIT ||
+        r->why == ROOT_INIT) {
         c->f->twin[r->leaf] = true;
         return;
     }
@@ -281,7 +284,8 @@ static void build_edges(struct cx *c)
         const struct root *r = c->f->root[i];
         if (r->why == ROOT_OUTPUT)
             continue;
-        index_pairs(c, &ps); /* earlier anti edges count: two updaters may wait for each other */
+        index_pairs(
+            c, &ps); /* earlier anti edges count: two updaters may wait for each other */
         anti_edges(c, r, &ps);
     }
     index_pairs(c, &ps);
@@ -360,7 +364,8 @@ static bool detour(struct cx *c, uint32_t p, uint32_t q)
         const uint32_t at = stack[--n];
         const struct group *gr = &f->group[at];
         for (uint32_t i = 0; i < gr->n; i++)
-            for (uint32_t e = c->succ.first[gr->node[i]]; e < c->succ.first[gr->node[i] + 1]; e++) {
+            for (uint32_t e = c->succ.first[gr->node[i]];
+                 e < c->succ.first[gr->node[i] + 1]; e++) {
                 const uint32_t to = group_of(c, c->succ.list[e]);
                 if (to == at || (at == p && to == q))
                     continue;
@@ -403,7 +408,8 @@ static bool holds_row_sum(const struct graph *g, const struct group *gr)
     return false;
 }
 
-/* Everything in q must be a map over p's space (or a row sum of it and what follows per row). */
+/* Everything in q must be a map over p's space (or a row sum of it and what follows per
+ * row). */
 static uint8_t fits(const struct cx *c, const struct group *p, const struct group *q)
 {
     const struct graph *g = c->g;
@@ -419,8 +425,8 @@ static uint8_t fits(const struct cx *c, const struct group *p, const struct grou
         if (n->op == OP_FOLD || n->op == OP_GATHER || n->op == OP_SCATTER)
             return FUSE_SPACE;
         if (is_row_sum(g, n)) {
-            if (!same_space(&p->main, graph_type(g, graph_in(g, n)[0])) || p->main.rank != 2 ||
-                p->main.dim[1].c > ROW_MAX)
+            if (!same_space(&p->main, graph_type(g, graph_in(g, n)[0])) ||
+                p->main.rank != 2 || p->main.dim[1].c > ROW_MAX)
                 return FUSE_ROW;
             if (p->kind == GROUP_CONTRACT)
                 return FUSE_ROW;
@@ -452,7 +458,8 @@ static void merge(struct cx *c, uint32_t p, uint32_t q)
     to->node = arena_grow(c->a, to->node, &to->cap, to->n + from->n, sizeof *to->node);
     uint32_t i = to->n, j = from->n, k = to->n + from->n;
     while (j) /* merge two ascending lists from the back */
-        to->node[--k] = i && to->node[i - 1] > from->node[j - 1] ? to->node[--i] : from->node[--j];
+        to->node[--k] =
+            i && to->node[i - 1] > from->node[j - 1] ? to->node[--i] : from->node[--j];
     to->n += from->n;
     if (from->kind == GROUP_ROW && to->kind == GROUP_MAP)
         to->kind = GROUP_ROW;
@@ -498,7 +505,8 @@ static void attach_all(struct cx *c, bool contracts)
     const struct graph *g = c->g;
     for (node_id id = 1; id < g->nnode; id++) {
         const struct node *n = &g->node[id];
-        if (c->f->role[id] != ROLE_COMPUTE || is_contract(g, n) || c->f->group_of[id] == NO_GROUP)
+        if (c->f->role[id] != ROLE_COMPUTE || is_contract(g, n) ||
+            c->f->group_of[id] == NO_GROUP)
             continue;
         for (unsigned i = 0; i < n->nin; i++) {
             const value_id v = graph_in(g, n)[i];
@@ -553,7 +561,8 @@ static void assign_levels(struct cx *c)
     for (uint32_t at = 0; at < n; at++) {
         const struct group *gr = &f->group[f->order[at]];
         for (uint32_t i = 0; i < gr->n; i++)
-            for (uint32_t e = c->succ.first[gr->node[i]]; e < c->succ.first[gr->node[i] + 1]; e++) {
+            for (uint32_t e = c->succ.first[gr->node[i]];
+                 e < c->succ.first[gr->node[i] + 1]; e++) {
                 const uint32_t to = f->group_of[c->succ.list[e]];
                 if (to == f->order[at])
                     continue;
