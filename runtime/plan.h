@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "runtime/base/status.h"
+
 #define HYP_PLAN_VERSION 1
 #define HYP_PLAN_RANK 9
 
@@ -83,7 +85,8 @@ enum hyp_sop {
     HYP_S_COUNTER, /* a: enum hyp_counter, or HYP_COUNTER_FIRST + index into counters */
     HYP_S_ADD, HYP_S_SUB, HYP_S_MUL, HYP_S_DIV, HYP_S_NEG, HYP_S_FMA, HYP_S_MIN, HYP_S_MAX, HYP_S_ABS, HYP_S_SQRT,
     HYP_S_FLOOR, HYP_S_POW, HYP_S_EXP, HYP_S_LOG, HYP_S_SIN, HYP_S_COS, HYP_S_TANH, HYP_S_ROUND, HYP_S_MOD,
-    HYP_S_LT, HYP_S_LE, HYP_S_EQ, HYP_S_AND, HYP_S_OR, HYP_S_NOT, HYP_S_SEL /* a ? b : c */
+    HYP_S_LT, HYP_S_LE, HYP_S_EQ, HYP_S_AND, HYP_S_OR, HYP_S_NOT, HYP_S_SEL /* a ? b : c */,
+    HYP_S_COPY, HYP_S_CLIP /* a into [b, c] */, HYP_S_SIGN, HYP_S_BAD
 };
 struct hyp_sinst {
     uint8_t op;
@@ -140,6 +143,7 @@ struct hyp_phase {
     uint64_t arena_bytes, arena_bound; /* planned, and its lower bound */
     /* The second program of a scheduled phase: with what its probes read; -1 if none. */
     int32_t with_probes;
+    bool loaded;             /* its kernels have code */
     uint32_t draw;           /* index of the draw-step counter this phase advances; probes and init: UINT32_MAX */
 };
 
@@ -233,6 +237,12 @@ struct hyp_probe {
     uint32_t nmodel;
 };
 
+struct hyp_plateau {         /* multiplies a learning rate when a probe stops getting better */
+    int32_t probe;
+    bool goal_max;
+    uint32_t factor_slot, patience_slot, counter;
+};
+
 struct hyp_plan {
     uint32_t version;
     uint8_t model_hash[32];  /* SHA-256 of the elaborated model's text */
@@ -259,13 +269,16 @@ struct hyp_plan {
     struct hyp_source *source;         uint32_t nsource;
     struct hyp_sched_stage *stage;     uint32_t nstage;
     struct hyp_probe *probe;           uint32_t nprobe;
-    int32_t watch_probe;               /* plateau */
-    struct { int32_t probe; bool goal_max; uint32_t factor_slot, patience_slot, counter; } *plateau;
-    uint32_t nplateau;
+    struct hyp_plateau *plateau;       uint32_t nplateau;
     int32_t dream_phase;               /* what `hypno dream` shows by default; -1: nothing */
     uint32_t dream_output;
 
     double compile_seconds;
+    /*
+     * Code of a phase is made when it is first wanted (scheduled phases and init at once, probes later).
+     * Call before running phase p for the first time; cheap afterwards.  NULL: all is loaded.
+     */
+    enum hyp_status (*load_phase)(struct hyp_plan *, uint32_t p, struct hyp_error *err);
     void (*release)(struct hyp_plan *); /* frees code and arenas; NULL: static */
     void *release_cx;
 };

@@ -153,6 +153,7 @@ struct program {
     struct graph graph;
     const char *name, *about;
     bool fast;                  /* numerics */
+    int64_t batch_max;          /* of what reads no source: upper end of the setting `batch` */
     region_id host, init;
     struct prog_setting *setting;     uint32_t nsetting, csetting;
     struct prog_source *source;       uint32_t nsource, csource;
