@@ -115,6 +115,13 @@ static sx_id expand_node(struct sxb *b, enum sx_op op, const sx_id in[3])
         b, sx_row_value(b, op, &row)); /* rows may call rows: depth of the table */
 }
 
+sx_id sx_unfold(struct sxb *b, sx_id call)
+{
+    const struct sx_node n = b->node[call];
+    const struct sx_row_in row = {.x = {n.a, n.b, n.c}};
+    return sx_row_value(b, (enum sx_op)n.op, &row);
+}
+
 static bool has_call(const struct sxb *b, sx_id root)
 {
     struct arena *a = arena_new();

@@ -6,6 +6,7 @@
 
 #include "codegen/backend.h"
 #include "codegen/loop/loop.h"
+#include "codegen/loop/lower.h"
 #include "compiler/ir/group.h"
 #include "compiler/ir/program.h"
 

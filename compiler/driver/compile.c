@@ -1,0 +1,198 @@
+#include "compiler/driver/compile.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/base/arena.h"
+#include "runtime/base/sha256.h"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static const struct backend *find_backend(const char *name)
+{
+    static const struct backend *const all[] = {
+#ifdef HYP_WITH_LLVM
+        &backend_llvm,
+#endif
+        &backend_interp,
+        &backend_interp64,
+    };
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (name && strcmp(all[i]->name, name) == 0)
+            return all[i];
+    return name ? NULL : all[0];
+}
+
+/* The back end asked for, or the best that this machine runs, and its target row. */
+static bool choose_backend(struct compiled *c, const struct compile_options *o)
+{
+    c->backend = find_backend(o->backend);
+    c->target = target_default();
+    if (!c->backend) {
+        diag(c->diags, E0705, (struct loc){0}, "no back end `%s` in this build", o->backend);
+        diag_hint(c->diags, "`hypno doctor` lists them");
+        return false;
+    }
+#ifdef HYP_WITH_LLVM
+    if (c->backend == &backend_llvm) {
+        const struct target *host = llvm_host_target();
+        if (host)
+            c->target = host;
+        else
+            c->backend = &backend_interp;
+    }
+#endif
+    return true;
+}
+
+/* ---- code, when it is wanted ---- */
+
+/* Kernels of one phase that have no code yet; marks them. */
+static uint32_t missing(const struct hyp_plan *p, const struct hyp_phase *ph, bool *want)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < ph->nop; i++) {
+        if (ph->op[i].op != HYP_OP_LAUNCH)
+            continue;
+        for (uint32_t e = ph->op[i].a; e < ph->op[i].b; e++) {
+            const uint32_t k = p->entry[e].kernel;
+            if (p->kernel[k].nstage && !p->kernel[k].stage[0].fn && !want[k]) {
+                want[k] = true;
+                n++;
+            }
+        }
+    }
+    return n;
+}
+
+static bool load_kernels(struct compiled *c, const bool *want)
+{
+    struct hyp_plan *p = c->plan;
+    struct nest **nest = arena_array(c->arena, p->nkernel + 1U, sizeof *nest);
+    uint32_t n = 0, nstage = 0, at = 0;
+
+    for (uint32_t k = 0; k < p->nkernel; k++)
+        if (want[k]) {
+            nest[n++] = c->ir.nest[k];
+            nstage += p->kernel[k].nstage;
+        }
+    struct loaded_stage *stage = arena_array(c->arena, nstage + 1U, sizeof *stage);
+    struct code *code = c->backend->load(nest, n, c->target, c->threads, c->diags, stage);
+    if (!code)
+        return false;
+    c->code = arena_grow(c->arena, c->code, &c->ccode, c->ncode + 1, sizeof *c->code);
+    c->code[c->ncode++] = code;
+    for (uint32_t k = 0; k < p->nkernel; k++)
+        for (uint32_t s = 0; want[k] && s < p->kernel[k].nstage; s++, at++) {
+            p->kernel[k].stage[s].fn = stage[at].fn;
+            p->kernel[k].stage[s].self = stage[at].self;
+        }
+    return true;
+}
+
+static enum hyp_status load_phase(struct hyp_plan *p, uint32_t phase, struct hyp_error *err)
+{
+    struct compiled *c = p->release_cx;
+    const double start = now();
+    bool *want;
+
+    if (p->phase[phase].loaded)
+        return HYP_OK;
+    want = arena_array(c->arena, p->nkernel + 1U, sizeof *want);
+    if (missing(p, &p->phase[phase], want) && !load_kernels(c, want))
+        return hyp_fail(err, HYP_EBUG, "code for phase %s could not be made", p->phase[phase].name);
+    p->phase[phase].loaded = true;
+    c->seconds += now() - start;
+    p->compile_seconds = c->seconds;
+    return HYP_OK;
+}
+
+/* What every run needs at once: initial values and the scheduled phases, in one go. */
+static bool load_scheduled(struct compiled *c)
+{
+    struct hyp_plan *p = c->plan;
+    bool *want = arena_array(c->arena, p->nkernel + 1U, sizeof *want);
+
+    for (uint32_t i = 0; i < p->nphase; i++)
+        if (i == p->init_phase || (p->phase[i].draw != UINT32_MAX && !strstr(p->phase[i].name, "(with probes)"))) {
+            missing(p, &p->phase[i], want);
+            p->phase[i].loaded = true;
+        }
+    return load_kernels(c, want);
+}
+
+/* ---- the way through ---- */
+
+static void hash_model(struct compiled *c)
+{
+    struct sha256 s;
+    const char *text = doc_print(c->model->elaborated, c->arena);
+    sha256_init(&s);
+    sha256_add(&s, text, strlen(text));
+    sha256_end(&s, c->plan->model_hash);
+}
+
+static bool run_stages(struct compiled *c, const char *path, const struct compile_options *o,
+                       enum compile_until until)
+{
+    struct pass_options pass = o->pass;
+    struct plan_options plan = {.fuse_off = o->fuse_off, .memory_limit = o->memory_limit};
+
+    if (!choose_backend(c, o))
+        return false;
+    plan.f64 = c->backend->f64;
+    c->model = model_load(c->arena, c->diags, path, &o->model);
+    if (!c->model || !model_elaborate(c->model))
+        return false;
+    if (until == UNTIL_MODEL)
+        return diag_errors(c->diags) == 0;
+    c->program.arena = c->arena;
+    if (!model_build(c->model, &c->program) || diag_errors(c->diags))
+        return false;
+    if (until == UNTIL_PROGRAM)
+        return true;
+    if (!passes_run(&c->program, c->diags, &pass) || until == UNTIL_GRAPH)
+        return diag_errors(c->diags) == 0;
+    c->plan = plan_build(&c->program, c->target, &plan, c->arena, c->diags, &c->ir);
+    if (!c->plan)
+        return false;
+    c->plan->backend = c->backend->name;
+    c->plan->release_cx = c;
+    c->plan->load_phase = load_phase;
+    hash_model(c);
+    return until == UNTIL_PLAN || load_scheduled(c);
+}
+
+struct compiled *compile_model(const char *path, const struct compile_options *o,
+                               enum compile_until until, bool *ok)
+{
+    const double start = now();
+    struct arena *a = arena_new();
+    struct compiled *c = arena_alloc(a, sizeof *c);
+    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+    c->arena = a;
+    c->diags = diag_sink_new(a, 1000);
+    c->threads = o->threads ? o->threads : cpus > 0 ? (unsigned)cpus : 1;
+    *ok = run_stages(c, path, o, until);
+    c->seconds = now() - start;
+    if (c->plan)
+        c->plan->compile_seconds = c->seconds;
+    return c;
+}
+
+void compiled_free(struct compiled *c)
+{
+    if (!c)
+        return;
+    for (uint32_t i = 0; i < c->ncode; i++)
+        c->backend->free(c->code[i]);
+    arena_free(c->arena);
+}

@@ -1,0 +1,44 @@
+/*
+ * Compiling a model: file -> merged and elaborated document -> program -> passes -> plan -> code.
+ */
+#ifndef HYP_COMPILER_DRIVER_COMPILE_H
+#define HYP_COMPILER_DRIVER_COMPILE_H
+
+#include "codegen/backend.h"
+#include "compiler/driver/plan_build.h"
+#include "compiler/front/model.h"
+#include "compiler/passes/pass.h"
+
+struct compile_options {
+    struct model_options model;
+    struct pass_options pass;
+    const char *backend;     /* "llvm", "interp", "interp64"; NULL: the fastest there is */
+    unsigned threads;        /* for compiling; 0: all processors */
+    bool fuse_off;
+    uint64_t memory_limit;   /* bytes; 0: none */
+};
+/* Everything one compilation made; the plan's strings live here. compiled_free() frees all of it. */
+struct compiled {
+    struct arena *arena;
+    struct diag_sink *diags;
+    struct model *model;
+    struct program program;
+    struct plan_ir ir;
+    struct hyp_plan *plan;   /* NULL until code is wanted */
+    const struct backend *backend;
+    const struct target *target;
+    struct code **code;
+    uint32_t ncode, ccode;
+    unsigned threads;
+    double seconds;          /* all compile work so far */
+};
+
+/* How far to go. */
+enum compile_until { UNTIL_MODEL, UNTIL_PROGRAM, UNTIL_GRAPH, UNTIL_PLAN, UNTIL_CODE };
+
+/* Always returns an object (for its diagnostics); *ok says whether it got there. */
+struct compiled *compile_model(const char *path, const struct compile_options *o,
+                               enum compile_until until, bool *ok);
+void compiled_free(struct compiled *c);
+
+#endif
