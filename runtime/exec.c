@@ -1,0 +1,422 @@
+/*
+ * The SPMD executor: every thread walks the phase's ops itself and takes its share of each
+ * launch.
+ *
+ * A launch's entries are cut by their total number of units, stage by stage, with a barrier
+ * after each stage.  Which thread runs a unit never changes a result, so the cut is free.
+ */
+#include "runtime/exec.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+#include "runtime/base/alloc.h"
+
+static int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static int64_t units_of(const struct hyp_stage *s, int64_t batch)
+{
+    return ceil_div(s->units.c + (int64_t)s->units.b * batch, s->units_div);
+}
+
+/* ---- host scalars ---- */
+
+static double host_leaf(const struct exec *x, const struct hyp_sinst *s)
+{
+    if (s->op == HYP_S_CONST)
+        return s->k;
+    if (s->op == HYP_S_SETTING)
+        return x->setting[s->a];
+    return s->a < HYP_COUNTER_FIRST ? x->fixed[s->a] : x->counter[s->a - HYP_COUNTER_FIRST];
+}
+
+static double host_value(const struct exec *x, const struct hyp_sinst *s)
+{
+    const double *h = x->host;
+    const double a = h[s->a], b = h[s->b], c = h[s->c];
+    switch (s->op) {
+    case HYP_S_ADD:
+        return a + b;
+    case HYP_S_SUB:
+        return a - b;
+    case HYP_S_MUL:
+        return a * b;
+    case HYP_S_DIV:
+        return a / b;
+    case HYP_S_NEG:
+        return -a;
+    case HYP_S_FMA:
+        return fma(a, b, c);
+    case HYP_S_MIN:
+        return a < b ? a : b;
+    case HYP_S_MAX:
+        return a > b ? a : b;
+    case HYP_S_ABS:
+        return fabs(a);
+    case HYP_S_SQRT:
+        return sqrt(a);
+    case HYP_S_FLOOR:
+        return floor(a);
+    case HYP_S_POW:
+        return pow(a, b);
+    case HYP_S_EXP:
+        return exp(a);
+    case HYP_S_LOG:
+        return log(a);
+    case HYP_S_SIN:
+        return sin(a);
+    case HYP_S_COS:
+        return cos(a);
+    case HYP_S_TANH:
+        return tanh(a);
+    case HYP_S_ROUND:
+        return nearbyint(a);
+    case HYP_S_MOD:
+        return a - b * floor(a / b);
+    case HYP_S_LT:
+        return a < b;
+    case HYP_S_LE:
+        return a <= b;
+    case HYP_S_EQ:
+        return a == b;
+    case HYP_S_AND:
+        return a != 0 && b != 0;
+    case HYP_S_OR:
+        return a != 0 || b != 0;
+    case HYP_S_NOT:
+        return a == 0;
+    case HYP_S_SEL:
+        return a != 0 ? b : c;
+    case HYP_S_CLIP:
+        return a < b ? b : a > c ? c : a;
+    case HYP_S_SIGN:
+        return a > 0 ? 1 : a < 0 ? -1 : 0;
+    default:
+        return a; /* HYP_S_COPY */
+    }
+}
+
+void exec_host(struct exec *x)
+{
+    for (uint32_t i = 0; i < x->plan->nsinst; i++)
+        x->host[i] = x->plan->sinst[i].op <= HYP_S_COUNTER
+                         ? host_leaf(x, &x->plan->sinst[i])
+                         : host_value(x, &x->plan->sinst[i]);
+}
+
+static void fill_params(struct exec *x, uint32_t first, uint32_t end, uint64_t draw)
+{
+    for (uint32_t i = first; i < end; i++) {
+        const struct hyp_param *p = &x->plan->param[i];
+        union hyp_word *w = &x->param[i];
+        switch (p->kind) {
+        case HYP_PARAM_HOST_F32:
+            if (x->plan->f64)
+                w->d = x->host[p->a];
+            else
+                w->f = (float)x->host[p->a];
+            break;
+        case HYP_PARAM_HOST_I32:
+            w->i = (int32_t)x->host[p->a];
+            break;
+        case HYP_PARAM_DRAW_LO:
+            w->u = (uint32_t)draw;
+            break;
+        case HYP_PARAM_DRAW_HI:
+            w->u = (uint32_t)(draw >> 32);
+            break;
+        default:
+            w->u = p->a;
+            break;
+        }
+    }
+}
+
+/* ---- launches ---- */
+
+struct run {
+    struct exec *x;
+    const struct hyp_phase *phase;
+    int64_t batch;
+    uint64_t draw;
+};
+
+static void run_units(struct run *r, uint32_t e, const struct hyp_stage *s, int64_t lo,
+                      int64_t hi, unsigned thread)
+{
+    struct exec *x = r->x;
+    const struct hyp_entry *en = &x->plan->entry[e];
+    const struct hyp_kernel *k = &x->plan->kernel[en->kernel];
+    union hyp_word *word = x->words[thread];
+
+    for (uint32_t i = 0; i < k->nscalar; i++)
+        word[i] = x->param[en->scalar[i]];
+    const struct hyp_kargs args = {x->bufs + x->buf_first[e], word, r->batch, x->seed,
+                                   s->self};
+    s->fn(&args, lo, hi, x->scratch[thread]);
+}
+
+/* This thread's share of stage `stage` of entries [e0, e1): a contiguous range of all
+ * units. */
+static void run_stage(struct run *r, uint32_t e0, uint32_t e1, uint32_t stage,
+                      unsigned thread)
+{
+    const struct hyp_plan *p = r->x->plan;
+    const int64_t threads = pool_threads(r->x->pool);
+    int64_t total = 0;
+
+    for (uint32_t e = e0; e < e1; e++) {
+        const struct hyp_kernel *k = &p->kernel[p->entry[e].kernel];
+        if (stage < k->nstage)
+            total += units_of(&k->stage[stage], r->batch);
+    }
+    int64_t lo = total * thread / threads, hi = total * (thread + 1) / threads;
+    for (uint32_t e = e0; e < e1 && hi > 0; e++) {
+        const struct hyp_kernel *k = &p->kernel[p->entry[e].kernel];
+        if (stage >= k->nstage)
+            continue;
+        const int64_t n = units_of(&k->stage[stage], r->batch);
+        if (lo < n)
+            run_units(r, e, &k->stage[stage], lo > 0 ? lo : 0, hi < n ? hi : n, thread);
+        lo -= n;
+        hi -= n;
+    }
+}
+
+static void run_launch(struct run *r, const struct hyp_op *op, unsigned thread)
+{
+    const struct hyp_plan *p = r->x->plan;
+    uint32_t nstage = 0;
+    for (uint32_t e = op->a; e < op->b; e++)
+        if (p->kernel[p->entry[e].kernel].nstage > nstage)
+            nstage = p->kernel[p->entry[e].kernel].nstage;
+    for (uint32_t s = 0; s < nstage; s++) {
+        run_stage(r, op->a, op->b, s, thread);
+        pool_barrier(r->x->pool);
+    }
+}
+
+static void host_op(struct run *r, const struct hyp_op *op)
+{
+    struct exec *x = r->x;
+    if (op->op == HYP_OP_COUNT) {
+        for (uint32_t i = op->a; i < op->b; i++)
+            x->counter[r->phase->count_list[i]] += 1;
+        return;
+    }
+    exec_host(x);
+    fill_params(x, op->c, op->d, r->draw);
+}
+
+static void walk(void *cx, unsigned thread)
+{
+    struct run *r = cx;
+    for (uint32_t i = 0; i < r->phase->nop; i++) {
+        const struct hyp_op *op = &r->phase->op[i];
+        if (op->op == HYP_OP_LAUNCH) {
+            run_launch(r, op, thread);
+        } else {
+            if (thread == 0)
+                host_op(r, op);
+            pool_barrier(r->x->pool);
+        }
+    }
+}
+
+enum hyp_status exec_phase(struct exec *x, uint32_t phase, int64_t batch,
+                           struct hyp_error *err)
+{
+    const struct hyp_phase *ph = &x->plan->phase[phase];
+    struct run r = {x, ph, batch, 0};
+
+    if (batch < 0 || batch > x->plan->batch_max)
+        return hyp_fail(err, HYP_EARG, "phase %s: batch %lld is larger than planned (%lld)",
+                        ph->name, (long long)batch, (long long)x->plan->batch_max);
+    if (!ph->loaded && x->plan->load_phase) {
+        const enum hyp_status s = x->plan->load_phase(x->plan, phase, err);
+        if (s != HYP_OK)
+            return s;
+    }
+    if (ph->draw != UINT32_MAX)
+        r.draw = x->draw[ph->draw]++;
+    x->fixed[HYP_COUNTER_BATCH] = (double)batch;
+    pool_run(x->pool, walk, &r);
+    return HYP_OK;
+}
+
+enum hyp_status exec_init(struct exec *x, struct hyp_error *err)
+{
+    return exec_phase(x, x->plan->init_phase, x->plan->batch_max, err);
+}
+
+/* ---- contexts ---- */
+
+void *exec_address(const struct exec *x, uint32_t buffer)
+{
+    const struct hyp_buffer *b = &x->plan->buffer[buffer];
+    return x->segment[b->segment] + b->offset;
+}
+
+static bool allocate(struct exec *x)
+{
+    const struct hyp_plan *p = x->plan;
+    const unsigned threads = pool_threads(x->pool);
+    uint64_t stack = 64;
+    uint32_t words = 1;
+
+    for (unsigned i = 0; i < HYP_SEG_COUNT; i++) {
+        x->segment[i] = hyp_aligned(64, p->segment_bytes[i] + 64);
+        if (!x->segment[i])
+            return false;
+        memset(x->segment[i], 0, p->segment_bytes[i] + 64);
+    }
+    for (uint32_t i = 0; i < p->nkernel; i++) {
+        stack = p->kernel[i].scratch > stack ? p->kernel[i].scratch : stack;
+        words = p->kernel[i].nscalar > words ? p->kernel[i].nscalar : words;
+    }
+    x->scratch = hyp_calloc(threads, sizeof *x->scratch);
+    x->words = hyp_calloc(threads, sizeof *x->words);
+    for (unsigned i = 0; x->scratch && x->words && i < threads; i++) {
+        x->scratch[i] = hyp_aligned(64, (stack + 127) / 64 * 64);
+        x->words[i] = hyp_aligned(64, (words * sizeof(union hyp_word) + 127) / 64 * 64);
+        if (!x->scratch[i] || !x->words[i])
+            return false;
+    }
+    x->host = hyp_calloc(p->nsinst + 1U, sizeof *x->host);
+    x->setting = hyp_calloc(p->nsetting_value + 1U, sizeof *x->setting);
+    x->counter = hyp_calloc(p->ncounter + 1U, sizeof *x->counter);
+    x->param = hyp_calloc(p->nparam + 1U, sizeof *x->param);
+    x->draw = hyp_calloc(p->ndraw + 1U, sizeof *x->draw);
+    return x->scratch && x->words && x->host && x->setting && x->counter && x->param &&
+           x->draw;
+}
+
+static bool resolve_entries(struct exec *x)
+{
+    const struct hyp_plan *p = x->plan;
+    uint32_t n = 0;
+
+    x->buf_first = hyp_calloc(p->nentry + 1U, sizeof *x->buf_first);
+    for (uint32_t e = 0; x->buf_first && e < p->nentry; e++) {
+        x->buf_first[e] = n;
+        n += p->kernel[p->entry[e].kernel].nbuf;
+    }
+    x->bufs = hyp_calloc(n + 1U, sizeof *x->bufs);
+    if (!x->buf_first || !x->bufs)
+        return false;
+    for (uint32_t e = 0; e < p->nentry; e++)
+        for (uint32_t i = 0; i < p->kernel[p->entry[e].kernel].nbuf; i++)
+            x->bufs[x->buf_first[e] + i] = exec_address(x, p->entry[e].buf[i]);
+    return true;
+}
+
+enum hyp_status exec_new(struct hyp_plan *plan, struct pool *pool, uint64_t seed,
+                         struct exec **out, struct hyp_error *err)
+{
+    struct exec *x = hyp_calloc(1, sizeof *x);
+
+    if (x) {
+        x->plan = plan;
+        x->pool = pool;
+        x->seed = seed;
+    }
+    if (!x || !allocate(x) || !resolve_entries(x)) {
+        exec_free(x);
+        return hyp_fail(err, HYP_ENOMEM, "no memory for the model's %.2f GiB",
+                        (double)(plan->segment_bytes[0] + plan->segment_bytes[1]) / 0x1p30);
+    }
+    memcpy(x->setting, plan->setting_value, plan->nsetting_value * sizeof *x->setting);
+    for (uint32_t i = 0; i < plan->ncounter; i++)
+        x->counter[i] = plan->counter[i].init;
+    exec_host(x);
+    *out = x;
+    return HYP_OK;
+}
+
+void exec_free(struct exec *x)
+{
+    if (!x)
+        return;
+    for (unsigned i = 0; i < HYP_SEG_COUNT; i++)
+        hyp_free(x->segment[i]);
+    for (unsigned i = 0; x->scratch && i < pool_threads(x->pool); i++)
+        hyp_free(x->scratch[i]);
+    for (unsigned i = 0; x->words && i < pool_threads(x->pool); i++)
+        hyp_free(x->words[i]);
+    hyp_free(x->scratch);
+    hyp_free(x->words);
+    hyp_free(x->host);
+    hyp_free(x->setting);
+    hyp_free(x->counter);
+    hyp_free(x->param);
+    hyp_free(x->draw);
+    hyp_free(x->bufs);
+    hyp_free(x->buf_first);
+    hyp_free(x);
+}
+
+/* ---- reading ---- */
+
+void exec_read(const struct exec *x, uint32_t buffer, uint8_t dtype, int64_t first,
+               int64_t n, double *out)
+{
+    const void *p = exec_address(x, buffer);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = dtype == HYP_I32    ? ((const int32_t *)p)[first + i]
+                 : dtype == HYP_BOOL ? ((const uint8_t *)p)[first + i]
+                 : x->plan->f64      ? ((const double *)p)[first + i]
+                                     : (double)((const float *)p)[first + i];
+}
+
+double exec_number(const struct exec *x, const struct hyp_output *o)
+{
+    double v;
+    exec_read(x, o->buffer, o->dtype, 0, 1, &v);
+    return v;
+}
+
+/* An exponent of all ones is what infinities and NaNs have. */
+static bool floats_finite(const uint32_t *w, size_t n)
+{
+    uint32_t bad = 0;
+    for (size_t i = 0; i < n; i++)
+        bad |= ((w[i] & 0x7f800000U) == 0x7f800000U);
+    return !bad;
+}
+
+static bool doubles_finite(const double *d, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!isfinite(d[i]))
+            return false;
+    return true;
+}
+
+bool exec_state_finite(const struct exec *x, uint32_t *tensor)
+{
+    for (uint32_t i = 0; i < x->plan->ntensor; i++) {
+        const struct hyp_tensor *t = &x->plan->tensor[i];
+        const void *p = x->segment[HYP_SEG_STATE] + t->offset;
+        if (t->dtype != HYP_F32)
+            continue;
+        if (x->plan->f64 ? !doubles_finite(p, t->bytes / 8)
+                         : !floats_finite(p, t->bytes / 4)) {
+            *tensor = i;
+            return false;
+        }
+    }
+    return true;
+}
+
+void exec_copy_state(struct exec *x, const struct exec *from)
+{
+    memcpy(x->segment[HYP_SEG_STATE], from->segment[HYP_SEG_STATE],
+           x->plan->segment_bytes[HYP_SEG_STATE]);
+    memcpy(x->setting, from->setting, x->plan->nsetting_value * sizeof *x->setting);
+    memcpy(x->counter, from->counter, x->plan->ncounter * sizeof *x->counter);
+    memcpy(x->fixed, from->fixed, sizeof x->fixed);
+}

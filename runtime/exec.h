@@ -1,0 +1,56 @@
+/*
+ * Executing a plan: a context owns the segments and runs phase programs on a pool.
+ *
+ * Probes that run phases on other data use a second context over the same plan, into which
+ * the state segment is copied first.  Nothing here allocates after exec_new().
+ */
+#ifndef HYP_RUNTIME_EXEC_H
+#define HYP_RUNTIME_EXEC_H
+
+#include "runtime/plan.h"
+#include "runtime/pool.h"
+
+struct exec {
+    struct hyp_plan *plan;
+    struct pool *pool;
+    uint8_t *segment[HYP_SEG_COUNT];
+    double *host;                    /* results of the host program */
+    double *setting;                 /* values now */
+    double *counter;                 /* named counters now */
+    double fixed[HYP_COUNTER_FIRST]; /* batch, epoch, cycle, step, tick */
+    union hyp_word *param;           /* parameter block */
+    uint64_t *draw;                  /* by draw counter: runs of that phase so far */
+    uint64_t seed;
+    uint8_t **scratch;      /* STACK bytes of each thread */
+    void **bufs;            /* addresses of every entry's buffers, resolved once */
+    uint32_t *buf_first;    /* by entry */
+    union hyp_word **words; /* per thread: scalars of the entry that runs */
+};
+
+enum hyp_status exec_new(struct hyp_plan *plan, struct pool *pool, uint64_t seed,
+                         struct exec **out, struct hyp_error *err);
+void exec_free(struct exec *x);
+
+/* Run one phase program at batch size `batch` (<= plan->batch_max); its inputs must be
+ * filled. */
+enum hyp_status exec_phase(struct exec *x, uint32_t phase, int64_t batch,
+                           struct hyp_error *err);
+/* Initial weights and states. */
+enum hyp_status exec_init(struct exec *x, struct hyp_error *err);
+/* Evaluate the host program (batch sizes, schedule conditions, learning rates) with the
+ * values now. */
+void exec_host(struct exec *x);
+
+void *exec_address(const struct exec *x, uint32_t buffer);
+/* Element 0 of an output as a number (losses, rank-0 probes). */
+double exec_number(const struct exec *x, const struct hyp_output *o);
+/* n elements of an output, or of any float or integer buffer, as doubles. */
+void exec_read(const struct exec *x, uint32_t buffer, uint8_t dtype, int64_t first,
+               int64_t n, double *out);
+/* True if every float of the state segment is finite; else the tensor's index in *tensor.
+ */
+bool exec_state_finite(const struct exec *x, uint32_t *tensor);
+/* state, settings and counters of `from` into x */
+void exec_copy_state(struct exec *x, const struct exec *from);
+
+#endif
