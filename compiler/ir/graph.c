@@ -240,27 +240,53 @@ static sx_id constant_of(const struct graph *g, value_id v)
     return n->op == OP_MAP && n->nin == 0 && g->sx.node[n->attr].op == SX_K ? n->attr : 0;
 }
 
-/* Constants go in, equal operands become one, unused ones go. Returns the new number of
- * operands. */
+static bool *used_operands(const struct graph *g, sx_id fn, unsigned nin,
+                           struct arena *scratch)
+{
+    bool *used = arena_array(scratch, nin + 1U, sizeof *used);
+    sx_id *order;
+    const uint32_t n = sx_postorder(&g->sx, &fn, 1, scratch, &order);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sx_node *x = &g->sx.node[order[i]];
+        if (x->op == SX_ARG) {
+            GRAPH_CHECK(x->a < nin);
+            used[x->a] = true;
+        }
+    }
+    return used;
+}
+
+/*
+ * Constants go in, equal operands become one, unused ones go, until nothing changes.
+ * Returns the new number of operands.
+ */
 static uint8_t tidy_operands(struct graph *g, sx_id *fn, value_id *in, uint8_t nin)
 {
-    sx_id arg[256] = {0};
-    uint8_t n = 0;
-    for (unsigned i = 0; i < nin; i++) {
-        unsigned j = 0;
-        if (!sx_uses_arg(&g->sx, *fn, i))
-            continue;
-        arg[i] = constant_of(g, in[i]);
-        if (arg[i])
-            continue;
-        while (j < n && in[j] != in[i])
-            j++;
-        arg[i] = sx_arg(&g->sx, j, graph_sx_type(graph_type(g, in[i])->dtype));
-        if (j == n)
-            in[n++] = in[i];
+    struct arena *scratch = arena_new();
+    for (bool change = true; change;) {
+        const bool *used = used_operands(g, *fn, nin, scratch);
+        sx_id arg[256] = {0};
+        uint8_t n = 0;
+        change = false;
+        for (unsigned i = 0; i < nin; i++) {
+            unsigned j = 0;
+            arg[i] = used[i] ? constant_of(g, in[i]) : 0;
+            change |= !used[i] || arg[i];
+            if (!used[i] || arg[i])
+                continue;
+            while (j < n && in[j] != in[i])
+                j++;
+            change |= j < n;
+            arg[i] = sx_arg(&g->sx, j, graph_sx_type(graph_type(g, in[i])->dtype));
+            if (j == n)
+                in[n++] = in[i];
+        }
+        if (change)
+            *fn = sx_substitute(&g->sx, *fn, arg, nin);
+        nin = n;
     }
-    *fn = sx_substitute(&g->sx, *fn, arg, nin);
-    return n;
+    arena_free(scratch);
+    return nin;
 }
 
 value_id graph_map(struct graph *g, sx_id fn, const value_id *in, uint8_t nin,
@@ -270,10 +296,7 @@ value_id graph_map(struct graph *g, sx_id fn, const value_id *in, uint8_t nin,
     const struct type t = map_type(g, fn, in, nin, type);
     value_id operand[256];
     memcpy(operand, in ? in : operand, nin * sizeof *operand);
-    for (uint8_t before = 0, first = 1; first || before != nin; first = 0) {
-        before = nin;
-        nin = tidy_operands(g, &fn, operand, nin);
-    }
+    nin = tidy_operands(g, &fn, operand, nin);
     const struct sx_node *root = &g->sx.node[fn];
     if (root->op == SX_ARG && type_eq(graph_type(g, operand[root->a]), &t))
         return operand[root->a];

@@ -5,7 +5,7 @@
 
 struct check {
     const struct graph *g;
-    struct arena *arena;
+    struct arena *arena, *scratch;
     const char *wrong;
 };
 
@@ -39,7 +39,7 @@ static const char *sx_wrong(const struct check *c, const struct node *n,
     if (!n->attr || n->attr >= g->sx.n)
         return "no such expression";
     const sx_id root = n->attr;
-    const uint32_t count = sx_postorder(&g->sx, &root, 1, c->arena, &order);
+    const uint32_t count = sx_postorder(&g->sx, &root, 1, c->scratch, &order);
     for (uint32_t i = 0; i < count; i++) {
         const struct sx_node *x = &g->sx.node[order[i]];
         if (x->op == SX_ARG &&
@@ -217,10 +217,14 @@ static bool check_tables(struct check *c)
 
 const char *graph_validate(const struct graph *g, struct arena *a)
 {
-    struct check c = {g, a, NULL};
-    for (node_id id = 1; id < g->nnode; id++)
-        if (!check_node(&c, id))
-            return c.wrong;
-    check_tables(&c);
+    struct check c = {g, a, arena_new(), NULL};
+    bool ok = true;
+    for (node_id id = 1; ok && id < g->nnode; id++) {
+        ok = check_node(&c, id);
+        arena_reset(c.scratch);
+    }
+    arena_free(c.scratch);
+    if (ok)
+        check_tables(&c);
     return c.wrong;
 }
