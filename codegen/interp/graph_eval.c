@@ -194,15 +194,6 @@ static void eval_map(struct eval *x, const struct node *n)
 
 /* ---- forms and folds ---- */
 
-static void eval_form(struct eval *x, const struct node *n)
-{
-    const double *t[HYP_PORTS] = {0};
-    const struct form *f = &x->g->form[n->attr];
-    for (unsigned i = 0; i < n->nin; i++)
-        t[i < n->port ? i : i + 1] = x->value[graph_in(x->g, n)[i]];
-    form_eval(f, n->port, x->e->batch, t, make(x, n->out0), x->e->f32);
-}
-
 /* Row-major address of a port at a point of the box; -1 outside. */
 static int64_t address(const struct port *q, const int64_t *i, int64_t batch)
 {
@@ -218,6 +209,51 @@ static int64_t address(const struct port *q, const int64_t *i, int64_t batch)
         at = at * n + index;
     }
     return at;
+}
+
+/*
+ * A read-out of two ports in which at most one term reaches an element is no sum: it copies
+ * (as kernels do, by an index), and what nothing reaches is 0.
+ */
+static bool copy_form(struct eval *x, const struct node *n)
+{
+    const struct form *f = &x->g->form[n->attr];
+    const int64_t batch = x->e->batch, nout = elems(x, n->out0);
+    int64_t i[HYP_AXES] = {0};
+    if (f->nport != 2 || form_reduced(f, n->port))
+        return false;
+    const double *src = x->value[graph_in(x->g, n)[0]];
+    double *out = make(x, n->out0);
+    bool *seen = arena_array(x->scratch, (size_t)nout + 1, sizeof *seen);
+    for (bool more = true; more;) {
+        const int64_t to = address(&f->port[n->port], i, batch);
+        const int64_t from = address(&f->port[1 - n->port], i, batch);
+        if (to >= 0 && from >= 0) {
+            if (seen[to])
+                return false;
+            seen[to] = true;
+            out[to] = src[from];
+        }
+        more = false;
+        for (unsigned k = f->naxis; !more && k-- > 0;) {
+            more = ++i[k] < ext_at(f->axis[k], batch);
+            i[k] = more ? i[k] : 0;
+        }
+    }
+    return true;
+}
+
+static void eval_form(struct eval *x, const struct node *n)
+{
+    const bool copied = copy_form(x, n);
+    arena_reset(x->scratch);
+    if (copied)
+        return;
+    const double *t[HYP_PORTS] = {0};
+    const struct form *f = &x->g->form[n->attr];
+    for (unsigned i = 0; i < n->nin; i++)
+        t[i < n->port ? i : i + 1] = x->value[graph_in(x->g, n)[i]];
+    form_eval(f, n->port, x->e->batch, t, make(x, n->out0), x->e->f32);
 }
 
 /* Visits the box with the reduced axes innermost; each output's first of the largest. */

@@ -36,6 +36,11 @@ value_id graph_op3(struct graph *g, enum sx_op op, value_id x, value_id y, value
     return graph_map(g, sx_make(&g->sx, op, a, b, c), in, 3, NULL);
 }
 
+value_id graph_scale_grad(struct graph *g, value_id x, value_id c)
+{
+    return graph_op2(g, SX_FN_scale_grad, x, c);
+}
+
 /* ---- two-port forms ---- */
 
 static struct dimmap dim_of(unsigned axis)

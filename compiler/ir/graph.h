@@ -188,6 +188,7 @@ value_id graph_const(struct graph *g, double x); /* f32 shared, rank 0 */
 value_id graph_op1(struct graph *g, enum sx_op op, value_id x);
 value_id graph_op2(struct graph *g, enum sx_op op, value_id x, value_id y);
 value_id graph_op3(struct graph *g, enum sx_op op, value_id x, value_id y, value_id z);
+value_id graph_scale_grad(struct graph *g, value_id x, value_id c); /* x; gradients times c */
 /* `over`: bit set of dims (of a sample, dim 0 is the batch). Sums units first, then the batch. */
 value_id graph_sum(struct graph *g, value_id x, uint32_t over);
 value_id graph_broadcast(struct graph *g, value_id x, const struct type *like); /* as map operands */
