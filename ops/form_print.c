@@ -154,6 +154,7 @@ static bool read_coef(const char **s, int32_t *out, bool *bare)
     skip_space(s);
     if (**s == '+' || **s == '-')
         sign = *(*s)++ == '-' ? -1 : 1;
+    skip_space(s);
     *bare = !is_digit(**s);
     while (is_digit(**s)) {
         x = x * 10 + (*(*s)++ - '0');
@@ -162,6 +163,13 @@ static bool read_coef(const char **s, int32_t *out, bool *bare)
     }
     *out = (int32_t)(sign * (*bare ? 1 : x));
     return true;
+}
+
+static bool add_to(int32_t *sum, int32_t x)
+{
+    const int64_t y = (int64_t)*sum + x;
+    *sum = (int32_t)y;
+    return y == *sum;
 }
 
 /* Terms "2b", "B", "-3", joined by signs.  Axes only where `d` is given. */
@@ -180,17 +188,16 @@ static bool read_terms(const char **s, struct dimmap *d, struct ext *e)
         if (!read_coef(s, &x, &bare))
             return false;
         if (**s == 'B') {
-            e->b += x;
+            if (!add_to(&e->b, x))
+                return false;
             ++*s;
         } else if (d && **s >= 'a' && **s < 'a' + HYP_AXES) {
             if (d->n == HYP_DIM_AXES)
                 return false;
             d->axis[d->n] = (int8_t)(*(*s)++ - 'a');
             d->coef[d->n++] = x;
-        } else if (bare) {
+        } else if (bare || !add_to(&e->c, x)) {
             return false;
-        } else {
-            e->c += x;
         }
         first = false;
     }
