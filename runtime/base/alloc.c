@@ -37,7 +37,9 @@ void *hyp_malloc(size_t nbytes)
 
 void *hyp_calloc(size_t n, size_t size)
 {
-    return allowed() ? calloc(n ? n : 1, size ? size : 1) : NULL;
+    if (!allowed() || (size != 0 && n > SIZE_MAX / size))
+        return NULL;
+    return calloc(n ? n : 1, size ? size : 1);
 }
 
 void *hyp_realloc(void *p, size_t nbytes)
