@@ -12,25 +12,37 @@ const struct model_function *model_function(const struct model *m, const char *n
     return NULL;
 }
 
+static struct model_function *place_for(struct model *m, const struct model_function *f)
+{
+    for (uint32_t i = 0; i < m->nfunction; i++)
+        if (strcmp(m->function[i].name, f->name) == 0)
+            return &m->function[i];
+    m->function = arena_grow(m->arena, m->function, &m->cfunction, m->nfunction + 1,
+                             sizeof *m->function);
+    return &m->function[m->nfunction++];
+}
+
+/* What comes from nearer hides what comes from farther away. */
 static void add(struct model *m, const struct doc_entry *e, enum function_from from)
 {
-    struct model_function f = {.body = e->value, .from = from, .loc = e->loc};
+    struct model_function f = {
+        .signature = e->key.text, .body = e->value, .from = from, .loc = e->loc};
     if (!expr_parse_key(m->arena, m->diags, &e->key, &f.key))
         return;
     f.name = f.key.path[0];
-    const struct model_function *other = model_function(m, f.name);
-    if (other && other->from == from) {
+    struct model_function *place = place_for(m, &f);
+    if (place->name && place->from == from) {
         diag(m->diags, E0206, e->loc, "function `%s` is defined twice", f.name);
-        diag_note(m->diags, other->loc, "it is defined here first");
+        diag_note(m->diags, place->loc, "it is defined here first");
         return;
     }
-    if (other && other->from == FROM_MODEL && from == FROM_LIBRARY) {
-        diag(m->diags, W0211, other->loc, "function `%s` hides the library's", f.name);
-        diag_note(m->diags, e->loc, "the library's");
+    if (place->name && place->from == FROM_LIBRARY && !doc_equal(place->body, f.body)) {
+        diag(m->diags, W0211, f.loc, "function `%s` hides the library's", f.name);
+        diag_note(m->diags, place->loc, "the library's");
+        diag_hint(m->diags, "rename it, or keep it if that is meant");
     }
-    m->function = arena_grow(m->arena, m->function, &m->cfunction, m->nfunction + 1,
-                             sizeof *m->function);
-    m->function[m->nfunction++] = f;
+    if (!place->name || from < place->from)
+        *place = f;
 }
 
 void functions_add(struct model *m, const struct doc *file, enum function_from from)

@@ -18,6 +18,8 @@ struct model_options {
     const char *const *set; /* "lambda=0.3", "constants.latents=32" */
     uint32_t nset;
     const char *condition; /* NULL: none */
+    bool go_on; /* after mistakes, come back with what was understood, to find the rest of
+                   them */
     const char *const
         *data_dir; /* folders of --data: shapes of npy, csv and folder sources */
     uint32_t ndata_dir;
@@ -41,6 +43,7 @@ enum function_from { FROM_MODEL, FROM_IMPORT, FROM_LIBRARY };
  * hiding. */
 struct model_function {
     const char *name;
+    const char *signature; /* the key as written */
     struct expr_key key;
     struct doc *body; /* a mapping, or a scalar: only a return */
     enum function_from from;
@@ -57,7 +60,10 @@ struct model {
     struct model_options options;
 };
 
-/* NULL or false: reported in ds. */
+/*
+ * NULL or false: reported in ds.  With options.go_on a model comes back although mistakes
+ * were reported (in documents marked bad); ask diag_errors() before running it.
+ */
 struct model *model_load(struct arena *a, struct diag_sink *ds, const char *path,
                          const struct model_options *o);
 bool model_elaborate(struct model *m);

@@ -8,5 +8,7 @@
 void functions_add(struct model *m, const struct doc *file, enum function_from from);
 /* Add the library's. */
 void functions_add_library(struct model *m);
+/* options.set laid over the file. */
+struct doc *set_apply(struct model *m, struct doc *file);
 
 #endif
