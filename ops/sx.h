@@ -118,7 +118,8 @@ typedef sx_id sx_leaf_fn(void *cx, struct sxb *to, const struct sx_node *leaf,
 sx_id sx_rewrite(struct sxb *to, const struct sxb *from, sx_id root, sx_leaf_fn *fn,
                  void *cx);
 
-/* One call of a function row, replaced by the row's value over primitives and other rows. */
+/* One call of a function row, replaced by the row's value over primitives and other rows.
+ */
 sx_id sx_unfold(struct sxb *b, sx_id call);
 sx_id sx_expand(struct sxb *b, sx_id root); /* functions into primitives, to the bottom */
 /*

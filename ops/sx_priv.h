@@ -20,6 +20,27 @@ bool sx_is_float(const struct sxb *b, sx_id id,
 /* Operands of an inner node, the element of an rng leaf; returns how many. */
 unsigned sx_operands(const struct sx_node *n, sx_id in[3]);
 
+/*
+ * The post-order of some roots, with the place of each node in it.  Costs what the
+ * expression costs, however large the store.
+ */
+struct sx_slot;
+struct sx_order {
+    sx_id *id;
+    uint32_t n;
+    /* private: a table from ids to places, the stack of the walk */
+    struct arena *arena;
+    struct sx_slot *slot;
+    sx_id *stack;
+    uint32_t nslot, shift, nentered, top, cap_id, cap_stack;
+};
+void sx_order(struct sx_order *o, const struct sxb *b, const sx_id *root, uint32_t nroot,
+              struct arena *a);
+uint32_t sx_order_at(const struct sx_order *o, sx_id id); /* of a node in the order */
+/* made[] of the operands of node k of the order; 0 beyond its arity. */
+void sx_order_operands(const struct sx_order *o, const struct sxb *b, uint32_t k,
+                       const sx_id *made, sx_id in[3]);
+
 /* Value and adjoint of a primitive or function (sx_rows.c). */
 struct sx_row_in {
     sx_id x[3], g, y;

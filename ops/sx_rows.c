@@ -42,6 +42,7 @@ static sx_id sign_source(const struct sxb *b, sx_id x, sx_id slope, sx_id y)
 #define OP_EW(name, A, B, C, lo, hi, f64, val, adj, doc)                                   \
     static sx_id name##_value(struct sxb *b, const struct sx_row_in *in)                   \
     {                                                                                      \
+        (void)b;                                                                           \
         return val;                                                                        \
     }                                                                                      \
     ADJOINT(name##_adjoint, adj)
@@ -85,22 +86,20 @@ typedef sx_id rebuild_fn(struct sxb *b, enum sx_op op, const sx_id in[3]);
 static sx_id rebuild(struct sxb *b, sx_id root, rebuild_fn *fn)
 {
     struct arena *a = arena_new();
-    sx_id *order, *made, in[3], result;
-    const uint32_t n = sx_postorder(b, &root, 1, a, &order);
+    struct sx_order o;
+    sx_id *made, in[3], result;
 
-    made = arena_array(a, (size_t)root + 1, sizeof *made);
-    for (uint32_t k = 0; k < n; k++) {
-        const sx_id id = order[k];
-        const struct sx_node node = b->node[id];
-        const unsigned arity = sx_operands(&node, in);
-        for (unsigned i = 0; i < 3; i++)
-            in[i] = i < arity ? made[in[i]] : 0;
+    sx_order(&o, b, &root, 1, a);
+    made = arena_array(a, o.n + 1, sizeof *made); /* by place in the order */
+    for (uint32_t k = 0; k < o.n; k++) {
+        const struct sx_node node = b->node[o.id[k]];
+        sx_order_operands(&o, b, k, made, in);
         if (node.op == SX_RNG)
-            made[id] = sx_rng(b, node.a, in[0]);
+            made[k] = sx_rng(b, node.a, in[0]);
         else
-            made[id] = node.op < SX_RNG ? id : fn(b, (enum sx_op)node.op, in);
+            made[k] = node.op < SX_RNG ? o.id[k] : fn(b, (enum sx_op)node.op, in);
     }
-    result = made[root];
+    result = root ? made[o.n - 1] : 0;
     arena_free(a);
     return result;
 }
@@ -181,8 +180,9 @@ static void accumulate(struct sxb *b, sx_id *sum, sx_id term)
         *sum = *sum ? ADD(*sum, term) : term;
 }
 
-/* The adjoint of one node, added to its float operands. */
-static void sweep_node(struct sxb *b, sx_id id, sx_id g, sx_id y, sx_id *adj)
+/* The adjoint of one node, added to its float operands; `adj` by place in the order. */
+static void sweep_node(struct sxb *b, const struct sx_order *o, sx_id id, sx_id g, sx_id y,
+                       sx_id *adj)
 {
     const struct sx_node n = b->node[id];
     struct sx_row_in row = {.x = {0}, .g = g, .y = y};
@@ -191,29 +191,31 @@ static void sweep_node(struct sxb *b, sx_id id, sx_id g, sx_id y, sx_id *adj)
 
     sx_row_adjoint(b, (enum sx_op)n.op, &row, dx);
     for (unsigned i = 0; i < arity; i++) {
-        if (b->node[row.x[i]].type == SX_FLOAT && b->node[row.x[i]].op != SX_K)
-            accumulate(b, &adj[row.x[i]], dx[i]);
+        const struct sx_node *x = &b->node[row.x[i]];
+        if (x->type == SX_FLOAT && x->op != SX_K)
+            accumulate(b, &adj[sx_order_at(o, row.x[i])], dx[i]);
     }
 }
 
 void sx_vjp(struct sxb *b, sx_id root, sx_id g, sx_id y, sx_id *d, uint32_t narg)
 {
     struct arena *a = arena_new();
-    sx_id *order, *adj;
-    const uint32_t n = sx_postorder(b, &root, 1, a, &order);
+    struct sx_order o;
+    sx_id *adj;
 
-    adj = arena_array(a, (size_t)root + 1, sizeof *adj);
-    if (b->node[root].type == SX_FLOAT)
-        adj[root] = g;
-    for (uint32_t k = n; k-- > 0;) {
-        const sx_id id = order[k];
+    sx_order(&o, b, &root, 1, a);
+    adj = arena_array(a, o.n + 1, sizeof *adj);
+    if (root && b->node[root].type == SX_FLOAT)
+        adj[o.n - 1] = g;
+    for (uint32_t k = o.n; k-- > 0;) {
+        const sx_id id = o.id[k];
         const struct sx_node node = b->node[id];
-        if (!adj[id])
+        if (!adj[k])
             continue;
         if (node.op > SX_RNG)
-            sweep_node(b, id, adj[id], id == root && y ? y : id, adj);
+            sweep_node(b, &o, id, adj[k], id == root && y ? y : id, adj);
         else if (node.op == SX_ARG && node.a < narg)
-            accumulate(b, &d[node.a], adj[id]);
+            accumulate(b, &d[node.a], adj[k]);
     }
     arena_free(a);
 }

@@ -25,8 +25,9 @@ struct printer {
     void *cx;
     char *text;
     uint32_t n, cap;
-    uint32_t *uses;  /* by id */
-    uint32_t *label; /* by id: 0 until written */
+    struct sx_order order;
+    uint32_t *uses;  /* by place in the order */
+    uint32_t *label; /* likewise: 0 until written */
     uint32_t nlabel;
 };
 
@@ -90,10 +91,11 @@ static bool put_head(struct printer *p, sx_id id)
 {
     const struct sx_node *n = &p->b->node[id];
     const struct sx_info *info = sx_op_info((enum sx_op)n->op);
+    const uint32_t k = sx_order_at(&p->order, id);
     char s[40];
 
-    if (p->label[id]) {
-        (void)snprintf(s, sizeof s, "#%u", p->label[id]);
+    if (p->label[k]) {
+        (void)snprintf(s, sizeof s, "#%u", p->label[k]);
         put(p, s);
         return false;
     }
@@ -101,9 +103,9 @@ static bool put_head(struct printer *p, sx_id id)
         put_leaf(p, n);
         return false;
     }
-    if (p->uses[id] > 1) {
-        p->label[id] = ++p->nlabel;
-        (void)snprintf(s, sizeof s, "#%u=", p->label[id]);
+    if (p->uses[k] > 1) {
+        p->label[k] = ++p->nlabel;
+        (void)snprintf(s, sizeof s, "#%u=", p->label[k]);
         put(p, s);
     }
     if (info) {
@@ -159,15 +161,15 @@ char *sx_print(const struct sxb *b, sx_id root, struct arena *a,
 {
     struct arena *scratch = arena_new();
     struct printer p = {.b = b, .arena = a, .scratch = scratch, .name = name, .cx = cx};
-    sx_id *order, in[3];
-    const uint32_t n = sx_postorder(b, &root, 1, scratch, &order);
+    sx_id in[3];
     char *text;
 
-    p.uses = arena_array(scratch, (size_t)root + 1, sizeof *p.uses);
-    p.label = arena_array(scratch, (size_t)root + 1, sizeof *p.label);
-    for (uint32_t k = 0; k < n; k++) {
-        for (unsigned i = sx_operands(&b->node[order[k]], in); i-- > 0;)
-            p.uses[in[i]]++;
+    sx_order(&p.order, b, &root, 1, scratch);
+    p.uses = arena_array(scratch, p.order.n + 1, sizeof *p.uses);
+    p.label = arena_array(scratch, p.order.n + 1, sizeof *p.label);
+    for (uint32_t k = 0; k < p.order.n; k++) {
+        for (unsigned i = sx_operands(&b->node[p.order.id[k]], in); i-- > 0;)
+            p.uses[sx_order_at(&p.order, in[i])]++;
     }
     put(&p, "");
     print_tree(&p, root);

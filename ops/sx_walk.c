@@ -9,58 +9,114 @@
 #include "ops/sx_priv.h"
 #include "runtime/base/arena.h"
 
-struct walk {
-    sx_id *out, *stack;
-    uint8_t *state; /* by id: 0 new, 1 entered, 2 done */
-    uint32_t n, top, cap_out, cap_stack;
-    struct arena *a;
+enum { FIRST_SLOTS = 64, ENTERED = 1, DONE = 2 };
+
+struct sx_slot {
+    sx_id id; /* 0: free */
+    uint32_t at, state;
 };
 
-static void push(struct walk *w, sx_id id)
+/* The slot of `id`, or the free one where it belongs. */
+static struct sx_slot *slot_of(const struct sx_order *o, sx_id id)
 {
-    w->stack = arena_grow(w->a, w->stack, &w->cap_stack, w->top + 1, sizeof *w->stack);
-    w->stack[w->top++] = id;
+    uint32_t k = (id * 0x9e3779b1U) >> o->shift;
+
+    while (o->slot[k].id && o->slot[k].id != id)
+        k = (k + 1) & (o->nslot - 1);
+    return &o->slot[k];
 }
 
-static void visit(struct walk *w, const struct sxb *b, sx_id root)
+uint32_t sx_order_at(const struct sx_order *o, sx_id id)
+{
+    return slot_of(o, id)->at;
+}
+
+static void grow_slots(struct sx_order *o)
+{
+    const struct sx_slot *old = o->slot;
+    const uint32_t nold = o->nslot;
+
+    o->nslot = nold ? nold * 2 : FIRST_SLOTS;
+    o->shift = nold ? o->shift - 1 : 26;
+    o->slot = arena_array(o->arena, o->nslot, sizeof *o->slot);
+    for (uint32_t k = 0; k < nold; k++) {
+        if (old[k].id)
+            *slot_of(o, old[k].id) = old[k];
+    }
+}
+
+static void enter(struct sx_order *o, sx_id id)
+{
+    if (++o->nentered * 2 > o->nslot)
+        grow_slots(o);
+    *slot_of(o, id) = (struct sx_slot){id, 0, ENTERED};
+}
+
+static void push(struct sx_order *o, sx_id id)
+{
+    o->stack = arena_grow(o->arena, o->stack, &o->cap_stack, o->top + 1, sizeof *o->stack);
+    o->stack[o->top++] = id;
+}
+
+static void finish(struct sx_order *o, struct sx_slot *s)
+{
+    o->top--;
+    if (s->state == DONE)
+        return;
+    s->state = DONE;
+    s->at = o->n;
+    o->id = arena_grow(o->arena, o->id, &o->cap_id, o->n + 1, sizeof *o->id);
+    o->id[o->n++] = s->id;
+}
+
+static void visit(struct sx_order *o, const struct sxb *b, sx_id root)
 {
     sx_id in[3];
 
-    push(w, root);
-    while (w->top) {
-        const sx_id id = w->stack[w->top - 1];
-        if (w->state[id]) {
-            w->top--;
-            if (w->state[id] == 1) {
-                w->state[id] = 2;
-                w->out = arena_grow(w->a, w->out, &w->cap_out, w->n + 1, sizeof *w->out);
-                w->out[w->n++] = id;
-            }
+    push(o, root);
+    while (o->top) {
+        const sx_id id = o->stack[o->top - 1];
+        struct sx_slot *s = slot_of(o, id);
+        if (s->id) {
+            finish(o, s);
             continue;
         }
-        w->state[id] = 1;
+        enter(o, id);
         for (unsigned i = sx_operands(&b->node[id], in); i-- > 0;) {
-            if (!w->state[in[i]])
-                push(w, in[i]);
+            if (!slot_of(o, in[i])->id)
+                push(o, in[i]);
         }
+    }
+}
+
+void sx_order_operands(const struct sx_order *o, const struct sxb *b, uint32_t k,
+                       const sx_id *made, sx_id in[3])
+{
+    const unsigned arity = sx_operands(&b->node[o->id[k]], in);
+
+    for (unsigned i = 0; i < 3; i++)
+        in[i] = i < arity ? made[sx_order_at(o, in[i])] : 0;
+}
+
+void sx_order(struct sx_order *o, const struct sxb *b, const sx_id *root, uint32_t nroot,
+              struct arena *a)
+{
+    *o = (struct sx_order){.arena = a};
+    grow_slots(o);
+    for (uint32_t i = 0; i < nroot; i++) {
+        if (root[i])
+            visit(o, b, root[i]);
     }
 }
 
 uint32_t sx_postorder(const struct sxb *b, const sx_id *root, uint32_t nroot,
                       struct arena *a, sx_id **out)
 {
-    struct walk w = {.a = a};
-    sx_id max = 0;
+    struct sx_order o;
 
-    for (uint32_t i = 0; i < nroot; i++)
-        max = root[i] > max ? root[i] : max;
-    w.state = arena_array(a, (size_t)max + 1, 1);
-    for (uint32_t i = 0; i < nroot; i++) {
-        if (root[i])
-            visit(&w, b, root[i]);
-    }
-    *out = w.out;
-    return w.n;
+    sx_order(&o, b, root, nroot, a);
+    *out = o.id;
+    return o.n;
 }
 
 /* Calls fn for every node under root; stops and returns true when fn does. */
@@ -155,26 +211,20 @@ struct sx_hash sx_hash(const struct sxb *b, sx_id root)
 
 /* ---- rewriting ---- */
 
-/* Every node under root through fn or a rebuild; `order` walks `from`, which may be `to`.
- */
-static sx_id rewrite_node(struct sxb *to, const struct sxb *from, sx_id id,
-                          const sx_id *made, sx_leaf_fn *fn, void *cx)
+/* One node, its operands remade, through fn or a rebuild. */
+static sx_id rewrite_node(struct sxb *to, const struct sx_node *from, const sx_id in[3],
+                          sx_leaf_fn *fn, void *cx)
 {
-    const struct sx_node n = from->node[id]; /* a copy: building may move the store */
-    const sx_id element = n.op == SX_RNG ? made[n.b] : 0;
-    sx_id in[3], id2;
+    const struct sx_node n = *from; /* a copy: building may move the store */
+    sx_id id;
 
-    if (n.op > SX_RNG) {
-        const unsigned arity = sx_operands(&n, in);
-        for (unsigned i = 0; i < 3; i++)
-            in[i] = i < arity ? made[in[i]] : 0;
+    if (n.op > SX_RNG)
         return sx_make(to, (enum sx_op)n.op, in[0], in[1], in[2]);
-    }
-    id2 = fn ? fn(cx, to, &n, element) : 0;
-    if (id2)
-        return id2;
+    id = fn ? fn(cx, to, &n, in[0]) : 0;
+    if (id)
+        return id;
     if (n.op == SX_RNG)
-        return sx_rng(to, n.a, element);
+        return sx_rng(to, n.a, in[0]);
     return sx_intern(to, (enum sx_op)n.op, n.type, n.a, n.b, n.c);
 }
 
@@ -182,13 +232,16 @@ sx_id sx_rewrite(struct sxb *to, const struct sxb *from, sx_id root, sx_leaf_fn 
                  void *cx)
 {
     struct arena *a = arena_new();
-    sx_id *order, *made, result;
-    const uint32_t n = sx_postorder(from, &root, 1, a, &order);
+    struct sx_order o;
+    sx_id *made, in[3], result;
 
-    made = arena_array(a, (size_t)root + 1, sizeof *made);
-    for (uint32_t i = 0; i < n; i++)
-        made[order[i]] = rewrite_node(to, from, order[i], made, fn, cx);
-    result = made[root];
+    sx_order(&o, from, &root, 1, a);
+    made = arena_array(a, o.n + 1, sizeof *made); /* by place in the order */
+    for (uint32_t k = 0; k < o.n; k++) {
+        sx_order_operands(&o, from, k, made, in);
+        made[k] = rewrite_node(to, &from->node[o.id[k]], in, fn, cx);
+    }
+    result = root ? made[o.n - 1] : 0;
     arena_free(a);
     return result;
 }

@@ -87,6 +87,8 @@ static void draw(const struct sx_info *info, uint32_t *seed, double *x)
 
 static bool differentiable(const struct sx_info *info)
 {
+    if (info->is_function && info->test_lo == info->test_hi)
+        return false; /* a row that says it is not its own derivative */
     for (unsigned i = 0; i < info->arity; i++) {
         if (info->in[i] == SX_FLOAT || info->in[i] == SX_ANY_TYPE)
             return info->type == SX_FLOAT || info->type == SX_ANY_TYPE;
