@@ -120,20 +120,21 @@ struct hand {
 
 static void choose_hand(struct chance *c, struct hand *h)
 {
-    h->slant = 130 + bell(c, 230);
-    h->climb = bell(c, 70);
-    h->width = clamp(900 + bell(c, 150), 480, 1400);
-    h->xx = bell(c, 100);
-    h->xy = bell(c, 150);
-    h->yy = bell(c, 150);
-    h->yxx = bell(c, 100);
-    h->yxy = bell(c, 120);
-    h->yyy = bell(c, 100);
-    h->jitter = UNIT * 3;
-    h->pen = clamp(300 + bell(c, 75), 170, 520);
-    h->pressure = bell(c, 50);
-    h->box = 19 * PIXEL + bell(c, PIXEL);
-    h->shift = wobble(c, PIXEL / 2);
+    const int32_t turn = bell(c, 100);
+    h->slant = 115 + turn + bell(c, 245);
+    h->climb = bell(c, 90) - turn;
+    h->width = clamp(930 + bell(c, 190), 500, 1450);
+    h->xx = bell(c, 125);
+    h->xy = bell(c, 165);
+    h->yy = bell(c, 165);
+    h->yxx = bell(c, 120);
+    h->yxy = bell(c, 135);
+    h->yyy = bell(c, 125);
+    h->jitter = UNIT * 13 / 4;
+    h->pen = clamp(320 + bell(c, 95), 160, 600);
+    h->pressure = bell(c, 60);
+    h->box = 19 * PIXEL + bell(c, PIXEL * 5 / 4);
+    h->shift = wobble(c, PIXEL * 3 / 4);
 }
 
 /* A style's point through the hand; the middle of the style is the origin. */
@@ -275,7 +276,7 @@ static void fit(struct curve *c, const struct hand *h)
 static void stamp(uint8_t *page, struct point at, int32_t radius)
 {
     const int32_t outer = radius + 154, inner = radius > 154 ? radius - 154 : 0;
-    const int32_t reach = outer * outer, ramp = (reach - inner * inner) / 255 + 1;
+    const int32_t reach = outer * outer, slope = 255 * 65536 / (reach - inner * inner);
     const int32_t y0 = clamp((at.y - outer) / PIXEL, 0, DIGITS_SIDE - 1);
     const int32_t y1 = clamp((at.y + outer) / PIXEL, 0, DIGITS_SIDE - 1);
     const int32_t x0 = clamp((at.x - outer) / PIXEL, 0, DIGITS_SIDE - 1);
@@ -285,10 +286,11 @@ static void stamp(uint8_t *page, struct point at, int32_t radius)
         const int32_t dy = y * PIXEL + PIXEL / 2 - at.y;
         for (int32_t x = x0; x <= x1; x++) {
             const int32_t dx = x * PIXEL + PIXEL / 2 - at.x;
-            const int32_t ink = clamp((reach - dx * dx - dy * dy) / ramp, 0, 255);
+            const int32_t left = reach - dx * dx - dy * dy;
+            const int32_t ink = left > 0 ? left * slope / 65536 : 0;
             uint8_t *const p = &page[y * DIGITS_SIDE + x];
             if (ink > *p)
-                *p = (uint8_t)ink;
+                *p = (uint8_t)(ink > 255 ? 255 : ink);
         }
     }
 }
@@ -303,7 +305,7 @@ static void ink(uint8_t *page, const struct curve *c, const struct hand *h)
 
         if (c->pen_up[i])
             continue;
-        for (int32_t s = 0; s <= steps; s++) {
+        for (int32_t s = c->pen_up[i - 1] ? 0 : 1; s <= steps; s++) {
             const struct point at = {a.x + (b.x - a.x) * s / steps,
                                      a.y + (b.y - a.y) * s / steps};
             stamp(page, at, clamp(radius, 140, 600));
