@@ -235,37 +235,58 @@ static int32_t rough_length(int32_t dx, int32_t dy)
     return x > y ? x + y / 2 : y + x / 2;
 }
 
-/* Scale the curve into the box and move its centre of mass (by length) to the middle. */
+static void bounds(const struct curve *c, struct point *low, struct point *high)
+{
+    *low = *high = c->p[0];
+    for (unsigned i = 1; i < c->n; i++) {
+        low->x = c->p[i].x < low->x ? c->p[i].x : low->x;
+        low->y = c->p[i].y < low->y ? c->p[i].y : low->y;
+        high->x = c->p[i].x > high->x ? c->p[i].x : high->x;
+        high->y = c->p[i].y > high->y ? c->p[i].y : high->y;
+    }
+}
+
+/* The curve's centre of mass, by length. */
+static struct point centre(const struct curve *c)
+{
+    int64_t x = 0, y = 0, mass = 0;
+    for (unsigned i = 1; i < c->n; i++) {
+        const struct point a = c->p[i - 1], b = c->p[i];
+        const int32_t length = c->pen_up[i] ? 0 : rough_length(b.x - a.x, b.y - a.y);
+        x += (int64_t)length * (a.x + b.x) / 2;
+        y += (int64_t)length * (a.y + b.y) / 2;
+        mass += length;
+    }
+    mass = mass ? mass : 1;
+    const struct point out = {(int32_t)(x / mass), (int32_t)(y / mass)};
+    return out;
+}
+
+/*
+ * Scale the curve into the box and move its centre of mass to the middle and a little off
+ * it, as far as the page allows.
+ */
 static void fit(struct curve *c, const struct hand *h)
 {
-    struct point low = c->p[0], high = c->p[0];
-    int64_t mx = 0, my = 0, mass = 0;
+    const int32_t page = DIGITS_SIDE * PIXEL, margin = h->pen + PIXEL;
+    struct point low, high;
 
-    for (unsigned i = 1; i < c->n; i++) {
-        low.x = c->p[i].x < low.x ? c->p[i].x : low.x;
-        low.y = c->p[i].y < low.y ? c->p[i].y : low.y;
-        high.x = c->p[i].x > high.x ? c->p[i].x : high.x;
-        high.y = c->p[i].y > high.y ? c->p[i].y : high.y;
-    }
-    const int32_t w = high.x - low.x, hh = high.y - low.y;
-    const int64_t longer = (w > hh ? w : hh) + 1;
+    bounds(c, &low, &high);
+    const int32_t width = high.x - low.x, height = high.y - low.y;
+    const int64_t longer = (width > height ? width : height) + 1;
     const int64_t side = h->box - 2 * h->pen;
     for (unsigned i = 0; i < c->n; i++) {
         c->p[i].x = (int32_t)((c->p[i].x - low.x) * side / longer);
         c->p[i].y = (int32_t)((c->p[i].y - low.y) * side / longer);
-        if (i == 0 || c->pen_up[i])
-            continue;
-        const struct point a = c->p[i - 1], b = c->p[i];
-        const int32_t length = rough_length(b.x - a.x, b.y - a.y);
-        mx += (int64_t)length * (a.x + b.x) / 2;
-        my += (int64_t)length * (a.y + b.y) / 2;
-        mass += length;
     }
-    mass = mass ? mass : 1;
-    const int32_t middle = DIGITS_SIDE * PIXEL / 2;
+    const struct point mid = centre(c);
+    const int32_t right = page - margin - (int32_t)(width * side / longer);
+    const int32_t bottom = page - margin - (int32_t)(height * side / longer);
+    const int32_t dx = clamp(page / 2 - mid.x + h->shift.x, margin, right);
+    const int32_t dy = clamp(page / 2 - mid.y + h->shift.y, margin, bottom);
     for (unsigned i = 0; i < c->n; i++) {
-        c->p[i].x += middle - (int32_t)(mx / mass) + h->shift.x;
-        c->p[i].y += middle - (int32_t)(my / mass) + h->shift.y;
+        c->p[i].x += dx;
+        c->p[i].y += dy;
     }
 }
 

@@ -1,9 +1,10 @@
 /*
- * Replays a corpus through a fuzz target as an ordinary test: every file of the folders named,
- * every prefix of it, and every byte changed in three ways.  Passing is not crashing.
+ * Replays a corpus through a fuzz target as an ordinary test: every file of the folders
+ * named, every prefix of it, and every byte changed in three ways.  Passing is not
+ * crashing.
  *
- * The bytes end where a page without access begins, so that reading past them is caught without
- * a sanitizer too.
+ * The bytes end where a page without access begins, so that reading past them is caught
+ * without a sanitizer too.
  */
 #include <dirent.h>
 #include <stdint.h>
@@ -26,7 +27,8 @@ static int fence_init(struct fence *f, size_t n)
 {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     f->size = (n + page - 1) / page * page + page;
-    f->map = mmap(NULL, f->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    f->map =
+        mmap(NULL, f->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (f->map == MAP_FAILED)
         return -1;
     f->end = f->map + f->size - page;
