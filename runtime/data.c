@@ -17,21 +17,27 @@
 #include "runtime/digits.h"
 
 const struct data_kind data_kinds[] = {
-#define SOURCE(name, splits, doc, opens, fields) {#name, splits, doc, (opens) != NULL},
+#define SOURCE(name, splits, doc, opens, fields) {#name, splits, doc, true},
+#define LATER(name, splits, doc) {#name, splits, doc, false},
 #include "runtime/data.def"
+#undef LATER
 #undef SOURCE
 };
 const unsigned data_nkind = sizeof data_kinds / sizeof *data_kinds;
 
 static data_open_fn *const openers[] = {
 #define SOURCE(name, splits, doc, opens, fields) opens,
+#define LATER(name, splits, doc) NULL,
 #include "runtime/data.def"
+#undef LATER
 #undef SOURCE
 };
 
 static data_fields_fn *const probers[] = {
 #define SOURCE(name, splits, doc, opens, fields) fields,
+#define LATER(name, splits, doc) NULL,
 #include "runtime/data.def"
+#undef LATER
 #undef SOURCE
 };
 
