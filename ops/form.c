@@ -333,16 +333,13 @@ static double chunks(struct cursor *c, uint32_t axes)
     return total;
 }
 
-void form_eval(const struct form *f, unsigned p, int64_t batch, const double *const *t,
-               double *out, bool f32)
+void form_eval_onto(const struct form *f, unsigned p, int64_t batch, const double *const *t,
+                    double *out, bool f32)
 {
     struct cursor c = {.f = f, .p = p, .batch = batch, .t = t, .f32 = f32};
     const uint32_t reduced = form_reduced(f, p);
     const uint32_t kept = used_axes(&f->port[p]);
-    int64_t at, size = 1;
-    for (unsigned r = 0; r < f->port[p].rank; r++)
-        size *= ext_at(f->port[p].shape[r], batch);
-    memset(out, 0, (size_t)size * sizeof *out);
+    int64_t at;
     do {
         if (!locate(&c, &f->port[p], &at))
             continue;
@@ -353,4 +350,14 @@ void form_eval(const struct form *f, unsigned p, int64_t batch, const double *co
                 add(&c, out[at],
                     f->order == ORDER_LANES ? lanes(&c, reduced) : chunks(&c, reduced));
     } while (step(&c, kept));
+}
+
+void form_eval(const struct form *f, unsigned p, int64_t batch, const double *const *t,
+               double *out, bool f32)
+{
+    int64_t size = 1;
+    for (unsigned r = 0; r < f->port[p].rank; r++)
+        size *= ext_at(f->port[p].shape[r], batch);
+    memset(out, 0, (size_t)size * sizeof *out);
+    form_eval_onto(f, p, batch, t, out, f32);
 }

@@ -108,6 +108,9 @@ struct form form_conv(struct ext n, const int32_t in[3], const int32_t out[3], c
  */
 void form_eval(const struct form *f, unsigned p, int64_t batch, const double *const *t,
                double *out, bool f32);
+/* The same, but every chain goes on from what `out` holds (ORDER_SEQ). */
+void form_eval_onto(const struct form *f, unsigned p, int64_t batch, const double *const *t,
+                    double *out, bool f32);
 
 /*
  * Solve: the read-out at p as disjoint, covering pieces whose output map is injective (stride

@@ -220,7 +220,7 @@ static bool copy_form(struct eval *x, const struct node *n)
     const struct form *f = &x->g->form[n->attr];
     const int64_t batch = x->e->batch, nout = elems(x, n->out0);
     int64_t i[HYP_AXES] = {0};
-    if (f->nport != 2 || form_reduced(f, n->port))
+    if (f->nport != 2 || form_reduced(f, n->port) || n->nin == f->nport)
         return false;
     const double *src = x->value[graph_in(x->g, n)[0]];
     double *out = make(x, n->out0);
@@ -251,9 +251,16 @@ static void eval_form(struct eval *x, const struct node *n)
         return;
     const double *t[HYP_PORTS] = {0};
     const struct form *f = &x->g->form[n->attr];
-    for (unsigned i = 0; i < n->nin; i++)
+    for (unsigned i = 0; i + 1 < f->nport; i++)
         t[i < n->port ? i : i + 1] = x->value[graph_in(x->g, n)[i]];
-    form_eval(f, n->port, x->e->batch, t, make(x, n->out0), x->e->f32);
+    double *out = make(x, n->out0);
+    if (n->nin != f->nport) {
+        form_eval(f, n->port, x->e->batch, t, out, x->e->f32);
+        return;
+    }
+    memcpy(out, x->value[graph_in(x->g, n)[n->nin - 1]],
+           (size_t)elems(x, n->out0) * sizeof *out);
+    form_eval_onto(f, n->port, x->e->batch, t, out, x->e->f32);
 }
 
 /* Visits the box with the reduced axes innermost; each output's first of the largest. */

@@ -337,6 +337,23 @@ value_id graph_form(struct graph *g, const struct form *f, uint8_t port, const v
     return add1(g, &n, in, &t);
 }
 
+value_id graph_form_onto(struct graph *g, const struct form *f, uint8_t port, const value_id *in,
+                         value_id acc)
+{
+    const uint8_t nin = f->nport;
+    const struct type t = *graph_type(g, acc);
+    value_id all[HYP_PORTS];
+    GRAPH_CHECK(port_takes(&f->port[port], &t) && f->order == ORDER_SEQ);
+    for (unsigned i = 0; i + 1 < nin; i++) {
+        all[i] = in[i];
+        GRAPH_CHECK(port_takes(&f->port[i < port ? i : i + 1], graph_type(g, in[i])));
+    }
+    all[nin - 1] = acc;
+    const struct node n = {
+        .op = OP_FORM, .port = port, .nin = nin, .nout = 1, .attr = graph_form_id(g, f)};
+    return add1(g, &n, all, &t);
+}
+
 value_id graph_fold(struct graph *g, const struct form *f, uint8_t port, enum combiner comb,
                     value_id in, bool sample, value_id *index)
 {

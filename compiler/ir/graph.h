@@ -37,7 +37,8 @@ enum graph_op {
     OP_NOP,
     OP_LEAF,    /* attr: leaf */
     OP_MAP,     /* attr: sx; in: operands, aligned to the output by map_align() */
-    OP_FORM,    /* attr: form; port: read-out; in: the other ports' tensors, in port order */
+    OP_FORM,    /* attr: form; port: read-out; in: the other ports' tensors, in port order, then
+                   perhaps the value that its chains go on from (order SEQ) instead of +0 */
     OP_FOLD,    /* attr: form (2 ports), read out at port; out 0 the maximum, 1 its index (i32) */
     OP_GATHER,  /* in: source, index; attr: axis of the source (batch counted): graph_gather() */
     OP_SCATTER, /* in: updates, index; attr: axis of the output */
@@ -163,6 +164,9 @@ value_id graph_map(struct graph *g, sx_id fn, const value_id *in, uint8_t nin,
                    const struct type *type);
 value_id graph_form(struct graph *g, const struct form *f, uint8_t port, const value_id *in,
                     bool sample, uint8_t dtype);
+/* The same sum going on from `acc`, of the output's type: gradient sums as one chain. */
+value_id graph_form_onto(struct graph *g, const struct form *f, uint8_t port, const value_id *in,
+                         value_id acc);
 value_id graph_fold(struct graph *g, const struct form *f, uint8_t port, enum combiner comb,
                     value_id in, bool sample, value_id *index);
 /*

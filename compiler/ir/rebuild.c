@@ -80,8 +80,12 @@ void graph_copy_node(struct rebuild *r, node_id id)
         return;
     }
     if (n->op == OP_FORM) {
-        r->map[n->out0] =
-            graph_form(r->to, &from->form[n->attr], n->port, in, type->sample, type->dtype);
+        if (n->nin == from->form[n->attr].nport)
+            r->map[n->out0] =
+                graph_form_onto(r->to, &from->form[n->attr], n->port, in, in[n->nin - 1]);
+        else
+            r->map[n->out0] = graph_form(r->to, &from->form[n->attr], n->port, in,
+                                         type->sample, type->dtype);
         return;
     }
     struct node copy = *n;

@@ -80,10 +80,14 @@ static bool check_form(struct check *c, node_id id)
     const char *wrong = form_validate(f);
     if (wrong)
         return bad(c, id, wrong);
-    if (n->port >= f->nport || n->nin != f->nport - 1 ||
+    const bool onto = n->op == OP_FORM && n->nin == f->nport;
+    if (n->port >= f->nport || (n->nin != f->nport - 1 && !onto) ||
         (n->op == OP_FOLD && f->nport != 2))
         return bad(c, id, "ports and operands differ in number");
-    for (unsigned i = 0; i < n->nin; i++)
+    if (onto && (f->order != ORDER_SEQ ||
+                 !type_eq(in_type(g, n, n->nin - 1), graph_type(g, n->out0))))
+        return bad(c, id, "a chain that goes on needs order SEQ and the output's type");
+    for (unsigned i = 0; i + 1 < f->nport; i++)
         if (!same_dims(in_type(g, n, i), &f->port[i < n->port ? i : i + 1]))
             return bad(c, id, "an operand has not its port's shape");
     for (unsigned i = 0; i < n->nout; i++)
