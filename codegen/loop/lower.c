@@ -503,6 +503,34 @@ static bool is_row_form(const struct lower *l, const struct node *n, const struc
            type_space(in, d) == type_space(&l->group->main, m) && type_space(in, d) > 1;
 }
 
+/* The sum's own stage, or the stage of the sum it goes on from, which becomes its own. */
+static struct kstage *sum_stage(struct lower *l, const struct node *n, const struct form *f,
+                                bool reduces)
+{
+    if (n->nin == f->nport) {
+        const int made = stage_made(l, graph_in(l->g, n)[n->nin - 1]);
+        if (made >= 0 && (uint32_t)made + 1 == l->k->nstage)
+            return &l->k->stage[made];
+        refuse(l, n, "a sum that goes on from a stored value");
+        return NULL;
+    }
+    struct kstage *s = new_stage(l, n, reduces || f->nport == 3 ? K_SUM : K_MAP);
+    stage_space(l, s, graph_type(l->g, n->out0));
+    return s;
+}
+
+static void add_segment(struct lower *l, struct kstage *s, const struct form *f,
+                        const struct kseg *seg)
+{
+    struct kseg *all = arena_array(l->a, s->nseg + 1, sizeof *all);
+    if (s->nseg)
+        memcpy(all, s->seg, s->nseg * sizeof *all);
+    all[s->nseg++] = *seg;
+    s->seg = all;
+    s->order = seg->nred ? f->order : ORDER_SEQ;
+    s->chunk = f->chunk;
+}
+
 static bool lower_form(struct lower *l, const struct node *n)
 {
     const struct form *f = &l->g->form[n->attr];
@@ -516,23 +544,18 @@ static bool lower_form(struct lower *l, const struct node *n)
         row_box(l, f, n->port, box, &seg);
     else if (!solve_box(l, n, f, box, &holes, &seg))
         return refuse(l, n, "windows");
-    struct kstage *s = new_stage(l, n, seg.nred || f->nport == 3 ? K_SUM : K_MAP);
-    stage_space(l, s, graph_type(l->g, n->out0));
+    struct kstage *s = sum_stage(l, n, f, seg.nred != 0);
+    if (!s)
+        return false;
     for (unsigned p = 0, i = 0; p < f->nport; p++)
         if (p != n->port)
             factor[nf++] = form_operand(l, s, graph_in(l->g, n)[i++], f, p, box, &holes);
-    s = &l->k->stage[l->k->nstage - 1];
-    if (s->op == K_MAP) {
+    seg.factor[0] = factor[0];
+    seg.factor[1] = factor[1];
+    if (s->op == K_MAP)
         s->value = factor[0];
-    } else {
-        s->order = seg.nred ? f->order : ORDER_SEQ;
-        s->chunk = f->chunk;
-        s->seg = arena_alloc(l->a, sizeof *s->seg);
-        *s->seg = seg;
-        s->seg->factor[0] = factor[0];
-        s->seg->factor[1] = factor[1];
-        s->nseg = 1;
-    }
+    else
+        add_segment(l, s, f, &seg);
     finish_stage(l, n->out0);
     return !l->failed;
 }

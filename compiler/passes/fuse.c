@@ -499,6 +499,21 @@ static bool attach(struct cx *c, value_id v, node_id consumer)
     return why == FUSE_OK;
 }
 
+/* Products that go on from one another are one chain in one kernel, whatever else is fused.
+ */
+static void join_segments(struct cx *c)
+{
+    const struct graph *g = c->g;
+    for (node_id id = 1; id < g->nnode; id++) {
+        const struct node *n = &g->node[id];
+        if (c->f->role[id] != ROLE_COMPUTE || n->op != OP_FORM ||
+            n->nin != g->form[n->attr].nport)
+            continue;
+        const uint32_t p = group_of(c, g->value[graph_in(g, n)[n->nin - 1]].def);
+        merge(c, p, group_of(c, id));
+    }
+}
+
 /* Contractions first: an epilogue saves more than joining two maps. */
 static void attach_all(struct cx *c, bool contracts)
 {
@@ -621,6 +636,7 @@ struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_o
     materialize_hosts(&c);
     build_edges(&c);
     start_groups(&c);
+    join_segments(&c);
     if (!o->off) {
         attach_all(&c, true);
         attach_all(&c, false);
