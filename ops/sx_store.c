@@ -233,12 +233,12 @@ static sx_id convert(struct sxb *b, sx_id x, unsigned type)
 
 /* The type that operands of "any, all the same" agree on. */
 static unsigned common_type(const struct sxb *b, const struct sx_info *info,
-                            const sx_id in[3])
+                            const sx_id in[3], unsigned arity)
 {
     bool seen[4] = {false};
     bool ints = false;
 
-    for (unsigned i = 0; i < info->arity; i++) {
+    for (unsigned i = 0; i < arity; i++) {
         if (info->in[i] == SX_ANY_INT)
             ints = true;
         if (info->in[i] >= SX_ANY_TYPE)
@@ -275,7 +275,7 @@ sx_id sx_make(struct sxb *b, enum sx_op op, sx_id x, sx_id y, sx_id z)
         if (!in[i])
             return 0;
     }
-    common = common_type(b, info, in);
+    common = common_type(b, info, in, arity);
     for (unsigned i = 0; i < arity; i++) {
         const unsigned want = info->in[i] >= SX_ANY_TYPE ? common : info->in[i];
         if (info->in[i] == SX_ANY_INT && common == SX_FLOAT)
