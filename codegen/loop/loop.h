@@ -1,13 +1,14 @@
 /*
  * Loop IR: a kernel says what a fused group computes, a nest says how.
  *
- * Kernel: axes, buffers and stages.  A stage computes one value over a subset of the axes: a map
- * (one scalar expression), a sum (of products: a form) or a fold.  Stages read buffers and earlier
- * stages; a stage's meaning is the naive loop over its space, sums in their recorded order.
+ * Kernel: axes, buffers and stages.  A stage computes one value over a subset of the axes:
+ * a map (one scalar expression), a sum (of products: a form) or a fold.  Stages read
+ * buffers and earlier stages; a stage's meaning is the naive loop over its space, sums in
+ * their recorded order.
  *
- * Nest: the statement tree a scheduler makes of a kernel for one target row: loops, tiles, set,
- * accumulate, sync.  Back ends walk nests and know nothing else.  Both levels print, parse, validate
- * and run in the interpreter; nest = kernel = graph is a property test.
+ * Nest: the statement tree a scheduler makes of a kernel for one target row: loops, tiles,
+ * set, accumulate, sync.  Back ends walk nests and know nothing else.  Both levels print,
+ * parse, validate and run in the interpreter; nest = kernel = graph is a property test.
  */
 #ifndef HYP_CODEGEN_LOOP_LOOP_H
 #define HYP_CODEGEN_LOOP_LOOP_H
@@ -17,9 +18,9 @@
 
 #include "compiler/ir/graph.h"
 
-#define LOOP_AXES 8
+#define LOOP_AXES  8
 #define LOOP_TERMS 12
-#define NEST_AXES 96
+#define NEST_AXES  96
 
 /* coef * ((axis / div) % mod); div 1 and mod 0: plain */
 struct term {
@@ -27,7 +28,8 @@ struct term {
     int32_t div, mod;
     struct ext coef;
 };
-/* A flat element index: sum of terms + off + scoef * scalar (scalar is 1 + its slot; 0: none). */
+/* A flat element index: sum of terms + off + scoef * scalar (scalar is 1 + its slot; 0:
+ * none). */
 struct index {
     uint8_t n;
     struct term t[LOOP_TERMS];
@@ -43,49 +45,51 @@ struct guard { /* holds while 0 <= index < bound */
 enum buf_use { BUF_READ, BUF_WRITE, BUF_READ_WRITE };
 struct kbuf {
     const char *name;
-    uint8_t dtype, use;  /* use is derived from the stores, then verified */
+    uint8_t dtype, use; /* use is derived from the stores, then verified */
     uint8_t rank;
-    int32_t div;              /* private buffers: dim[0] is ceil(dim[0] / div); 0 and 1: plain */
+    int32_t div; /* private buffers: dim[0] is ceil(dim[0] / div); 0 and 1: plain */
     struct ext dim[HYP_RANK]; /* row-major */
 };
 
 /* A draw of the kernel: SX_RNG's `a` is an index into this table. */
 struct krng {
-    uint16_t scalar;     /* 4 consecutive u32 scalars: site low, site high, draw step low, high */
-    int8_t sample_axis;  /* axis that is the row of the batch; -1: sample 0 */
+    uint16_t
+        scalar; /* 4 consecutive u32 scalars: site low, site high, draw step low, high */
+    int8_t sample_axis; /* axis that is the row of the batch; -1: sample 0 */
 };
 
 /*
- * In a kernel's expressions SX_ARG(i) is the stage's operand i, SX_SCALAR(j) the entry's scalar j,
- * SX_AXIS(a) kernel axis a, SX_RNG(r, e) a word of draw r.
+ * In a kernel's expressions SX_ARG(i) is the stage's operand i, SX_SCALAR(j) the entry's
+ * scalar j, SX_AXIS(a) kernel axis a, SX_RNG(r, e) a word of draw r.
  */
 struct koperand {
-    bool stage;          /* reads stage `id` at the same point (its axes are among this stage's) */
-    uint16_t id;         /* stage or buffer */
+    bool stage;  /* reads stage `id` at the same point (its axes are among this stage's) */
+    uint16_t id; /* stage or buffer */
     struct index index;  /* of a buffer, over kernel axes */
     struct guard *guard; /* where any fails the operand reads 0 (pads, windows) */
     uint8_t nguard;
 };
 struct kstore {
     uint16_t buf;
-    struct index index;  /* over the stage's axes */
+    struct index index; /* over the stage's axes */
 };
-struct kseg {            /* one product of a sum */
+struct kseg {             /* one product of a sum */
     uint8_t nred, red[4]; /* reduced axes, outermost first */
-    sx_id factor[2];     /* over the stage's operands; factor[1] 0: a plain sum */
+    sx_id factor[2];      /* over the stage's operands; factor[1] 0: a plain sum */
 };
 /*
  * What a stage computes at a point of its space:
  * K_MAP   value.
  * K_SUM   order SEQ: one chain from +0 through all segments, each over its reduced axes
  *         lexicographically, acc = fma(factor0, factor1, acc) or acc + factor0.
- *         LANES: one segment; element e of the flattened reduced axes goes to partial e mod 16 (from +0,
- *         by the same step), then p[l] += p[l + w] for l < w, w = 8, 4, 2, 1.
- *         CHUNK: the outermost reduced axis of every segment in blocks of `chunk`; every block is a
- *         chain from +0; the blocks' sums are added in the order (segment, block), starting from the
+ *         LANES: one segment; element e of the flattened reduced axes goes to partial e mod
+ * 16 (from +0, by the same step), then p[l] += p[l + w] for l < w, w = 8, 4, 2, 1. CHUNK:
+ * the outermost reduced axis of every segment in blocks of `chunk`; every block is a chain
+ * from +0; the blocks' sums are added in the order (segment, block), starting from the
  *         first.  No block at all (B = 0): 0.
- * K_FOLD  starts from the first element in lexicographic order; best = value > best ? value : best.
- *         COMB_MAX gives best, COMB_ARGMAX (i32) its row-major number among the reduced axes.
+ * K_FOLD  starts from the first element in lexicographic order; best = value > best ? value
+ * : best. COMB_MAX gives best, COMB_ARGMAX (i32) its row-major number among the reduced
+ * axes.
  */
 enum kstage_op { K_MAP, K_SUM, K_FOLD };
 struct kstage {
@@ -94,14 +98,15 @@ struct kstage {
     uint8_t naxis, axis[LOOP_AXES]; /* its space, outermost first */
     struct koperand *operand;
     uint32_t noperand;
-    sx_id value;         /* K_MAP; K_FOLD: what is folded */
-    struct kseg *seg;    /* K_SUM: segments, accumulated one after the other into the same chain */
+    sx_id value; /* K_MAP; K_FOLD: what is folded */
+    struct kseg
+        *seg; /* K_SUM: segments, accumulated one after the other into the same chain */
     uint32_t nseg;
     uint8_t nred, red[4]; /* K_FOLD */
     struct kstore *store;
     uint32_t nstore;
     place_id place;
-    const char *name;    /* node path, for dumps */
+    const char *name; /* node path, for dumps */
 };
 struct kernel {
     struct arena *arena;
@@ -116,17 +121,17 @@ struct kernel {
     uint32_t nrng, nscalar;
     struct kstage *stage;
     uint32_t nstage;
-    place_id *place;     /* members, ordered, clones included */
+    place_id *place; /* members, ordered, clones included */
     uint32_t nplace;
 };
 
 /* ---- nests ----
  *
- * In a statement SX_ARG(i) is its load i, SX_AXIS(a) nest axis a, SX_RNG(r, e) a word of nest draw r.
- * A FOR_GRID stands only at the root of a stage; its axis runs over the units lo..hi of the call.
- * UNROLL and VEC run from 0 to the constant hi by 1; REG tiles are indexed by constants and their axes
- * alone.  Lanes of a VEC are independent: none reads what another one writes.  Where a guard of a for
- * fails, that iteration is skipped.
+ * In a statement SX_ARG(i) is its load i, SX_AXIS(a) nest axis a, SX_RNG(r, e) a word of
+ * nest draw r. A FOR_GRID stands only at the root of a stage; its axis runs over the units
+ * lo..hi of the call. UNROLL and VEC run from 0 to the constant hi by 1; REG tiles are
+ * indexed by constants and their axes alone.  Lanes of a VEC are independent: none reads
+ * what another one writes.  Where a guard of a for fails, that iteration is skipped.
  */
 
 enum for_kind { FOR_GRID, FOR_SEQ, FOR_UNROLL, FOR_VEC };
@@ -136,7 +141,7 @@ struct tile {
     uint8_t space, dtype, rank;
     int32_t dim[4];
 };
-struct nload {           /* SX_ARG(i) of a statement */
+struct nload { /* SX_ARG(i) of a statement */
     bool tile;
     uint16_t id;         /* buffer or tile */
     struct index index;  /* flat, over nest axes */
@@ -151,11 +156,12 @@ enum stmt_op { S_FOR, S_TILE, S_SET, S_ACC, S_SYNC };
 struct stmt {
     uint8_t op;
     place_id place;
-    /* S_FOR: axis from lo to min(hi, bound) by step; a unit of the grid is one value of the axis */
+    /* S_FOR: axis from lo to min(hi, bound) by step; a unit of the grid is one value of the
+     * axis */
     uint8_t axis, kind;
     struct index lo, hi;
-    struct ext bound;    /* b = 0 and c = 0: no bound */
-    int32_t bound_div;   /* bound is ceil(bound / bound_div); 1 if plain */
+    struct ext bound;  /* b = 0 and c = 0: no bound */
+    int32_t bound_div; /* bound is ceil(bound / bound_div); 1 if plain */
     int32_t step;
     struct guard *guard; /* the body runs while all hold (rows beyond the batch) */
     uint8_t nguard;
@@ -165,7 +171,8 @@ struct stmt {
     uint16_t tile;
     bool has_init;
     double init;
-    /* S_SET, S_ACC: dst = value; or dst = fma(value, value2, dst), or dst + value where value2 is 0 */
+    /* S_SET, S_ACC: dst = value; or dst = fma(value, value2, dst), or dst + value where
+     * value2 is 0 */
     bool dst_tile;
     uint16_t dst;
     struct index index;
@@ -173,10 +180,10 @@ struct stmt {
     struct nload *load;
     uint32_t nload;
 };
-struct nstage {          /* stages of one nest are separated by a barrier */
-    struct ext units;    /* grid extent: ceil(units / units_div) */
+struct nstage {       /* stages of one nest are separated by a barrier */
+    struct ext units; /* grid extent: ceil(units / units_div) */
     int32_t units_div;
-    struct stmt *root;   /* a FOR_GRID, or a statement without grid: one unit */
+    struct stmt *root;    /* a FOR_GRID, or a statement without grid: one unit */
     uint64_t stack_bytes; /* STACK tiles of one thread */
 };
 struct nest {
@@ -185,7 +192,7 @@ struct nest {
     struct sxb sx;
     uint8_t naxis;
     char axis_name[NEST_AXES][8];
-    struct kbuf *buf;     /* the kernel's, then private scratch (packed panels, partials) */
+    struct kbuf *buf; /* the kernel's, then private scratch (packed panels, partials) */
     uint32_t nbuf, nprivate;
     struct nrng *rng;
     uint32_t nrng, nscalar;
@@ -195,17 +202,18 @@ struct nest {
     uint32_t nstage;
 };
 
-/* One row per target (target.def): vector width, register tile, caches, and the constants of the cost model. */
+/* One row per target (target.def): vector width, register tile, caches, and the constants
+ * of the cost model. */
 struct target {
-    const char *name;      /* "avx2", "avx512", "neon", "generic" */
-    int32_t vec;           /* floats in a vector register */
-    int32_t mr, nr;        /* register tile: rows divide 24 */
-    int32_t unit_rows;     /* 24 */
-    int32_t l1, l2, l3;    /* bytes */
-    int32_t t_ref;         /* threads that order-changing choices are made for */
-    double peak;           /* f32 flop/s of one thread, nominal */
+    const char *name;   /* "avx2", "avx512", "neon", "generic" */
+    int32_t vec;        /* floats in a vector register */
+    int32_t mr, nr;     /* register tile: rows divide 24 */
+    int32_t unit_rows;  /* 24 */
+    int32_t l1, l2, l3; /* bytes */
+    int32_t t_ref;      /* threads that order-changing choices are made for */
+    double peak;        /* f32 flop/s of one thread, nominal */
     double bw_l2, bw_l3, bw_dram;
-    double launch;         /* seconds */
+    double launch; /* seconds */
 };
 const struct target *target_find(const char *name);
 const struct target *target_default(void);
@@ -215,8 +223,10 @@ const char *kernel_validate(const struct kernel *k, struct arena *a);
 const char *nest_validate(const struct nest *n, struct arena *a);
 char *kernel_print(const struct kernel *k, struct arena *a);
 char *nest_print(const struct nest *n, struct arena *a);
-struct kernel *kernel_parse(struct arena *a, const char *text, struct diag_sink *ds, uint32_t file);
-struct nest *nest_parse(struct arena *a, const char *text, struct diag_sink *ds, uint32_t file);
+struct kernel *kernel_parse(struct arena *a, const char *text, struct diag_sink *ds,
+                            uint32_t file);
+struct nest *nest_parse(struct arena *a, const char *text, struct diag_sink *ds,
+                        uint32_t file);
 
 /*
  * Choose a template (map, row, contract, chunked) by the kernel's stages and make the nest.
@@ -225,12 +235,15 @@ struct nest *nest_parse(struct arena *a, const char *text, struct diag_sink *ds,
 struct nest *nest_schedule(const struct kernel *k, const struct target *t, struct arena *a);
 
 /*
- * Bytes of the nest's private buffers at a batch, laid one after the other, 64-aligned.  Floats are
- * counted with 4 bytes here and in stack_bytes: the double interpreter needs twice as much of all.
+ * Bytes of the nest's private buffers at a batch, laid one after the other, 64-aligned.
+ * Floats are counted with 4 bytes here and in stack_bytes: the double interpreter needs
+ * twice as much of all.
  */
 uint64_t nest_private_bytes(const struct nest *n, int64_t batch_max, uint64_t *offset);
 
-/* SHA-256 of the canonical text, target row, backend and emitter version: equal nests share code. */
-void nest_key(const struct nest *n, const struct target *t, const char *backend, uint8_t key[32]);
+/* SHA-256 of the canonical text, target row, backend and emitter version: equal nests share
+ * code. */
+void nest_key(const struct nest *n, const struct target *t, const char *backend,
+              uint8_t key[32]);
 
 #endif

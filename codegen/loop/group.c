@@ -1,0 +1,529 @@
+/*
+ * Cutting a kernel into groups.  A group is a set of stages that one walk over (rows,
+ * columns) can compute: sums by register tiles, maps on top of them, sums along a row, sums
+ * down the columns. Greedy and in stage order: the first item left opens a group and
+ * decides its axes, then every later item joins whose operands are known there.  What does
+ * not join is computed by a later group from stored values, so any valid kernel is served.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "codegen/loop/sched.h"
+
+enum { MAX_ANCHORS = 4, MAX_TILE_COLS = 2048, MAX_ROW_COLS = 16384, INLINE_COST = 12 };
+
+struct cutter {
+    const struct kernel *k;
+    const struct target *t;
+    struct arena *a;
+    struct groups *gs;
+    bool *pinned;
+    int32_t now; /* number of the group being made */
+};
+
+static bool has_axis(const uint8_t *list, unsigned n, int axis)
+{
+    for (unsigned i = 0; i < n; i++)
+        if (list[i] == axis)
+            return true;
+    return false;
+}
+
+/* ---- facts about stages ---- */
+
+static bool buf_written(const struct kernel *k, uint16_t buf)
+{
+    for (uint32_t i = 0; i < k->nstage; i++)
+        for (uint32_t o = 0; o < k->stage[i].nstore; o++)
+            if (k->stage[i].store[o].buf == buf)
+                return true;
+    return false;
+}
+
+bool stage_is_pinned(const struct kernel *k, uint32_t stage)
+{
+    const struct kstage *s = &k->stage[stage];
+    for (uint32_t o = 0; o < s->noperand; o++) {
+        const struct koperand *p = &s->operand[o];
+        if (p->stage ? k->stage[p->id].op == K_MAP && k->stage[p->id].nstore == 0 &&
+                           stage_is_pinned(k, p->id)
+                     : buf_written(k, p->id))
+            return true;
+    }
+    return false;
+}
+
+/* A map that depends on buffers alone and may be evaluated anywhere, any number of times.
+ */
+static bool is_pure(const struct cutter *c, uint32_t stage)
+{
+    const struct kstage *s = &c->k->stage[stage];
+    if (s->op != K_MAP || s->nstore || c->pinned[stage])
+        return false;
+    for (uint32_t o = 0; o < s->noperand; o++)
+        if (s->operand[o].stage && !is_pure(c, s->operand[o].id))
+            return false;
+    return true;
+}
+
+static bool reduces(const struct kstage *s, const struct kstage *operand)
+{
+    for (uint8_t i = 0; i < operand->naxis; i++)
+        if (!has_axis(s->axis, s->naxis, operand->axis[i]))
+            return true;
+    return false;
+}
+
+/* Prologues of sums, and cheap maps over fewer axes than their reader has. */
+static bool wants_inline(const struct cutter *c, uint32_t stage)
+{
+    const struct kernel *k = c->k;
+    const struct kstage *s = &k->stage[stage];
+    bool used = false, cheap = sx_cost(&k->sx, s->value) <= INLINE_COST;
+    for (uint32_t i = stage + 1; i < k->nstage; i++)
+        for (uint32_t o = 0; o < k->stage[i].noperand; o++) {
+            const struct kstage *r = &k->stage[i];
+            if (!r->operand[o].stage || r->operand[o].id != stage)
+                continue;
+            used = true;
+            if (r->op == K_SUM && r->order != ORDER_LANES && reduces(r, s))
+                return true;
+            if (cheap && s->naxis < r->naxis)
+                return true;
+        }
+    return !used;
+}
+
+static void find_inlined(struct cutter *c)
+{
+    for (uint32_t i = 0; i < c->k->nstage; i++)
+        c->gs->inlined[i] = is_pure(c, i) && wants_inline(c, i);
+}
+
+/* ---- items ---- */
+
+static void add_item(struct groups *gs, uint32_t stage, uint32_t seg, enum item_part part)
+{
+    gs->item[gs->nitem++] = (struct item){
+        .stage = (uint16_t)stage, .seg = (uint16_t)seg, .part = part, .group = -1};
+}
+
+static void make_items(struct cutter *c)
+{
+    const struct kernel *k = c->k;
+    uint32_t n = 1;
+    for (uint32_t i = 0; i < k->nstage; i++)
+        n += 1 + k->stage[i].nseg;
+    c->gs->item = arena_array(c->a, n, sizeof *c->gs->item);
+    for (uint32_t i = 0; i < k->nstage; i++) {
+        const struct kstage *s = &k->stage[i];
+        if (c->gs->inlined[i])
+            continue;
+        if (s->op != K_SUM || s->order != ORDER_CHUNK) {
+            add_item(c->gs, i, 0, PART_ALL);
+            continue;
+        }
+        for (uint32_t g = 0; g < s->nseg; g++)
+            add_item(c->gs, i, g, PART_PARTIAL);
+        add_item(c->gs, i, 0, PART_COMBINE);
+    }
+}
+
+static struct item *provider(const struct cutter *c, uint32_t stage)
+{
+    for (uint32_t i = 0; i < c->gs->nitem; i++)
+        if (c->gs->item[i].stage == stage && c->gs->item[i].part != PART_PARTIAL)
+            return &c->gs->item[i];
+    return NULL;
+}
+
+/* Items a stage reads, through inlined maps. */
+struct deps {
+    struct item *item[64];
+    unsigned n;
+};
+static void find_deps(const struct cutter *c, uint32_t stage, struct deps *d)
+{
+    const struct kstage *s = &c->k->stage[stage];
+    for (uint32_t o = 0; o < s->noperand; o++) {
+        if (!s->operand[o].stage)
+            continue;
+        uint32_t id = s->operand[o].id;
+        if (c->gs->inlined[id])
+            find_deps(c, id, d);
+        else if (d->n < sizeof d->item / sizeof *d->item)
+            d->item[d->n++] = provider(c, id);
+    }
+}
+
+static bool deps_known(const struct cutter *c, const struct item *it, struct deps *d)
+{
+    d->n = 0;
+    if (it->part == PART_COMBINE) {
+        for (uint32_t i = 0; i < c->gs->nitem; i++) {
+            const struct item *p = &c->gs->item[i];
+            if (p->stage == it->stage && p->part == PART_PARTIAL &&
+                (p->group < 0 || p->group == c->now))
+                return false;
+        }
+        return true;
+    }
+    find_deps(c, it->stage, d);
+    for (unsigned i = 0; i < d->n; i++)
+        if (d->item[i]->group < 0)
+            return false;
+    return true;
+}
+
+static bool deps_outside(const struct cutter *c, const struct deps *d)
+{
+    for (unsigned i = 0; i < d->n; i++)
+        if (d->item[i]->group == c->now)
+            return false;
+    return true;
+}
+
+/* ---- roles ---- */
+
+/* Which of the group's axes the space has: 1 rows, 2 columns; -1 where it is something
+ * else. */
+static int space_of(const struct group *g, const struct kstage *s)
+{
+    int have = 0;
+    unsigned o = 0;
+    for (uint8_t i = 0; i < s->naxis; i++) {
+        if (o < g->nouter && s->axis[i] == g->outer[o])
+            o++;
+        else if (s->axis[i] == g->row && !(have & 1))
+            have |= 1;
+        else if (s->axis[i] == g->col && !(have & 2))
+            have |= 2;
+        else
+            return -1;
+    }
+    return o == g->nouter ? have : -1;
+}
+
+static int whole(const struct group *g)
+{
+    return (g->row >= 0 ? 1 : 0) | (g->col >= 0 ? 2 : 0);
+}
+
+static bool is_row_value(const struct item *p)
+{
+    return p->role == ROLE_ROWMAP || p->role == ROLE_ROWSUM;
+}
+
+/* The walk in which a value over rows and columns is computed. */
+static uint8_t point_pass(const struct cutter *c, const struct deps *d)
+{
+    uint8_t pass = 0;
+    for (unsigned i = 0; i < d->n; i++)
+        if (d->item[i]->group == c->now && d->item[i]->pass > pass)
+            pass = d->item[i]->pass;
+    return pass;
+}
+
+static uint8_t row_level(const struct cutter *c, const struct deps *d)
+{
+    uint8_t level = 0;
+    for (unsigned i = 0; i < d->n; i++) {
+        const struct item *p = d->item[i];
+        uint8_t at = (uint8_t)(is_row_value(p) ? p->pass : p->pass + 1);
+        if (p->group == c->now && p->role != ROLE_UNITMAP && at > level)
+            level = at;
+    }
+    return level;
+}
+
+/* Values of an earlier walk are kept in a tile: that must fit. */
+static bool tiles_fit(const struct cutter *c, const struct group *g, const struct deps *d,
+                      uint8_t pass, bool along_row)
+{
+    for (unsigned i = 0; i < d->n; i++) {
+        const struct item *p = d->item[i];
+        if (p->group != c->now || is_row_value(p) || p->role == ROLE_UNITMAP || g->col < 0)
+            continue;
+        if (p->pass == pass && !(along_row && g->nanchor))
+            continue;
+        struct ext n = c->k->axis[g->col];
+        if (n.b || n.c > (g->nanchor ? MAX_TILE_COLS : MAX_ROW_COLS))
+            return false;
+    }
+    return true;
+}
+
+static bool fit_map(const struct cutter *c, const struct group *g, struct item *it,
+                    const struct deps *d)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    int have = space_of(g, s);
+    if (have < 0)
+        return false;
+    if (have == whole(g)) {
+        it->role = ROLE_POINT;
+        it->pass = point_pass(c, d);
+        return tiles_fit(c, g, d, it->pass, false);
+    }
+    if (g->col >= 0 && have == (whole(g) & 1)) {
+        it->role = ROLE_ROWMAP;
+        it->pass = row_level(c, d);
+        return s->nstore == 0 ||
+               it->pass > 0; /* stored once: not in every block of columns */
+    }
+    it->role = ROLE_UNITMAP;
+    return have == 0 && s->nstore == 0 && deps_outside(c, d);
+}
+
+static bool fit_row(const struct cutter *c, const struct group *g, struct item *it,
+                    const struct deps *d)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    const uint8_t *red = s->op == K_FOLD ? s->red : s->seg[0].red;
+    uint8_t nred = s->op == K_FOLD ? s->nred : s->seg[0].nred;
+    bool own = g->nitem == 0; /* it opens the group: any reduced axes */
+    if (g->chunked || space_of(g, s) != (whole(g) & 1) || (!own && g->col < 0))
+        return false;
+    if (g->col >= 0 && (nred != 1 || red[0] != g->col))
+        return false;
+    it->role = ROLE_ROWSUM;
+    it->pass = (uint8_t)(point_pass(c, d) + 1);
+    bool fold = s->op == K_FOLD;
+    return tiles_fit(c, g, d, fold ? UINT8_MAX : (uint8_t)(it->pass - 1), true);
+}
+
+static bool fit_anchor(const struct cutter *c, const struct group *g, struct item *it,
+                       const struct deps *d)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    if (g->nanchor == MAX_ANCHORS || g->rowsum || !deps_outside(c, d))
+        return false;
+    if (g->chunked && g->nitem) { /* the same blocks as the group's first */
+        const struct item *f = &c->gs->item[g->item[0]];
+        const struct kstage *fs = &c->k->stage[f->stage];
+        if (it->part != PART_PARTIAL || fs->chunk != s->chunk ||
+            !ext_eq(c->k->axis[fs->seg[f->seg].red[0]], c->k->axis[s->seg[it->seg].red[0]]))
+            return false;
+    } else if (!g->chunked && it->part == PART_PARTIAL) {
+        return false;
+    }
+    it->role = ROLE_ANCHOR;
+    return space_of(g, s) == whole(g);
+}
+
+static bool fit_partial(const struct cutter *c, const struct group *g, struct item *it,
+                        const struct deps *d)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    const struct kseg *seg = &s->seg[it->seg];
+    if (g->chunked)
+        return fit_anchor(c, g, it, d);
+    if (g->nouter || g->row < 0 || seg->nred != 1 || seg->red[0] != g->row ||
+        s->chunk != c->t->unit_rows || space_of(g, s) != (whole(g) & 2))
+        return false;
+    it->role = ROLE_COLSUM;
+    it->pass = point_pass(c, d);
+    if (g->rowsum && g->col >= 0 && c->k->axis[g->col].b)
+        return false;
+    return tiles_fit(c, g, d, it->pass, false);
+}
+
+static bool fit_role(const struct cutter *c, const struct group *g, struct item *it,
+                     const struct deps *d)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    if (it->part == PART_PARTIAL)
+        return fit_partial(c, g, it, d);
+    if (g->chunked)
+        return false;
+    if (it->part == PART_COMBINE) {
+        it->role = ROLE_COMBINE;
+        return space_of(g, s) == whole(g);
+    }
+    if (s->op == K_MAP)
+        return fit_map(c, g, it, d);
+    if (s->op == K_FOLD || s->order == ORDER_LANES)
+        return fit_row(c, g, it, d);
+    return fit_anchor(c, g, it, d);
+}
+
+/* ---- in place ---- */
+
+static bool reads_buf(const struct cutter *c, uint32_t stage, uint16_t buf)
+{
+    const struct kstage *s = &c->k->stage[stage];
+    for (uint32_t o = 0; o < s->noperand; o++) {
+        const struct koperand *p = &s->operand[o];
+        if (p->stage ? c->gs->inlined[p->id] && reads_buf(c, p->id, buf) : p->id == buf)
+            return true;
+    }
+    return false;
+}
+
+/* Whoever reads the old value of what this item stores must have read it by then. */
+static bool stores_wait(const struct cutter *c, const struct item *it)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    if (it->part == PART_PARTIAL)
+        return true;
+    for (uint32_t o = 0; o < s->nstore; o++)
+        for (uint32_t i = 0; i < c->gs->nitem; i++) {
+            const struct item *r = &c->gs->item[i];
+            if (r == it || r->part == PART_COMBINE ||
+                !reads_buf(c, r->stage, s->store[o].buf))
+                continue;
+            if (r->group < 0)
+                return false;
+            if (r->group == c->now && (r->role != it->role || r->pass > it->pass))
+                return false;
+        }
+    return true;
+}
+
+/* ---- making groups ---- */
+
+static void group_add(struct cutter *c, struct group *g, uint32_t i)
+{
+    struct item *it = &c->gs->item[i];
+    it->group = c->now;
+    g->item[g->nitem++] = i;
+    g->nanchor += it->role == ROLE_ANCHOR;
+    g->rowsum |= it->role == ROLE_ROWSUM;
+    g->colsum |= it->role == ROLE_COLSUM;
+    uint8_t passes = (uint8_t)(it->pass + 1);
+    if (passes > g->npass)
+        g->npass = passes;
+}
+
+static bool try_add(struct cutter *c, struct group *g, uint32_t i)
+{
+    struct item *it = &c->gs->item[i];
+    struct deps d;
+    it->pass = 0;
+    if (!deps_known(c, it, &d) || !fit_role(c, g, it, &d) || !stores_wait(c, it))
+        return false;
+    group_add(c, g, i);
+    return true;
+}
+
+/* Does a sum over one axis of space read it with stride 1 only, so that lanes suit it? */
+static bool axis_is_contiguous(const struct cutter *c, uint32_t stage, unsigned axis)
+{
+    const struct kstage *s = &c->k->stage[stage];
+    bool any = false;
+    for (uint32_t o = 0; o < s->noperand; o++) {
+        const struct koperand *p = &s->operand[o];
+        if (p->stage && c->gs->inlined[p->id] && !axis_is_contiguous(c, p->id, axis))
+            return false;
+        if (p->stage || !index_uses(&p->index, axis))
+            continue;
+        bool plain;
+        struct ext e = index_coef(&p->index, axis, &plain);
+        if (!plain || !ext_eq(e, ext_const(1)))
+            return false;
+        any = true;
+    }
+    return any || s->op == K_MAP;
+}
+
+static void axes_from_space(struct group *g, const struct kstage *s, bool has_col)
+{
+    int n = s->naxis;
+    if (has_col && n > 0)
+        g->col = (int8_t)s->axis[--n];
+    if (n > 0)
+        g->row = (int8_t)s->axis[--n];
+    for (int i = 0; i < n; i++)
+        g->outer[g->nouter++] = s->axis[i];
+}
+
+static void open_group(const struct cutter *c, struct group *g, const struct item *it)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    g->row = g->col = -1;
+    if (it->part == PART_PARTIAL) {
+        const struct kseg *seg = &s->seg[it->seg];
+        if (seg->nred == 1 && s->naxis <= 1 && s->chunk == c->t->unit_rows) {
+            g->row = (int8_t)seg->red[0];
+            g->col = s->naxis ? (int8_t)s->axis[0] : -1;
+            return;
+        }
+        g->chunked = true;
+        axes_from_space(g, s, true);
+    } else if (s->op == K_FOLD || (s->op == K_SUM && s->order == ORDER_LANES)) {
+        axes_from_space(g, s, false);
+        const uint8_t *red = s->op == K_FOLD ? s->red : s->seg[0].red;
+        if ((s->op == K_FOLD ? s->nred : s->seg[0].nred) == 1)
+            g->col = (int8_t)red[0];
+    } else {
+        bool rows = s->op == K_SUM && it->part == PART_ALL && s->naxis == 1 &&
+                    !axis_is_contiguous(c, it->stage, s->axis[0]);
+        axes_from_space(g, s, !rows);
+    }
+}
+
+static bool ready(struct cutter *c, const struct item *it)
+{
+    struct deps d;
+    return it->group < 0 && deps_known(c, it, &d) && stores_wait(c, it);
+}
+
+static void make_group(struct cutter *c, uint32_t first)
+{
+    struct groups *gs = c->gs;
+    struct group *g = &gs->group[gs->ngroup++];
+    *g = (struct group){.item = arena_array(c->a, gs->nitem, sizeof *g->item)};
+    open_group(c, g, &gs->item[first]);
+    bool opened = try_add(c, g, first);
+    assert(opened);
+    (void)opened;
+    for (uint32_t i = 0; i < gs->nitem; i++)
+        if (gs->item[i].group < 0)
+            try_add(c, g, i);
+}
+
+static void find_needed(struct cutter *c)
+{
+    struct groups *gs = c->gs;
+    for (uint32_t i = 0; i < gs->nitem; i++) {
+        struct deps d = {.n = 0};
+        const struct item *it = &gs->item[i];
+        if (it->part != PART_COMBINE)
+            find_deps(c, it->stage, &d);
+        for (unsigned k = 0; k < d.n; k++) {
+            struct item *p = d.item[k];
+            const struct group *g = &gs->group[it->group];
+            if (p->group != it->group || is_row_value(p) || p->role == ROLE_UNITMAP)
+                continue;
+            bool fold = c->k->stage[it->stage].op == K_FOLD;
+            if (it->role == ROLE_ROWSUM)
+                p->needed_later |= g->nanchor || fold || p->pass + 1 < it->pass;
+            else
+                p->needed_later |= p->pass < it->pass ||
+                                   (g->nanchor && it->role == ROLE_COLSUM && g->rowsum);
+        }
+    }
+}
+
+void sched_group(const struct kernel *k, const struct target *t, struct arena *a,
+                 struct groups *out)
+{
+    struct cutter c = {.k = k, .t = t, .a = a, .gs = out};
+    memset(out, 0, sizeof *out);
+    out->inlined = arena_array(a, k->nstage + 1, sizeof *out->inlined);
+    c.pinned = arena_array(a, k->nstage + 1, sizeof *c.pinned);
+    for (uint32_t i = 0; i < k->nstage; i++)
+        c.pinned[i] = stage_is_pinned(k, i);
+    find_inlined(&c);
+    make_items(&c);
+    out->group = arena_array(a, out->nitem + 1, sizeof *out->group);
+    for (bool more = true; more; c.now++) {
+        more = false;
+        for (uint32_t i = 0; i < out->nitem && !more; i++)
+            if (ready(&c, &out->item[i])) {
+                make_group(&c, i);
+                more = true;
+            }
+    }
+    find_needed(&c);
+}

@@ -1,0 +1,192 @@
+/*
+ * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
+ * one stage of the nest (two with packing).  Files: simplify.c, group.c, schedule.c
+ * (driver, expressions, places of values), sched_map.c (columns and points), sched_row.c,
+ * sched_contract.c, sched_pack.c, sched_chunk.c, build.c (statements).
+ */
+#ifndef HYP_CODEGEN_LOOP_SCHED_H
+#define HYP_CODEGEN_LOOP_SCHED_H
+
+#include "codegen/loop/index.h"
+#include "codegen/loop/loop.h"
+#include "runtime/base/arena.h"
+
+/*
+ * A copy with axes of extent 1 gone, neighbours that are always walked together merged into
+ * one, and sums of nothing turned into maps.  Axis numbers stay; merged and dropped ones
+ * are unused.
+ */
+struct kernel *kernel_simplify(const struct kernel *k, struct arena *a);
+
+/* ---- groups ---- */
+
+enum role {
+    ROLE_ANCHOR,  /* a sum walked by register tiles, over the group's space */
+    ROLE_POINT,   /* a map over rows and columns */
+    ROLE_ROWMAP,  /* a map over rows */
+    ROLE_UNITMAP, /* a map of neither */
+    ROLE_ROWSUM,  /* sum by lanes or fold over the columns, kept for rows */
+    ROLE_COLSUM,  /* sum in chunks over the rows, kept for columns: its partials */
+    ROLE_COMBINE  /* adds up the partials of a chunked sum */
+};
+/* Chunked sums are two items: the partials of each segment, and what combines them. */
+enum item_part { PART_ALL, PART_PARTIAL, PART_COMBINE };
+struct item {
+    uint16_t stage, seg;
+    uint8_t part, role;
+    uint8_t pass;  /* POINT, COLSUM: which walk over the row; ROWMAP, ROWSUM: level of the
+                      value */
+    int32_t group; /* -1: not yet */
+    bool needed_later; /* another pass or group reads it */
+};
+struct group {
+    int8_t row, col; /* kernel axes, -1: none */
+    uint8_t nouter, outer[LOOP_AXES];
+    bool chunked; /* anchors are partials of a chunked sum: one unit a block */
+    bool rowsum, colsum;
+    uint8_t npass;  /* walks over a row */
+    uint32_t *item; /* indices, in order */
+    uint32_t nitem, nanchor;
+};
+struct groups {
+    struct item *item;
+    uint32_t nitem;
+    struct group *group;
+    uint32_t ngroup;
+    bool *inlined; /* by stage: evaluated where it is read */
+};
+void sched_group(const struct kernel *k, const struct target *t, struct arena *a,
+                 struct groups *out);
+/* Does the stage, or a map inlined into it, read a buffer that the kernel also writes? */
+bool stage_is_pinned(const struct kernel *k, uint32_t stage);
+
+/* ---- emission ---- */
+
+enum home_kind { HOME_NONE, HOME_TILE, HOME_BUF };
+struct home { /* where a stage's value can be read now */
+    uint8_t kind;
+    uint16_t id;
+    struct index index; /* TILE: over nest axes; BUF: over kernel axes */
+};
+struct open_body {
+    struct stmt *stmt;
+    uint32_t cap;
+};
+struct cols { /* a range of columns: [lo, lo+len) clipped to the axis; len 0: all of it */
+    struct index lo;
+    int32_t len;
+    int32_t width; /* lanes of the main loop */
+    int32_t limit; /* > 0: pretend the axis ends here */
+    bool lanes;    /* `lane` must be known: tails come as constants */
+};
+struct sched {
+    struct arena *arena;
+    const struct kernel *k;
+    const struct target *t;
+    struct nest *n;
+    struct groups gs;
+    const struct group *g;
+    struct index at[LOOP_AXES]; /* kernel axes in nest axes, here */
+    struct home *home;          /* by stage */
+    uint16_t (*partial)[8];     /* by stage and segment: buffer of its partials */
+    struct open_body open[64];
+    unsigned depth;
+    uint32_t cap_buf, cap_tile, cap_stage, cap_rng;
+    bool scalar;       /* digits of axes are taken: no tiles, no lanes */
+    int32_t rows;      /* rows of a unit */
+    struct index row0; /* first row of the unit */
+    struct index unit; /* number of the block of rows, or of the block of a chunked sum */
+    int32_t ncb;       /* blocks of columns */
+    struct cols cols;  /* the unit's columns */
+    struct item_tiles *tiles; /* by item */
+    uint16_t *export_buf;     /* by stage: 1 + private buffer that other groups read */
+};
+struct item_tiles {
+    uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums */
+    uint16_t stack; /* 1 + tile: values kept for a later walk */
+};
+
+/* build.c */
+struct stmt *nb_for(struct sched *s, enum for_kind kind, const char *name, struct index lo,
+                    struct index hi, int32_t step); /* opened: what follows is its body */
+void nb_close(struct sched *s);
+struct stmt *nb_stmt(struct sched *s, enum stmt_op op);
+void nb_guard(struct sched *s, struct stmt *f, struct index index, struct ext bound);
+uint16_t nb_tile(struct sched *s, const char *name, enum tile_space space, uint8_t dtype,
+                 int32_t rows, int32_t cols, bool zero); /* comes to life here */
+uint16_t nb_private(struct sched *s, const char *name, uint8_t dtype, const struct ext *dim,
+                    uint8_t rank, int32_t div);
+void nb_stage(struct sched *s, struct ext units, int32_t div);
+void nb_end_stage(struct sched *s);
+sx_id nb_load_tile(struct sched *s, struct stmt *st, uint16_t tile, struct index index);
+sx_id nb_load_buf(struct sched *s, struct stmt *st, uint16_t buf, struct index index,
+                  const struct guard *guard, uint8_t nguard);
+struct stmt *nb_set_tile(struct sched *s, uint16_t tile, struct index index);
+struct stmt *nb_set_buf(struct sched *s, uint16_t buf, struct index index);
+
+/* expr.c: an expression of a kernel stage at s->at, its operands loaded by `st` */
+sx_id sched_expr(struct sched *s, struct stmt *st, const struct kstage *stage, sx_id e);
+void sched_store(struct sched *s, const struct kstage *stage,
+                 struct stmt *like); /* all stores */
+uint8_t
+sched_bind(struct sched *s,
+           unsigned axis); /* digits: give the axis a loop of its own; opened loops */
+
+/*
+ * sched_map.c: calls fn for vectors of `width` columns from `base`; lane is base mod 16 if
+ * `lanes` asks for it and it is constant, else -1.
+ */
+typedef void cols_fn(struct sched *s, void *cx, struct index base, int32_t width,
+                     int32_t lane);
+void sched_cols(struct sched *s, const struct cols *c, unsigned axis, cols_fn *fn,
+                void *cx);
+/* Loops over a list of axes; returns how many were opened. */
+unsigned sched_loops(struct sched *s, const uint8_t *axis, unsigned n);
+void sched_close(struct sched *s, unsigned n);
+
+/* Where a walk stands. */
+struct walk {
+    uint8_t pass;
+    bool replay;           /* values of this pass are in tiles: only sums are walked */
+    struct index tile_row; /* of the anchors' tiles */
+    int32_t tile_width;
+    int32_t tile_off; /* lane of the tile that `base` is */
+    bool no_sums;     /* sums along and across rows are walked elsewhere */
+    bool reg_colsum;  /* column sums are in registers, one a lane */
+};
+void sched_points(struct sched *s, const struct walk *w, struct index base, int32_t width,
+                  int32_t lane);
+/* A value that was just computed: its stores, and the copies that others read. */
+void sched_deliver(struct sched *s, struct item *it, struct index value);
+sx_id sched_value_of(struct sched *s, struct stmt *st, uint32_t stage);
+
+/* sched_row.c */
+void sched_row_values(struct sched *s, unsigned level);
+void sched_unit_values(struct sched *s);
+void sched_stack_tiles(struct sched *s);       /* of values kept from walk to walk */
+void sched_rows(struct sched *s, bool replay); /* every row of the unit, all its walks */
+
+/* sched_contract.c */
+void sched_panels(struct sched *s); /* panels of columns outside, rows inside */
+struct tile_shape {
+    int32_t mr, nr;
+};
+struct tile_shape sched_tile_shape(const struct sched *s);
+
+/* sched_pack.c: makes packing stages for the group's sums; factors are then read from there
+ */
+void sched_pack(struct sched *s);
+sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it,
+                   const struct kseg *seg, unsigned which);
+
+/* sched_chunk.c */
+void sched_colsum_tiles(struct sched *s, int32_t width, enum tile_space space);
+void sched_colsum_store(struct sched *s, struct index base, int32_t width, bool reg);
+void sched_partial_store(struct sched *s, struct item *it, struct index value);
+void sched_combine(struct sched *s, struct item *it, struct index base, int32_t width);
+
+#define EACH_ITEM(s, i, it)                                                                \
+    for (uint32_t i = 0; i < (s)->g->nitem; i++)                                           \
+        for (struct item *it = &(s)->gs.item[(s)->g->item[i]]; it; it = NULL)
+
+#endif

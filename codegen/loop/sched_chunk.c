@@ -1,0 +1,102 @@
+/*
+ * Sums in chunks: every block's chain is finished by one unit, which leaves it in a private
+ * buffer [block, space...]; a later stage adds the blocks in order.  Nothing depends on who
+ * ran which unit.
+ */
+#include "codegen/loop/sched.h"
+
+static struct index partial_index(struct sched *s, const struct kstage *k,
+                                  struct index block)
+{
+    struct index at = block;
+    for (unsigned i = 0; i < k->naxis; i++) {
+        struct index up = index_const(0);
+        index_add(&up, &at, s->k->axis[k->axis[i]]);
+        at = index_sum(up, s->at[k->axis[i]]);
+    }
+    return at;
+}
+
+void sched_colsum_tiles(struct sched *s, int32_t width, enum tile_space space)
+{
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role == ROLE_COLSUM)
+            s->tiles[it - s->gs.item].acc =
+                (uint16_t)(1 + nb_tile(s, "c", space, s->k->stage[it->stage].dtype, 1,
+                                       width, true));
+    }
+}
+
+void sched_colsum_store(struct sched *s, struct index base, int32_t width, bool reg)
+{
+    struct index j = index_const(0);
+    if (width > 1) {
+        struct stmt *f = nb_for(s, FOR_VEC, "j", index_const(0), index_const(width), 1);
+        j = index_axis(f->axis, 1);
+    }
+    struct index col = index_sum(base, j);
+    if (s->g->col >= 0)
+        s->at[s->g->col] = col;
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role != ROLE_COLSUM)
+            continue;
+        uint16_t tile = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
+        struct stmt *st = nb_set_buf(s, s->partial[it->stage][it->seg],
+                                     partial_index(s, &s->k->stage[it->stage], s->unit));
+        st->value = nb_load_tile(s, st, tile, reg ? j : col);
+    }
+    if (width > 1)
+        nb_close(s);
+}
+
+void sched_partial_store(struct sched *s, struct item *it, struct index value)
+{
+    struct stmt *st = nb_set_buf(s, s->partial[it->stage][it->seg],
+                                 partial_index(s, &s->k->stage[it->stage], s->unit));
+    uint16_t tile = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
+    st->value = nb_load_tile(s, st, tile, value);
+}
+
+/* Blocks lo.. of a segment into the tile: the very first is copied, the others are added.
+ */
+static void add_blocks(struct sched *s, struct item *it, uint32_t seg, bool first,
+                       struct index base, int32_t width, uint16_t tile)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    struct ext n = s->k->axis[k->seg[seg].red[0]];
+    struct index hi = first ? index_const(1) : (struct index){.off = n};
+    struct stmt *u = nb_for(s, FOR_SEQ, "u", index_const(!first && seg == 0), hi, 1);
+    u->bound = n;
+    u->bound_div = k->chunk;
+    struct index j = index_const(0);
+    if (width > 1) {
+        struct stmt *f = nb_for(s, FOR_VEC, "j", index_const(0), index_const(width), 1);
+        j = index_axis(f->axis, 1);
+    }
+    if (s->g->col >= 0)
+        s->at[s->g->col] = index_sum(base, j);
+    struct stmt *st = first ? nb_set_tile(s, tile, j) : nb_stmt(s, S_ACC);
+    st->place = k->place;
+    st->dst_tile = true;
+    st->dst = tile;
+    st->index = j;
+    st->value = nb_load_buf(s, st, s->partial[it->stage][seg],
+                            partial_index(s, k, index_axis(u->axis, 1)), NULL, 0);
+    sched_close(s, width > 1 ? 2 : 1);
+    if (s->g->col >= 0)
+        s->at[s->g->col] = base;
+}
+
+void sched_combine(struct sched *s, struct item *it, struct index base, int32_t width)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    uint16_t tile = nb_tile(s, "t", TILE_REG, k->dtype, 1, width, true);
+    for (uint32_t g = 0; g < k->nseg; g++) {
+        if (g == 0)
+            add_blocks(s, it, g, true, base, width, tile);
+        add_blocks(s, it, g, false, base, width, tile);
+    }
+    s->home[it->stage] = (struct home){HOME_TILE, tile, index_const(0)};
+}

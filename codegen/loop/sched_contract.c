@@ -1,0 +1,370 @@
+/*
+ * Contractions: a panel of columns, tiles of rows in it, one accumulator an element that
+ * lives in a register through the whole sum; K is never split, so what follows (epilogue
+ * maps, sums down the columns, stores) is attached to the finished tile.
+ */
+#include "codegen/loop/sched.h"
+
+enum { ROLL_COST = 40 };
+
+/* ---- shapes ---- */
+
+static int32_t clamp_width(const struct sched *s, int32_t nr)
+{
+    if (s->g->col < 0)
+        return 1;
+    struct ext n = s->k->axis[s->g->col];
+    if (n.b)
+        return nr;
+    while (nr > n.c)
+        nr /= 2;
+    return nr;
+}
+
+struct tile_shape sched_tile_shape(const struct sched *s)
+{
+    static const int32_t rows[] = {12, 8, 6, 4, 3, 2, 1};
+    const struct target *t = s->t;
+    int32_t acc = (int32_t)s->g->nanchor, nr = t->nr, mr = 1;
+    int32_t budget = t->mr * t->nr / t->vec;
+    if (s->scalar)
+        return (struct tile_shape){1, 1};
+    if (acc == 0)
+        return (struct tile_shape){1, clamp_width(s, 16)};
+    if (acc > 1)
+        nr = t->vec;
+    if (s->g->row < 0)
+        nr = acc > 1 ? 16 : 64;
+    nr = clamp_width(s, nr);
+    if (s->g->row < 0)
+        return (struct tile_shape){1, nr};
+    int32_t vectors = (nr + t->vec - 1) / t->vec;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows && mr == 1; i++)
+        if (rows[i] * vectors * acc <= budget)
+            mr = rows[i];
+    return (struct tile_shape){mr, nr};
+}
+
+/* May the rows past the last be read? Buffers of samples have 11 rows of slack. */
+static bool load_has_slack(const struct sched *s, const struct kbuf *b,
+                           const struct index *index)
+{
+    bool plain;
+    struct ext c = index_coef(index, (unsigned)s->g->row, &plain);
+    int64_t row = 1;
+    if (!index_uses(index, (unsigned)s->g->row))
+        return true;
+    for (unsigned i = 1; i < b->rank; i++)
+        row *= b->dim[i].b ? 0 : b->dim[i].c;
+    return plain && b->rank && b->dim[0].b && c.b == 0 && c.c >= 0 && c.c <= row;
+}
+
+static bool stage_has_slack(const struct sched *s, uint32_t stage)
+{
+    const struct kstage *k = &s->k->stage[stage];
+    for (uint32_t o = 0; o < k->noperand; o++) {
+        const struct koperand *p = &k->operand[o];
+        const struct home *h = p->stage ? &s->home[p->id] : NULL;
+        if (!h && !load_has_slack(s, &s->n->buf[p->id], &p->index))
+            return false;
+        if (h && h->kind == HOME_BUF && !load_has_slack(s, &s->n->buf[h->id], &h->index))
+            return false;
+        if (h && h->kind == HOME_NONE && !stage_has_slack(s, p->id))
+            return false;
+    }
+    return true;
+}
+
+static bool rows_have_slack(struct sched *s)
+{
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role == ROLE_ANCHOR && !stage_has_slack(s, it->stage))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the sum ---- */
+
+struct tile_at {
+    struct index row;  /* first row */
+    struct index base; /* first column */
+    int32_t mr, width;
+    bool guarded; /* rows may end inside the tile */
+};
+
+static const struct kseg *seg_of(const struct sched *s, const struct item *it, uint32_t seg)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    return &k->seg[it->part == PART_PARTIAL ? it->seg : seg];
+}
+
+static uint32_t nseg_of(const struct sched *s, const struct item *it)
+{
+    return it->part == PART_PARTIAL ? 1 : s->k->stage[it->stage].nseg;
+}
+
+static void accumulate(struct sched *s, const struct tile_at *t, struct item *it,
+                       uint32_t seg)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    const struct kseg *g = seg_of(s, it, seg);
+    struct index m = index_const(0), j = index_const(0);
+    unsigned opened = 0;
+    if (t->mr > 1) {
+        struct stmt *f = nb_for(s, FOR_UNROLL, "m", index_const(0), index_const(t->mr), 1);
+        m = index_axis(f->axis, 1);
+        opened++;
+    }
+    if (t->width > 1) {
+        struct stmt *f = nb_for(s, FOR_VEC, "j", index_const(0), index_const(t->width), 1);
+        j = index_axis(f->axis, 1);
+        opened++;
+    }
+    if (s->g->row >= 0)
+        s->at[s->g->row] = index_sum(t->row, m);
+    if (s->g->col >= 0)
+        s->at[s->g->col] = index_sum(t->base, j);
+    struct stmt *st = nb_stmt(s, S_ACC);
+    st->place = k->place;
+    st->dst_tile = true;
+    st->dst = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
+    st->index = j;
+    index_add(&st->index, &m, ext_const(t->width));
+    st->value = sched_factor(s, st, it, g, 0);
+    st->value2 = sched_factor(s, st, it, g, 1);
+    sched_close(s, opened);
+}
+
+/* The reduced axes; the outermost of a block of a chunked sum runs over the block. */
+static unsigned reduction_loops(struct sched *s, const struct item *it,
+                                const struct kseg *g)
+{
+    unsigned opened = 0, first = 0;
+    if (s->g->chunked) {
+        int32_t chunk = s->k->stage[it->stage].chunk;
+        struct index lo = index_const(0);
+        index_add(&lo, &s->unit, ext_const(chunk));
+        struct stmt *f = nb_for(s, FOR_SEQ, "k", lo, index_offset(lo, chunk), 1);
+        f->bound = s->k->axis[g->red[0]];
+        s->at[g->red[0]] = index_axis(f->axis, 1);
+        opened = first = 1;
+    }
+    return opened + sched_loops(s, g->red + first, g->nred - first);
+}
+
+static bool same_loops(const struct sched *s, const struct kseg *x, const struct kseg *y)
+{
+    if (x->nred != y->nred)
+        return false;
+    for (unsigned i = 0; i < x->nred; i++)
+        if (!ext_eq(s->k->axis[x->red[i]], s->k->axis[y->red[i]]))
+            return false;
+    return true;
+}
+
+/* Sums with the same loops walk them together, so that they share what they load. */
+static void sum_segments(struct sched *s, const struct tile_at *t, uint32_t seg)
+{
+    bool done[8] = {false};
+    EACH_ITEM(s, i, lead)
+    {
+        if (lead->role != ROLE_ANCHOR || seg >= nseg_of(s, lead) || done[i % 8])
+            continue;
+        const struct kseg *g = seg_of(s, lead, seg);
+        unsigned opened = reduction_loops(s, lead, g);
+        for (uint32_t o = i; o < s->g->nitem; o++) {
+            struct item *it = &s->gs.item[s->g->item[o]];
+            if (it->role != ROLE_ANCHOR || seg >= nseg_of(s, it) || done[o % 8] ||
+                !same_loops(s, g, seg_of(s, it, seg)))
+                continue;
+            const struct kseg *h = seg_of(s, it, seg);
+            for (unsigned r = 0; r < g->nred; r++)
+                s->at[h->red[r]] = s->at[g->red[r]];
+            accumulate(s, t, it, seg);
+            done[o % 8] = true;
+        }
+        sched_close(s, opened);
+    }
+}
+
+static void anchor_sums(struct sched *s, const struct tile_at *t)
+{
+    uint32_t nseg = 0;
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role != ROLE_ANCHOR)
+            continue;
+        uint8_t dtype = s->k->stage[it->stage].dtype;
+        s->tiles[it - s->gs.item].acc =
+            (uint16_t)(1 + nb_tile(s, "h", TILE_REG, dtype, t->mr, t->width, true));
+        if (nseg_of(s, it) > nseg)
+            nseg = nseg_of(s, it);
+    }
+    for (uint32_t g = 0; g < nseg; g++)
+        sum_segments(s, t, g);
+}
+
+/* ---- what follows ---- */
+
+static uint32_t epilogue_cost(const struct sched *s)
+{
+    uint32_t cost = 0;
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role == ROLE_POINT || it->role == ROLE_ROWMAP)
+            cost += sx_cost(&s->k->sx, s->k->stage[it->stage].value);
+    }
+    return cost;
+}
+
+/* Columns of a padded panel beyond the last are computed and dropped. */
+static void epilogue_cols(struct sched *s, struct walk *w, const struct tile_at *t,
+                          int32_t valid)
+{
+    int32_t at = 0;
+    for (int32_t width = t->width; at<valid; width = width> 1 ? width / 2 : 1)
+        while (valid - at >= width) {
+            w->tile_off = at;
+            sched_points(s, w, index_offset(t->base, at), width, 0);
+            at += width;
+        }
+}
+
+/* Expensive epilogues are not repeated for every row of the tile: they loop over a copy. */
+static void spill_tiles(struct sched *s, const struct tile_at *t)
+{
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role != ROLE_ANCHOR)
+            continue;
+        struct item_tiles *tiles = &s->tiles[it - s->gs.item];
+        uint8_t dtype = s->k->stage[it->stage].dtype;
+        uint16_t copy = nb_tile(s, "y", TILE_STACK, dtype, t->mr, t->width, false);
+        struct index at = index_const(0);
+        struct stmt *m = nb_for(s, FOR_UNROLL, "m", index_const(0), index_const(t->mr), 1);
+        index_term(&at, (struct term){m->axis, 1, 0, {t->width, 0}});
+        if (t->width > 1) {
+            struct stmt *j =
+                nb_for(s, FOR_VEC, "j", index_const(0), index_const(t->width), 1);
+            index_term(&at, (struct term){j->axis, 1, 0, {1, 0}});
+        }
+        struct stmt *st = nb_set_tile(s, copy, at);
+        st->value = nb_load_tile(s, st, (uint16_t)(tiles->acc - 1), at);
+        sched_close(s, t->width > 1 ? 2 : 1);
+        tiles->acc = (uint16_t)(copy + 1);
+    }
+}
+
+static void epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
+{
+    struct walk w = {.tile_width = t->width,
+                     .reg_colsum = s->g->colsum && !s->g->rowsum,
+                     .no_sums = s->g->rowsum};
+    unsigned opened = 0;
+    if (t->mr > 1 && epilogue_cost(s) > ROLL_COST) {
+        spill_tiles(s, t);
+        struct stmt *f = nb_for(s, FOR_SEQ, "r", t->row, index_offset(t->row, t->mr), 1);
+        f->bound = s->k->axis[s->g->row];
+        w.tile_row = index_axis(f->axis, 1);
+        index_add(&w.tile_row, &t->row, ext_const(-1));
+        s->at[s->g->row] = index_axis(f->axis, 1);
+        opened = 1;
+    } else if (t->mr > 1) {
+        struct stmt *f = nb_for(s, FOR_UNROLL, "m", index_const(0), index_const(t->mr), 1);
+        w.tile_row = index_axis(f->axis, 1);
+        s->at[s->g->row] = index_sum(t->row, w.tile_row);
+        if (t->guarded)
+            nb_guard(s, f, s->at[s->g->row], s->k->axis[s->g->row]);
+        opened = 1;
+    } else if (s->g->row >= 0) {
+        s->at[s->g->row] = t->row;
+    }
+    sched_row_values(s, 0);
+    epilogue_cols(s, &w, t, valid);
+    sched_close(s, opened);
+}
+
+static void tile(struct sched *s, const struct tile_at *t, int32_t valid)
+{
+    anchor_sums(s, t);
+    epilogue(s, t, valid);
+}
+
+/* ---- panels ---- */
+
+struct panel {
+    int32_t mr;
+    bool slack;
+    int32_t valid; /* > 0: columns of a padded panel that exist */
+};
+
+static void full_tiles(struct sched *s, const struct panel *p, struct tile_at *t,
+                       int32_t valid)
+{
+    struct ext rows = s->k->axis[s->g->row];
+    struct stmt *f =
+        nb_for(s, FOR_SEQ, "r", s->row0, index_offset(s->row0, s->rows), p->mr);
+    t->mr = p->mr;
+    t->guarded = rows.b && p->mr > 1;
+    f->bound = rows.b ? rows : ext_const(rows.c - p->mr + 1);
+    t->row = index_axis(f->axis, 1);
+    tile(s, t, valid);
+    nb_close(s);
+}
+
+/* The last rows of a constant number: a tile of just so many. */
+static void rest_tile(struct sched *s, const struct panel *p, struct tile_at *t,
+                      int32_t valid)
+{
+    struct ext rows = s->k->axis[s->g->row];
+    int32_t rest = rows.c % p->mr, at = rows.c - rest;
+    struct stmt *f = nb_for(s, FOR_SEQ, "r", index_const(at), index_const(at + 1), 1);
+    struct index inside = index_axis(f->axis, 1);
+    index_add(&inside, &s->row0, ext_const(-1));
+    nb_guard(s, f, inside, ext_const(s->rows));
+    t->mr = rest;
+    t->guarded = false;
+    t->row = index_axis(f->axis, 1);
+    tile(s, t, valid);
+    nb_close(s);
+}
+
+static void panel(struct sched *s, void *cx, struct index base, int32_t width, int32_t lane)
+{
+    const struct panel *p = cx;
+    struct tile_at t = {.base = base, .width = width, .mr = 1};
+    int32_t valid = p->valid ? p->valid : width;
+    (void)lane;
+    if (s->g->colsum && !s->g->rowsum)
+        sched_colsum_tiles(s, width, TILE_REG);
+    if (s->g->row < 0) {
+        tile(s, &t, valid);
+    } else {
+        struct ext rows = s->k->axis[s->g->row];
+        if (rows.b || rows.c >= p->mr)
+            full_tiles(s, p, &t, valid);
+        if (!rows.b && rows.c % p->mr)
+            rest_tile(s, p, &t, valid);
+    }
+    if (s->g->colsum && !s->g->rowsum)
+        for (int32_t at = 0, w = width; at<valid; w = w> 1 ? w / 2 : 1)
+            for (; valid - at >= w; at += w)
+                sched_colsum_store(s, index_offset(base, at), w, true);
+}
+
+void sched_panels(struct sched *s)
+{
+    struct tile_shape shape = sched_tile_shape(s);
+    struct panel p = {.mr = shape.mr};
+    struct cols cols = s->cols;
+    cols.width = shape.nr;
+    cols.lanes = false;
+    if (s->g->row >= 0 && s->k->axis[s->g->row].b && s->g->nanchor && !rows_have_slack(s))
+        p.mr = 1;
+    if (s->g->col < 0)
+        panel(s, &p, index_const(0), 1, 0);
+    else
+        sched_cols(s, &cols, (unsigned)s->g->col, panel, &p);
+}

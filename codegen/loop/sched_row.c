@@ -1,0 +1,263 @@
+/*
+ * Rows: a row is walked once for every level of its sums.  A sum by lanes has 16 partials
+ * in registers, filled while the row is walked, then added as a halving tree; its value and
+ * the maps on it are known to the next walk.  Values that a later walk needs again lie in a
+ * stack tile.
+ */
+#include "codegen/loop/sched.h"
+
+/* ---- values of a row ---- */
+
+static void deliver_scalar(struct sched *s, struct item *it)
+{
+    s->home[it->stage].index = index_const(0);
+    sched_deliver(s, it, index_const(0));
+}
+
+static void row_map(struct sched *s, struct item *it)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    uint16_t t = nb_tile(s, "x", TILE_REG, k->dtype, 1, 1, false);
+    s->home[it->stage] = (struct home){HOME_TILE, t, index_const(0)};
+    struct stmt *st = nb_set_tile(s, t, index_const(0));
+    st->place = k->place;
+    st->value = sched_expr(s, st, k, k->value);
+    deliver_scalar(s, it);
+}
+
+static void halving_tree(struct sched *s, uint16_t tile)
+{
+    for (int32_t w = 8; w >= 1; w /= 2) {
+        struct index j = index_const(0);
+        if (w > 1) {
+            struct stmt *f = nb_for(s, FOR_VEC, "j", index_const(0), index_const(w), 1);
+            j = index_axis(f->axis, 1);
+        }
+        struct stmt *st = nb_stmt(s, S_ACC);
+        st->dst_tile = true;
+        st->dst = tile;
+        st->index = j;
+        st->value = nb_load_tile(s, st, tile, index_offset(j, w));
+        if (w > 1)
+            nb_close(s);
+    }
+}
+
+/* Lanes of a sum over several axes: element e of their flat number goes to partial e
+ * mod 16. */
+static void lanes_of_list(struct sched *s, struct item *it, uint16_t tile)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    const struct kseg *seg = &k->seg[0];
+    unsigned opened = sched_loops(s, seg->red, seg->nred);
+    struct index e = index_const(0);
+    for (unsigned i = 0; i < seg->nred; i++) {
+        struct index up = index_const(0);
+        index_add(&up, &e, s->k->axis[seg->red[i]]);
+        e = index_sum(up, s->at[seg->red[i]]);
+    }
+    struct stmt *f = nb_for(s, FOR_SEQ, "z", e, index_offset(e, 1), 1);
+    struct stmt *st = nb_stmt(s, S_ACC);
+    st->place = k->place;
+    st->dst_tile = true;
+    st->dst = tile;
+    index_term(&st->index, (struct term){f->axis, 1, 16, {1, 0}});
+    st->value = sched_expr(s, st, k, seg->factor[0]);
+    st->value2 = sched_expr(s, st, k, seg->factor[1]);
+    sched_close(s, opened + 1);
+}
+
+static sx_id fold_wins(struct sched *s, struct stmt *st, struct item *it, uint16_t best,
+                       sx_id *value)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    sx_id b = nb_load_tile(s, st, best, index_const(0));
+    *value = sched_expr(s, st, k, k->value);
+    return sx_make(&s->n->sx, SX_LT, b, *value, 0);
+}
+
+static void fold_homes(struct sched *s)
+{
+    if (s->g->col < 0)
+        return;
+    EACH_ITEM(s, i, it)
+    {
+        struct item_tiles *t = &s->tiles[it - s->gs.item];
+        struct index x = s->at[s->g->col];
+        if (!t->stack || it->role == ROLE_COLSUM || it->role == ROLE_ROWSUM)
+            continue;
+        if (s->g->nanchor && s->g->row >= 0) {
+            struct index row = s->at[s->g->row];
+            index_add(&row, &s->row0, ext_const(-1));
+            index_add(&x, &row, s->k->axis[s->g->col]);
+        }
+        s->home[it->stage] = (struct home){HOME_TILE, (uint16_t)(t->stack - 1), x};
+    }
+}
+
+/* Row-major number of the element that the loops are at. */
+static sx_id flat_number(struct sched *s, const struct kstage *k)
+{
+    struct sxb *b = &s->n->sx;
+    sx_id e = sx_int(b, 0);
+    for (unsigned i = 0; i < k->nred; i++) {
+        sx_id n = sx_int(b, s->k->axis[k->red[i]].c);
+        sx_id at = sx_axis(b, s->at[k->red[i]].t[0].axis);
+        e = sx_make(b, SX_IADD, sx_make(b, SX_IMUL, e, n, 0), at, 0);
+    }
+    return e;
+}
+
+/* Starts from the first element: the loop meets it again, which changes nothing. */
+static void fold(struct sched *s, struct item *it)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    struct sxb *b = &s->n->sx;
+    uint16_t best = nb_tile(s, "b", TILE_REG, DT_F32, 1, 1, false);
+    uint16_t where = best;
+    for (unsigned i = 0; i < k->nred; i++)
+        s->at[k->red[i]] = index_const(0);
+    fold_homes(s);
+    struct stmt *st = nb_set_tile(s, best, index_const(0));
+    st->value = sched_expr(s, st, k, k->value);
+    if (k->comb == COMB_ARGMAX) {
+        where = nb_tile(s, "i", TILE_REG, DT_I32, 1, 1, false);
+        st = nb_set_tile(s, where, index_const(0));
+        st->value = sx_int(b, 0);
+    }
+    unsigned opened = sched_loops(s, k->red, k->nred);
+    fold_homes(s);
+    sx_id value, wins;
+    if (k->comb == COMB_ARGMAX) {
+        st = nb_set_tile(s, where, index_const(0));
+        wins = fold_wins(s, st, it, best, &value);
+        st->value = sx_make(b, SX_SEL, wins, flat_number(s, k),
+                            nb_load_tile(s, st, where, index_const(0)));
+    }
+    st = nb_set_tile(s, best, index_const(0));
+    st->place = k->place;
+    wins = fold_wins(s, st, it, best, &value);
+    st->value = sx_make(b, SX_SEL, wins, value, nb_load_tile(s, st, best, index_const(0)));
+    sched_close(s, opened);
+    s->home[it->stage] = (struct home){HOME_TILE, where, index_const(0)};
+    deliver_scalar(s, it);
+}
+
+static void row_sum(struct sched *s, struct item *it)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    if (k->op == K_FOLD) {
+        fold(s, it);
+        return;
+    }
+    struct item_tiles *t = &s->tiles[it - s->gs.item];
+    if (s->g->col < 0) {
+        t->acc = (uint16_t)(1 + nb_tile(s, "l", TILE_STACK, k->dtype, 1, 16, true));
+        lanes_of_list(s, it, (uint16_t)(t->acc - 1));
+    }
+    halving_tree(s, (uint16_t)(t->acc - 1));
+    s->home[it->stage] = (struct home){HOME_TILE, (uint16_t)(t->acc - 1), index_const(0)};
+    deliver_scalar(s, it);
+}
+
+void sched_row_values(struct sched *s, unsigned level)
+{
+    EACH_ITEM(s, i, it)
+    {
+        if (it->pass == level && it->role == ROLE_ROWSUM)
+            row_sum(s, it);
+        else if (it->pass == level && it->role == ROLE_ROWMAP)
+            row_map(s, it);
+    }
+}
+
+void sched_unit_values(struct sched *s)
+{
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role == ROLE_UNITMAP)
+            row_map(s, it);
+    }
+}
+
+/* ---- walks ---- */
+
+static void lanes_tiles(struct sched *s, unsigned level)
+{
+    bool dynamic = s->scalar || (s->g->col >= 0 && s->k->axis[s->g->col].b);
+    if (s->g->col < 0)
+        return;
+    EACH_ITEM(s, i, it)
+    {
+        const struct kstage *k = &s->k->stage[it->stage];
+        if (it->role == ROLE_ROWSUM && it->pass == level && k->op == K_SUM)
+            s->tiles[it - s->gs.item].acc =
+                (uint16_t)(1 + nb_tile(s, "l", dynamic ? TILE_STACK : TILE_REG, k->dtype, 1,
+                                       16, true));
+    }
+}
+
+void sched_stack_tiles(struct sched *s)
+{
+    int32_t rows = s->g->nanchor && s->g->row >= 0 ? s->rows : 1;
+    EACH_ITEM(s, i, it)
+    {
+        if (!it->needed_later || s->g->col < 0)
+            continue;
+        struct ext n = s->k->axis[s->g->col];
+        uint8_t dtype = s->k->stage[it->stage].dtype;
+        s->tiles[it - s->gs.item].stack =
+            (uint16_t)(1 + nb_tile(s, "s", TILE_STACK, dtype, rows, n.c, false));
+    }
+}
+
+static void walk_cols(struct sched *s, void *cx, struct index base, int32_t width,
+                      int32_t lane)
+{
+    sched_points(s, cx, base, width, lane);
+}
+
+static bool walk_is_empty(const struct sched *s, unsigned pass, bool replay)
+{
+    EACH_ITEM(s, i, it)
+    {
+        bool point = (it->role == ROLE_POINT || it->role == ROLE_COMBINE) && !replay;
+        if ((point || it->role == ROLE_COLSUM) && it->pass == pass)
+            return false;
+        if (it->role == ROLE_ROWSUM && it->pass == pass + 1 &&
+            s->k->stage[it->stage].op == K_SUM && s->g->col >= 0)
+            return false;
+    }
+    return true;
+}
+
+static void one_row(struct sched *s, bool replay)
+{
+    for (unsigned pass = 0; pass < s->g->npass; pass++) {
+        struct walk w = {.pass = (uint8_t)pass, .replay = replay && pass == 0};
+        struct cols cols = s->cols;
+        sched_row_values(s, pass);
+        if (walk_is_empty(s, pass, w.replay))
+            continue;
+        lanes_tiles(s, pass + 1);
+        cols.width = 16;
+        cols.lanes = s->g->rowsum;
+        if (s->g->col < 0)
+            sched_points(s, &w, index_const(0), 1, 0);
+        else
+            sched_cols(s, &cols, (unsigned)s->g->col, walk_cols, &w);
+    }
+}
+
+void sched_rows(struct sched *s, bool replay)
+{
+    if (s->g->row < 0) {
+        one_row(s, replay);
+        return;
+    }
+    struct stmt *f = nb_for(s, FOR_SEQ, "r", s->row0, index_offset(s->row0, s->rows), 1);
+    f->bound = s->k->axis[s->g->row];
+    s->at[s->g->row] = index_axis(f->axis, 1);
+    one_row(s, replay);
+    nb_close(s);
+}

@@ -1,0 +1,377 @@
+/*
+ * The scheduler's driver: one stage of the nest for every group, its grid, and where values
+ * go that another group reads.
+ */
+#include <assert.h>
+#include <string.h>
+
+#include "codegen/loop/sched.h"
+
+enum { MAP_BLOCK = 4096, ROW_WORK = 2048, COL_BLOCKS = 4 };
+
+/* ---- values between groups ---- */
+
+static bool read_elsewhere(const struct sched *s, uint32_t reader, uint32_t stage,
+                           int32_t group)
+{
+    const struct kstage *k = &s->k->stage[reader];
+    for (uint32_t o = 0; o < k->noperand; o++) {
+        if (!k->operand[o].stage || k->operand[o].id != stage)
+            continue;
+        if (s->gs.inlined[reader]) {
+            for (uint32_t r = reader + 1; r < s->k->nstage; r++)
+                if (read_elsewhere(s, r, reader, group))
+                    return true;
+            continue;
+        }
+        for (uint32_t i = 0; i < s->gs.nitem; i++)
+            if (s->gs.item[i].stage == reader && s->gs.item[i].group != group)
+                return true;
+    }
+    return false;
+}
+
+static bool is_exported(const struct sched *s, const struct item *it)
+{
+    for (uint32_t r = it->stage + 1U; r < s->k->nstage; r++)
+        if (read_elsewhere(s, r, it->stage, it->group))
+            return true;
+    return false;
+}
+
+static struct index row_major(const struct kernel *k, const struct kstage *st)
+{
+    struct index at = index_const(0);
+    for (unsigned i = 0; i < st->naxis; i++) {
+        struct index up = index_const(0);
+        index_add(&up, &at, k->axis[st->axis[i]]);
+        at = index_sum(up, index_axis(st->axis[i], 1));
+    }
+    return at;
+}
+
+static void make_exports(struct sched *s)
+{
+    for (uint32_t i = 0; i < s->gs.nitem; i++) {
+        const struct item *it = &s->gs.item[i];
+        const struct kstage *k = &s->k->stage[it->stage];
+        if (it->part == PART_PARTIAL || k->nstore || !is_exported(s, it))
+            continue;
+        struct ext dim[LOOP_AXES];
+        for (unsigned a = 0; a < k->naxis; a++)
+            dim[a] = s->k->axis[k->axis[a]];
+        s->export_buf[it->stage] =
+            (uint16_t)(1 + nb_private(s, "v", k->dtype, dim, k->naxis, 1));
+    }
+}
+
+static void make_partials(struct sched *s)
+{
+    for (uint32_t i = 0; i < s->gs.nitem; i++) {
+        const struct item *it = &s->gs.item[i];
+        const struct kstage *k = &s->k->stage[it->stage];
+        if (it->part != PART_PARTIAL)
+            continue;
+        struct ext dim[LOOP_AXES + 1];
+        dim[0] = s->k->axis[k->seg[it->seg].red[0]];
+        for (unsigned a = 0; a < k->naxis; a++)
+            dim[a + 1] = s->k->axis[k->axis[a]];
+        assert(it->seg < 8);
+        s->partial[it->stage][it->seg] =
+            nb_private(s, "p", k->dtype, dim, (uint8_t)(k->naxis + 1), k->chunk);
+    }
+}
+
+/* The group is done: its values are where later groups can read them, or nowhere. */
+static void settle_homes(struct sched *s)
+{
+    EACH_ITEM(s, i, it)
+    {
+        const struct kstage *k = &s->k->stage[it->stage];
+        struct home *h = &s->home[it->stage];
+        *h = (struct home){0};
+        if (it->part == PART_PARTIAL)
+            continue;
+        if (k->nstore)
+            *h = (struct home){HOME_BUF, k->store[0].buf, k->store[0].index};
+        else if (s->export_buf[it->stage])
+            *h = (struct home){HOME_BUF, (uint16_t)(s->export_buf[it->stage] - 1),
+                               row_major(s->k, k)};
+    }
+}
+
+/* ---- the grid ---- */
+
+struct grid {
+    struct ext units;
+    int32_t div;
+    bool rows_in_unit; /* blocks of rows are walked inside */
+};
+
+static int32_t round_up(int32_t x, int32_t q)
+{
+    return (x + q - 1) / q * q;
+}
+
+static int32_t unit_rows(const struct sched *s)
+{
+    const struct group *g = s->g;
+    int32_t q = s->t->unit_rows;
+    if (g->nanchor || g->colsum || g->row < 0)
+        return q;
+    int64_t n = g->col < 0 ? 1 : s->k->axis[g->col].b ? 64 : s->k->axis[g->col].c;
+    int64_t want = ROW_WORK / (n < 1 ? 1 : n);
+    return want <= q ? q : round_up((int32_t)want, q);
+}
+
+/* Blocks of columns, so that few rows still make work for two threads. */
+static void plan_cols(struct sched *s)
+{
+    const struct group *g = s->g;
+    s->ncb = 1;
+    s->cols = (struct cols){.width = 16};
+    bool panels = g->nanchor || g->colsum;
+    if (g->col < 0 || g->chunked || g->nouter || g->rowsum || s->k->axis[g->col].b ||
+        s->scalar)
+        return;
+    int32_t n = s->k->axis[g->col].c;
+    if (panels) {
+        int32_t nr = sched_tile_shape(s).nr, wide = nr * 4 > 64 ? nr * 4 : 64;
+        int32_t most = g->row < 0 ? 4 * COL_BLOCKS : COL_BLOCKS;
+        int32_t blocks = n / wide < most ? n / wide : most;
+        if (blocks > 1)
+            s->cols.len = round_up((n + blocks - 1) / blocks, nr);
+    } else if (g->row < 0 && n > MAP_BLOCK) {
+        s->cols.len = MAP_BLOCK;
+    }
+    if (s->cols.len)
+        s->ncb = (n + s->cols.len - 1) / s->cols.len;
+}
+
+/* Columns alone, of a number that only the run knows. */
+static bool plan_flat(struct sched *s, struct grid *gr)
+{
+    const struct group *g = s->g;
+    if (g->row >= 0 || g->col < 0 || g->nouter || g->rowsum || g->chunked ||
+        !s->k->axis[g->col].b)
+        return false;
+    s->cols.len = MAP_BLOCK;
+    *gr = (struct grid){s->k->axis[g->col], MAP_BLOCK, false};
+    return true;
+}
+
+static struct grid plan_grid(struct sched *s)
+{
+    const struct group *g = s->g;
+    struct grid gr = {{1, 0}, 1, true};
+    plan_cols(s);
+    s->rows = unit_rows(s);
+    if (plan_flat(s, &gr))
+        return gr;
+    if (g->chunked) {
+        const struct item *it = &s->gs.item[g->item[0]];
+        const struct kstage *k = &s->k->stage[it->stage];
+        gr.units = s->k->axis[k->seg[it->seg].red[0]];
+        gr.div = k->chunk;
+    } else if (g->nouter) {
+        for (unsigned i = 0; i < g->nouter && !(gr.units.b && s->k->axis[g->outer[i]].b);
+             i++)
+            gr.units = ext_mul(gr.units, s->k->axis[g->outer[i]]);
+    } else if (g->row >= 0 && s->k->axis[g->row].b) {
+        struct ext rows = s->k->axis[g->row];
+        gr.rows_in_unit = false;
+        gr.div = s->rows;
+        gr.units = rows;
+        if (s->ncb > 1)
+            gr.units = (struct ext){s->ncb * (rows.c + s->rows - 1), s->ncb * rows.b};
+    } else {
+        int32_t rows = g->row < 0 ? 1 : s->k->axis[g->row].c;
+        gr.rows_in_unit = false;
+        gr.units.c = (g->row < 0 ? 1 : (rows + s->rows - 1) / s->rows) * s->ncb;
+    }
+    return gr;
+}
+
+static struct index digit_of(uint8_t axis, int32_t div, int32_t mod)
+{
+    struct index x = index_const(0);
+    if (mod != 1)
+        index_term(&x, (struct term){axis, div, mod, {1, 0}});
+    return x;
+}
+
+/* Outer axes as digits of the unit; those that do not fit in (a second B) are loops. */
+static unsigned decode_outer(struct sched *s, uint8_t grid)
+{
+    const struct group *g = s->g;
+    unsigned in = 0, opened = 0;
+    bool b = false;
+    for (; in < g->nouter && !(b && s->k->axis[g->outer[in]].b); in++)
+        b |= s->k->axis[g->outer[in]].b != 0;
+    /* an axis of B must be the leading digit: it has no modulus */
+    int32_t div = 1;
+    int lead = -1;
+    for (unsigned i = 0; i < in; i++)
+        if (s->k->axis[g->outer[i]].b)
+            lead = (int)i;
+    for (unsigned i = in; i-- > 0;) {
+        if ((int)i == lead)
+            continue;
+        int32_t n = s->k->axis[g->outer[i]].c;
+        bool last = lead < 0 && i == 0;
+        s->at[g->outer[i]] = digit_of(grid, div, last ? 0 : n);
+        div *= n;
+    }
+    if (lead >= 0)
+        s->at[g->outer[lead]] = digit_of(grid, div, 0);
+    for (unsigned i = 0; i < in; i++)
+        opened += sched_bind(s, g->outer[i]);
+    return opened + sched_loops(s, g->outer + in, g->nouter - in);
+}
+
+static unsigned decode(struct sched *s, const struct grid *gr)
+{
+    const struct group *g = s->g;
+    uint8_t grid = s->open[0].stmt->axis;
+    unsigned opened = 0;
+    s->row0 = index_const(0);
+    s->unit = index_axis(grid, 1);
+    if (g->chunked)
+        return sched_loops(s, g->outer, g->nouter);
+    if (g->nouter)
+        return decode_outer(s, grid);
+    if (s->ncb > 1)
+        s->unit = digit_of(grid, s->ncb, 0);
+    if (s->cols.len) {
+        struct index cb = s->ncb > 1 ? digit_of(grid, 1, s->ncb) : index_axis(grid, 1);
+        index_add(&s->cols.lo, &cb, ext_const(s->cols.len));
+    }
+    if (gr->rows_in_unit || g->row < 0)
+        return 0;
+    index_add(&s->row0, &s->unit, ext_const(s->rows));
+    if (s->ncb > 1 && s->k->axis[g->row].b) { /* units beyond the last rows do nothing */
+        struct stmt *f = nb_for(s, FOR_SEQ, "y", index_const(0), index_const(1), 1);
+        nb_guard(s, f, s->row0, s->k->axis[g->row]);
+        opened++;
+    }
+    return opened;
+}
+
+/* ---- a group ---- */
+
+static void store_stack_colsums(struct sched *s, void *cx, struct index base, int32_t width,
+                                int32_t lane)
+{
+    (void)cx;
+    (void)lane;
+    sched_colsum_store(s, base, width, false);
+}
+
+static void unit_body(struct sched *s)
+{
+    const struct group *g = s->g;
+    bool panels = (g->nanchor || g->colsum) && !g->rowsum;
+    if (panels) {
+        sched_panels(s);
+        return;
+    }
+    if (g->colsum)
+        sched_colsum_tiles(s, g->col < 0 ? 1 : s->k->axis[g->col].c, TILE_STACK);
+    sched_stack_tiles(s);
+    if (g->nanchor)
+        sched_panels(s);
+    sched_rows(s, g->nanchor > 0);
+    if (g->colsum && g->col >= 0)
+        sched_cols(s, &s->cols, (unsigned)g->col, store_stack_colsums, NULL);
+    else if (g->colsum)
+        sched_colsum_store(s, index_const(0), 1, false);
+}
+
+static void emit_group(struct sched *s, const struct group *g)
+{
+    s->g = g;
+    struct grid gr = plan_grid(s);
+    sched_pack(s);
+    nb_stage(s, gr.units, gr.div);
+    unsigned opened = decode(s, &gr);
+    sched_unit_values(s);
+    if (gr.rows_in_unit && g->row >= 0) {
+        struct stmt *f = nb_for(s, FOR_SEQ, "i", index_const(0),
+                                (struct index){.off = s->k->axis[g->row]}, s->rows);
+        s->row0 = index_axis(f->axis, 1);
+        opened++;
+    }
+    unit_body(s);
+    sched_close(s, opened);
+    nb_end_stage(s);
+    settle_homes(s);
+}
+
+/* Digits of axes are taken somewhere: everything is walked one element at a time. */
+static bool has_digits(const struct kernel *k)
+{
+    for (uint32_t i = 0; i < k->nstage; i++)
+        for (uint32_t o = 0; o < k->stage[i].noperand + k->stage[i].nstore; o++) {
+            const struct kstage *st = &k->stage[i];
+            const struct index *x = o < st->noperand ? &st->operand[o].index
+                                                     : &st->store[o - st->noperand].index;
+            for (unsigned t = 0; t < x->n; t++)
+                if (x->t[t].div != 1 || x->t[t].mod)
+                    return true;
+        }
+    return false;
+}
+
+static struct nest *new_nest(const struct kernel *k, struct sched *s)
+{
+    struct nest *n = arena_alloc(s->arena, sizeof *n);
+    n->arena = s->arena;
+    n->name = k->name;
+    n->nscalar = k->nscalar;
+    sx_init(&n->sx, s->arena);
+    s->cap_buf = k->nbuf;
+    n->buf = arena_copy(s->arena, k->buf, k->nbuf * sizeof *k->buf);
+    n->nbuf = k->nbuf;
+    return n;
+}
+
+struct nest *nest_schedule(const struct kernel *k, const struct target *t, struct arena *a)
+{
+    struct sched *s = arena_alloc(a, sizeof *s);
+    s->arena = a;
+    s->k = kernel_simplify(k, a);
+    s->t = t;
+    s->n = new_nest(k, s);
+    s->scalar = has_digits(s->k);
+    sched_group(s->k, t, a, &s->gs);
+    s->home = arena_array(a, k->nstage + 1, sizeof *s->home);
+    s->partial = arena_array(a, k->nstage + 1, sizeof *s->partial);
+    s->export_buf = arena_array(a, k->nstage + 1, sizeof *s->export_buf);
+    s->tiles = arena_array(a, s->gs.nitem + 1, sizeof *s->tiles);
+    make_exports(s);
+    make_partials(s);
+    for (uint32_t i = 0; i < s->gs.ngroup; i++)
+        emit_group(s, &s->gs.group[i]);
+    return s->n;
+}
+
+uint64_t nest_private_bytes(const struct nest *n, int64_t batch_max, uint64_t *offset)
+{
+    uint64_t total = 0;
+    for (uint32_t i = 0; i < n->nprivate; i++) {
+        const struct kbuf *b = &n->buf[n->nbuf - n->nprivate + i];
+        uint64_t size = b->dtype == DT_BOOL ? 1 : 4;
+        for (unsigned d = 0; d < b->rank; d++) {
+            int64_t e = ext_at(b->dim[d], batch_max);
+            if (d == 0 && b->div > 1)
+                e = (e + b->div - 1) / b->div;
+            if (d == 0 && b->dim[0].b)
+                e += 11; /* rows that tiles may read past the last */
+            size *= (uint64_t)e;
+        }
+        if (offset)
+            offset[i] = total;
+        total += (size + 63) & ~(uint64_t)63;
+    }
+    return total;
+}

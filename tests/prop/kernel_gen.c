@@ -1,0 +1,576 @@
+/*
+ * Kernels as lowering would make them: buffers are dense, indices walk them row-major
+ * (perhaps with the axes in another order), in-place buffers are read and stored by one
+ * map.
+ */
+#include "tests/prop/kernel_gen.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "codegen/loop/index.h"
+#include "runtime/base/arena.h"
+
+struct gen {
+    struct arena *a;
+    struct kernel *k;
+    uint64_t state;
+    uint32_t cap_buf, cap_stage;
+};
+
+uint32_t gen_next(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    uint64_t x = *state ^ *state >> 29;
+    return (uint32_t)(x * 0x9E3779B97F4A7C15u >> 32);
+}
+
+int32_t gen_below(uint64_t *state, int32_t n)
+{
+    return (int32_t)(gen_next(state) % (uint32_t)n);
+}
+
+static int32_t below(struct gen *g, int32_t n)
+{
+    return gen_below(&g->state, n);
+}
+
+static bool maybe(struct gen *g, int32_t percent)
+{
+    return below(g, 100) < percent;
+}
+
+static int32_t pick(struct gen *g, const int32_t *from, int32_t n)
+{
+    return from[below(g, n)];
+}
+
+static const int32_t rows_of[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 97};
+static const int32_t cols_of[] = {1, 3, 8, 10, 15, 16, 17, 33, 64, 130};
+static const int32_t reds_of[] = {1, 2, 7, 64, 65};
+#define PICK(g, list) pick(g, list, (int32_t)(sizeof(list) / sizeof *(list)))
+
+/* ---- pieces ---- */
+
+static uint8_t axis(struct gen *g, char name, struct ext e)
+{
+    struct kernel *k = g->k;
+    k->axis_name[k->naxis] = name;
+    k->axis[k->naxis] = e;
+    return k->naxis++;
+}
+
+static uint16_t buffer(struct gen *g, uint8_t dtype, uint8_t use, const uint8_t *ax,
+                       uint8_t n)
+{
+    struct kernel *k = g->k;
+    k->buf = arena_grow(g->a, k->buf, &g->cap_buf, k->nbuf + 1, sizeof *k->buf);
+    struct kbuf *b = &k->buf[k->nbuf];
+    b->name = arena_fmt(g->a, "%c%u", "XYZ"[use], k -> nbuf);
+    b->dtype = dtype;
+    b->use = use;
+    b->rank = n;
+    for (unsigned i = 0; i < n; i++)
+        b->dim[i] = k->axis[ax[i]];
+    return (uint16_t)k->nbuf++;
+}
+
+static struct index walk(struct gen *g, const uint8_t *ax, uint8_t n)
+{
+    struct index x = index_const(0);
+    for (unsigned i = 0; i < n; i++) {
+        struct index up = index_const(0);
+        index_add(&up, &x, g->k->axis[ax[i]]);
+        x = index_sum(up, index_axis(ax[i], 1));
+    }
+    return x;
+}
+
+static uint32_t stage(struct gen *g, enum kstage_op op, const uint8_t *ax, uint8_t n)
+{
+    struct kernel *k = g->k;
+    k->stage = arena_grow(g->a, k->stage, &g->cap_stage, k->nstage + 1, sizeof *k->stage);
+    struct kstage *s = &k->stage[k->nstage];
+    s->op = (uint8_t)op;
+    s->dtype = DT_F32;
+    s->naxis = n;
+    memcpy(s->axis, ax, n);
+    s->name = arena_fmt(g->a, "s%u", k->nstage);
+    s->operand = arena_array(g->a, 16, sizeof *s->operand);
+    s->seg = arena_array(g->a, 4, sizeof *s->seg);
+    s->store = arena_array(g->a, 4, sizeof *s->store);
+    return k->nstage++;
+}
+
+static sx_id read_buf(struct gen *g, uint32_t st, uint16_t buf, struct index x)
+{
+    static const enum sx_type types[] = {SX_FLOAT, SX_I32, SX_BOOL};
+    struct kstage *s = &g->k->stage[st];
+    s->operand[s->noperand] = (struct koperand){.id = buf, .index = x};
+    return sx_arg(&g->k->sx, s->noperand++, types[g->k->buf[buf].dtype]);
+}
+
+static sx_id read_new(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n)
+{
+    return read_buf(g, st, buffer(g, DT_F32, BUF_READ, ax, n), walk(g, ax, n));
+}
+
+static sx_id read_stage(struct gen *g, uint32_t st, uint32_t from)
+{
+    struct kstage *s = &g->k->stage[st];
+    s->operand[s->noperand] = (struct koperand){.stage = true, .id = (uint16_t)from};
+    return sx_arg(&g->k->sx, s->noperand++, SX_FLOAT);
+}
+
+static void store_new(struct gen *g, uint32_t st)
+{
+    struct kstage *s = &g->k->stage[st];
+    s->store[s->nstore++] = (struct kstore){
+        buffer(g, s->dtype, BUF_WRITE, s->axis, s->naxis), walk(g, s->axis, s->naxis)};
+}
+
+static sx_id op2(struct gen *g, enum sx_op op, sx_id x, sx_id y)
+{
+    return sx_make(&g->k->sx, op, x, y, 0);
+}
+
+static sx_id number(struct gen *g)
+{
+    return sx_const(&g->k->sx, (below(g, 17) - 8) / 4.0);
+}
+
+/* A draw at the stage's own element; sample: which axis is the batch, or -1. */
+static sx_id draw(struct gen *g, uint32_t st, int sample)
+{
+    struct kernel *k = g->k;
+    struct sxb *b = &k->sx;
+    struct krng *all = arena_array(g->a, k->nrng + 1, sizeof *all);
+    memcpy(all, k->rng, k->nrng * sizeof *all);
+    all[k->nrng] = (struct krng){(uint16_t)k->nscalar, (int8_t)sample};
+    k->rng = all;
+    k->nscalar += 4;
+    sx_id e = sx_int(b, 0);
+    for (unsigned i = 0; i < k->stage[st].naxis; i++) {
+        uint8_t x = k->stage[st].axis[i];
+        if (x == sample)
+            continue;
+        e = op2(g, SX_IMUL, e, sx_int(b, k->axis[x].b ? 64 : k->axis[x].c));
+        e = op2(g, SX_IADD, e, sx_axis(b, x));
+    }
+    return maybe(g, 50) ? sx_normal(b, k->nrng++, e) : sx_uniform(b, k->nrng++, e);
+}
+
+static sx_id mix(struct gen *g, sx_id x, sx_id y)
+{
+    struct sxb *b = &g->k->sx;
+    switch (below(g, 7)) {
+    case 0:
+        return op2(g, SX_ADD, x, y);
+    case 1:
+        return op2(g, SX_MUL, x, y);
+    case 2:
+        return op2(g, SX_SUB, x, op2(g, SX_MUL, y, number(g)));
+    case 3:
+        return sx_make(b, SX_SEL, op2(g, SX_LT, y, number(g)), x,
+                       op2(g, SX_MUL, x, number(g)));
+    case 4:
+        return op2(g, SX_ADD, x, sx_make(b, SX_FN_tanh, y, 0, 0));
+    case 5:
+        return sx_make(b, SX_FMA, x, number(g), y);
+    default:
+        return op2(g, SX_MAX, x, y);
+    }
+}
+
+/* ---- whole kernels ---- */
+
+static struct ext batch_or(struct gen *g, int32_t c)
+{
+    return maybe(g, 60) ? (struct ext){0, 1} : ext_const(c);
+}
+
+/* A subset of the axes, in order. */
+static uint8_t subset(struct gen *g, const uint8_t *ax, uint8_t n, uint8_t *out)
+{
+    uint8_t m = 0;
+    for (uint8_t i = 0; i < n; i++)
+        if (maybe(g, 70))
+            out[m++] = ax[i];
+    return m;
+}
+
+static sx_id broadcast(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n)
+{
+    uint8_t some[LOOP_AXES];
+    uint8_t m = subset(g, ax, n, some);
+    return read_new(g, st, some, m);
+}
+
+static void gen_maps(struct gen *g)
+{
+    uint8_t ax[3], n = (uint8_t)(1 + below(g, 3));
+    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    for (uint8_t i = 1; i < n; i++)
+        ax[i] = axis(g, (char)('o' + i), ext_const(PICK(g, cols_of)));
+    int sample = g->k->axis[ax[0]].b ? ax[0] : -1;
+    uint32_t last = UINT32_MAX;
+    for (int i = 0, stages = 1 + below(g, 4); i < stages; i++) {
+        uint8_t m = maybe(g, 75) ? n : (uint8_t)(1 + below(g, n));
+        uint32_t s = stage(g, K_MAP, ax, m);
+        sx_id x = read_new(g, s, ax, m);
+        if (maybe(g, 60))
+            x = mix(g, x, broadcast(g, s, ax, m));
+        if (last != UINT32_MAX && g->k->stage[last].naxis <= m && maybe(g, 60))
+            x = mix(g, x, read_stage(g, s, last));
+        if (maybe(g, 25))
+            x = mix(g, x, draw(g, s, sample));
+        if (maybe(g, 15))
+            x = mix(g, x, sx_make(&g->k->sx, SX_I2F, sx_axis(&g->k->sx, ax[m - 1]), 0, 0));
+        g->k->stage[s].value = x;
+        if (i + 1 == stages || maybe(g, 60))
+            store_new(g, s);
+        last = s;
+    }
+}
+
+/* In place: y := y * c + it, over the stage's space. */
+static void update_in_place(struct gen *g, uint32_t from)
+{
+    const struct kstage *f = &g->k->stage[from];
+    uint8_t ax[LOOP_AXES], n = f->naxis;
+    memcpy(ax, f->axis, n);
+    uint32_t s = stage(g, K_MAP, ax, n);
+    uint16_t buf = buffer(g, DT_F32, BUF_READ_WRITE, ax, n);
+    sx_id old = read_buf(g, s, buf, walk(g, ax, n));
+    sx_id x =
+        sx_make(&g->k->sx, SX_FMA, old, sx_const(&g->k->sx, 0.5), read_stage(g, s, from));
+    g->k->stage[s].value = x;
+    g->k->stage[s].store[g->k->stage[s].nstore++] = (struct kstore){buf, walk(g, ax, n)};
+    uint32_t t = stage(g, K_MAP, ax, n);
+    g->k->stage[t].value = op2(g, SX_SUB, read_new(g, t, ax, n), read_stage(g, t, s));
+    store_new(g, t);
+}
+
+static uint32_t sum_over(struct gen *g, enum form_order order, const uint8_t *ax, uint8_t n,
+                         const uint8_t *red, uint8_t nred)
+{
+    uint32_t s = stage(g, K_SUM, ax, n);
+    struct kstage *k = &g->k->stage[s];
+    k->order = (uint8_t)order;
+    k->chunk = order == ORDER_CHUNK ? 24 : 0;
+    k->nseg = 1;
+    k->seg[0].nred = nred;
+    memcpy(k->seg[0].red, red, nred);
+    return s;
+}
+
+/* A factor over `outer` and the reduced axes, in one order or the other, perhaps through a
+ * map. */
+static sx_id factor(struct gen *g, uint32_t s, int outer, const uint8_t *red, uint8_t nred)
+{
+    uint8_t ax[LOOP_AXES], n = 0;
+    bool first = maybe(g, 50);
+    if (outer >= 0 && first)
+        ax[n++] = (uint8_t)outer;
+    for (uint8_t i = 0; i < nred; i++)
+        ax[n++] = red[i];
+    if (outer >= 0 && !first)
+        ax[n++] = (uint8_t)outer;
+    /* a batch leads its buffer */
+    for (uint8_t i = 1; i < n; i++)
+        if (g->k->axis[ax[i]].b) {
+            uint8_t b = ax[i];
+            memmove(ax + 1, ax, i);
+            ax[0] = b;
+        }
+    if (!maybe(g, 25))
+        return read_new(g, s, ax, n);
+    /* the map comes before the sum: swap the two stages' places */
+    uint32_t m = stage(g, K_MAP, ax, n);
+    struct kstage sum = g->k->stage[s], map = g->k->stage[m];
+    g->k->stage[s] = map;
+    g->k->stage[m] = sum;
+    sx_id x = read_new(g, s, ax, n);
+    g->k->stage[s].value = mix(g, x, read_new(g, s, ax + n - 1, 1));
+    return read_stage(g, m, s);
+}
+
+/* The sum may have moved behind its maps: it is the last stage. */
+static uint32_t contraction(struct gen *g, enum form_order order, const uint8_t *ax,
+                            uint8_t n, int row, int col, const uint8_t *red, uint8_t nred)
+{
+    uint32_t s = sum_over(g, order, ax, n, red, nred);
+    uint32_t nseg = 1U + (uint32_t)below(g, maybe(g, 30) ? 3 : 1);
+    for (uint32_t i = 0; i < nseg; i++) {
+        sx_id a = factor(g, s, row, red, nred);
+        s = g->k->nstage - 1;
+        sx_id b = maybe(g, 90) ? factor(g, s, col, red, nred) : 0;
+        s = g->k->nstage - 1;
+        struct kseg *seg = &g->k->stage[s].seg[i];
+        seg->factor[0] = a;
+        seg->factor[1] = b;
+        seg->nred = nred;
+        memcpy(seg->red, red, nred);
+        if (maybe(g, 30) && b) {
+            seg->factor[0] = b;
+            seg->factor[1] = a;
+        }
+    }
+    g->k->stage[s].nseg = nseg;
+    return s;
+}
+
+static void row_tail(struct gen *g, const uint8_t ax[2], uint32_t y)
+{
+    uint32_t sq = stage(g, K_MAP, ax, 2);
+    sx_id v = read_stage(g, sq, y);
+    g->k->stage[sq].value = op2(g, SX_MUL, v, v);
+    uint32_t s = sum_over(g, ORDER_LANES, ax, 1, ax + 1, 1);
+    g->k->stage[s].seg[0].factor[0] = read_stage(g, s, maybe(g, 50) ? sq : y);
+    if (maybe(g, 40))
+        g->k->stage[s].seg[0].factor[1] = read_stage(g, s, y);
+    uint32_t r = stage(g, K_MAP, ax, 1);
+    g->k->stage[r].value = mix(g, read_stage(g, r, s), number(g));
+    if (maybe(g, 60))
+        store_new(g, r);
+    if (maybe(g, 70)) {
+        uint32_t z = stage(g, K_MAP, ax, 2);
+        g->k->stage[z].value = mix(g, read_stage(g, z, y), read_stage(g, z, r));
+        store_new(g, z);
+    }
+}
+
+static void column_tail(struct gen *g, const uint8_t ax[2], uint32_t y)
+{
+    uint32_t s = sum_over(g, ORDER_CHUNK, ax + 1, 1, ax, 1);
+    g->k->stage[s].seg[0].factor[0] = read_stage(g, s, y);
+    if (maybe(g, 40))
+        g->k->stage[s].seg[0].factor[1] = read_new(g, s, ax, maybe(g, 50) ? 2 : 1);
+    if (maybe(g, 50))
+        update_in_place(g, s);
+    else
+        store_new(g, s);
+}
+
+static void gen_contract(struct gen *g)
+{
+    uint8_t ax[2], red[2];
+    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    ax[1] = axis(g, 'o', ext_const(PICK(g, cols_of)));
+    red[0] = axis(g, 'k', ext_const(PICK(g, reds_of)));
+    uint8_t nred = maybe(g, 15) ? 2 : 1;
+    if (nred == 2)
+        red[1] = axis(g, 'l', ext_const(3));
+    uint32_t sums = 1U + (uint32_t)below(g, maybe(g, 40) ? 3 : 1), last = 0, first = 0;
+    for (uint32_t i = 0; i < sums; i++) {
+        last = contraction(g, ORDER_SEQ, ax, 2, ax[0], ax[1], red, nred);
+        first = i ? first : last;
+    }
+    uint32_t y = stage(g, K_MAP, ax, 2);
+    sx_id x = mix(g, read_stage(g, y, first), read_new(g, y, ax + 1, 1));
+    if (last != first)
+        x = mix(g, x, read_stage(g, y, last));
+    if (maybe(g, 30))
+        x = op2(g, SX_ADD, x,
+                sx_make(&g->k->sx, SX_FN_softplus, read_new(g, y, ax, 2), 0, 0));
+    if (maybe(g, 25))
+        x = mix(g, x, draw(g, y, g->k->axis[ax[0]].b ? ax[0] : -1));
+    g->k->stage[y].value = x;
+    store_new(g, y);
+    if (maybe(g, 30))
+        store_new(g, first);
+    if (maybe(g, 40))
+        row_tail(g, ax, y);
+    if (maybe(g, 40))
+        column_tail(g, ax, y);
+    if (maybe(g, 20))
+        update_in_place(g, y);
+}
+
+static void gen_rows(struct gen *g)
+{
+    uint8_t ax[2];
+    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    ax[1] = axis(g, 'c', ext_const(PICK(g, cols_of)));
+    uint32_t y = stage(g, K_MAP, ax, 2);
+    g->k->stage[y].value = mix(g, read_new(g, y, ax, 2), broadcast(g, y, ax, 2));
+    if (maybe(g, 50))
+        store_new(g, y);
+    if (maybe(g, 50)) { /* softmax */
+        uint32_t m = stage(g, K_FOLD, ax, 1);
+        g->k->stage[m].nred = 1;
+        g->k->stage[m].red[0] = ax[1];
+        g->k->stage[m].comb = (uint8_t)below(g, 2);
+        g->k->stage[m].value = read_stage(g, m, y);
+        if (g->k->stage[m].comb == COMB_ARGMAX) {
+            g->k->stage[m].dtype = DT_I32;
+            store_new(g, m);
+        } else {
+            uint32_t e = stage(g, K_MAP, ax, 2);
+            sx_id d = op2(g, SX_SUB, read_stage(g, e, y), read_stage(g, e, m));
+            g->k->stage[e].value = sx_make(&g->k->sx, SX_FN_exp, d, 0, 0);
+            y = e;
+        }
+    }
+    row_tail(g, ax, y);
+    if (maybe(g, 40))
+        column_tail(g, ax, y);
+}
+
+static void gen_chunks(struct gen *g)
+{
+    uint8_t ax[2], red[1], n = (uint8_t)below(g, 3);
+    ax[0] = axis(g, 'o', ext_const(PICK(g, rows_of)));
+    ax[1] = axis(g, 'i', ext_const(PICK(g, cols_of)));
+    red[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    const uint8_t *space = ax + 2 - n;
+    uint32_t s = contraction(g, ORDER_CHUNK, space, n, n > 1 ? space[0] : -1,
+                             n ? space[n - 1] : -1, red, 1);
+    if (maybe(g, 60))
+        update_in_place(g, s);
+    else
+        store_new(g, s);
+}
+
+/* The gradient of weights: rows and lanes from one buffer each, the batch summed in one
+ * chain. */
+static void gen_weights(struct gen *g)
+{
+    uint8_t ax[2], red[1];
+    ax[0] = axis(g, 'o', ext_const(PICK(g, rows_of)));
+    ax[1] = axis(g, 'i', ext_const(PICK(g, cols_of)));
+    red[0] = axis(g, 'n', (struct ext){0, 1});
+    uint32_t s = contraction(g, ORDER_SEQ, ax, 2, ax[0], ax[1], red, 1);
+    if (maybe(g, 70))
+        update_in_place(g, s);
+    else
+        store_new(g, s);
+}
+
+static void gen_scalars(struct gen *g)
+{
+    uint8_t n = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    uint32_t v = stage(g, K_MAP, &n, 1);
+    g->k->stage[v].value = mix(g, read_new(g, v, &n, 1), read_new(g, v, &n, 1));
+    if (maybe(g, 50))
+        store_new(g, v);
+    uint32_t s = sum_over(g, maybe(g, 60) ? ORDER_CHUNK : ORDER_LANES, NULL, 0, &n, 1);
+    g->k->stage[s].seg[0].factor[0] = read_stage(g, s, v);
+    uint32_t m = stage(g, K_MAP, NULL, 0);
+    sx_id batch = sx_scalar(&g->k->sx, g->k->nscalar++, SX_FLOAT);
+    g->k->stage[m].value = op2(g, SX_MUL, read_stage(g, m, s), batch);
+    store_new(g, m);
+    if (maybe(g, 50)) {
+        uint32_t w = stage(g, K_MAP, &n, 1);
+        g->k->stage[w].value = mix(g, read_stage(g, w, v), read_stage(g, w, m));
+        store_new(g, w);
+    }
+}
+
+/* One small product a sample. */
+static void gen_batched(struct gen *g)
+{
+    uint8_t ax[3], red[1], two[3];
+    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    ax[1] = axis(g, 'r', ext_const(PICK(g, rows_of)));
+    ax[2] = axis(g, 'c', ext_const(PICK(g, cols_of)));
+    red[0] = axis(g, 'k', ext_const(PICK(g, reds_of)));
+    uint32_t s = sum_over(g, ORDER_SEQ, ax, 3, red, 1);
+    two[0] = ax[0], two[1] = ax[1], two[2] = red[0];
+    g->k->stage[s].seg[0].factor[0] = read_new(g, s, two, 3);
+    two[0] = ax[0], two[1] = red[0], two[2] = ax[2];
+    g->k->stage[s].seg[0].factor[1] = read_new(g, s, two, 3);
+    uint32_t y = stage(g, K_MAP, ax, 3);
+    g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, ax, 3));
+    store_new(g, y);
+    if (maybe(g, 50)) {
+        uint32_t l = sum_over(g, ORDER_LANES, ax, 1, ax + 1, 2);
+        g->k->stage[l].seg[0].factor[0] = read_stage(g, l, y);
+        store_new(g, l);
+    }
+}
+
+/* Distances of all pairs in the batch, as NT-Xent needs them: columns are samples, too. */
+static void gen_pairs(struct gen *g)
+{
+    uint8_t ax[2], red[1], two[2];
+    ax[0] = axis(g, 'n', (struct ext){0, 1});
+    ax[1] = axis(g, 'm', (struct ext){0, 1});
+    red[0] = axis(g, 'k', ext_const(PICK(g, reds_of)));
+    uint32_t s = sum_over(g, ORDER_SEQ, ax, 2, red, 1);
+    two[0] = ax[0], two[1] = red[0];
+    uint16_t x = buffer(g, DT_F32, BUF_READ, two, 2);
+    g->k->stage[s].seg[0].factor[0] = read_buf(g, s, x, walk(g, two, 2));
+    two[0] = ax[1];
+    g->k->stage[s].seg[0].factor[1] = read_buf(g, s, x, walk(g, two, 2));
+    uint32_t y = stage(g, K_MAP, ax, 2);
+    g->k->stage[y].value = mix(g, read_stage(g, y, s), number(g));
+    store_new(g, y);
+    uint32_t l = sum_over(g, ORDER_LANES, ax, 1, ax + 1, 1);
+    g->k->stage[l].seg[0].factor[0] = read_stage(g, l, y);
+    store_new(g, l);
+}
+
+struct kernel *kernel_random(uint64_t seed, struct arena *a)
+{
+    static void (*const all[])(struct gen *) = {gen_maps,    gen_contract, gen_contract,
+                                                gen_rows,    gen_chunks,   gen_weights,
+                                                gen_scalars, gen_batched,  gen_pairs};
+    struct gen g = {.a = a, .k = arena_alloc(a, sizeof *g.k), .state = seed};
+    for (int i = 0; i < 4; i++)
+        gen_next(&g.state);
+    g.k->arena = a;
+    g.k->name = arena_fmt(a, "random %llu", (unsigned long long)seed);
+    sx_init(&g.k->sx, a);
+    all[below(&g, (int32_t)(sizeof all / sizeof *all))](&g);
+    return g.k;
+}
+
+/* ---- data ---- */
+
+static void fill(void *p, const struct kbuf *b, bool f64, int64_t i, uint64_t *state,
+                 bool slack)
+{
+    double v = slack ? (double)NAN : gen_below(state, 4001) / 1000.0 - 2;
+    if (b->dtype == DT_BOOL)
+        ((uint8_t *)p)[i] = gen_below(state, 2) != 0;
+    else if (b->dtype == DT_I32)
+        ((int32_t *)p)[i] = gen_below(state, 10);
+    else if (f64)
+        ((double *)p)[i] = v;
+    else
+        ((float *)p)[i] = (float)v;
+}
+
+struct kernel_data kernel_data_new(const struct kbuf *buf, uint32_t nbuf, uint32_t nscalar,
+                                   bool f64, int64_t batch, uint64_t seed, struct arena *a)
+{
+    struct kernel_data d = {.buf = arena_array(a, nbuf + 1, sizeof(void *)),
+                            .elems = arena_array(a, nbuf + 1, sizeof(int64_t)),
+                            .scalar = arena_array(a, nscalar + 1, sizeof *d.scalar)};
+    for (uint32_t i = 0; i < nbuf; i++) {
+        int64_t n = 1, row = 1;
+        uint64_t state = seed * 1000 + i;
+        for (unsigned k = 0; k < buf[i].rank; k++) {
+            int64_t e = ext_at(buf[i].dim[k], batch);
+            if (k == 0 && buf[i].div > 1)
+                e = (e + buf[i].div - 1) / buf[i].div;
+            n *= e;
+            row *= k ? e : 1;
+        }
+        d.elems[i] = n;
+        int64_t all = buf[i].rank && buf[i].dim[0].b ? n + 11 * row : n;
+        d.buf[i] = arena_array(a, (size_t)all + 16, 8);
+        d.buf[i] = (void *)(((uintptr_t)d.buf[i] + 63) & ~(uintptr_t)63);
+        for (int64_t k = 0; k < all; k++)
+            fill(d.buf[i], &buf[i], f64, k, &state, k >= n);
+    }
+    for (uint32_t i = 0; i < nscalar; i++) {
+        uint64_t state = seed * 77 + i;
+        if (f64)
+            d.scalar[i].d = gen_below(&state, 100) / 16.0;
+        else
+            d.scalar[i].f = (float)gen_below(&state, 100) / 16.0f;
+    }
+    return d;
+}

@@ -1,0 +1,136 @@
+/*
+ * nest = kernel, to the bit: random kernels, every target, float and double, units in a
+ * shuffled order; no access outside its buffer, nothing read before it is written, every
+ * element of what the kernel writes stored exactly once.  A failing case prints its seed,
+ * the kernel and the nest.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "codegen/interp/kernel_eval.h"
+#include "codegen/interp/nest_eval.h"
+#include "codegen/loop/loop.h"
+#include "runtime/base/arena.h"
+#include "tests/prop/kernel_gen.h"
+
+struct tried {
+    uint64_t seed;
+    const char *target;
+    int64_t batch;
+    bool f64;
+    const struct kernel *k;
+    const struct nest *n;
+    struct arena *a;
+};
+
+static void complain(const struct tried *t, const char *what)
+{
+    fprintf(stderr, "seed %llu, target %s, batch %lld, %s: %s\n%s\n%s\n",
+            (unsigned long long)t->seed, t->target, (long long)t->batch,
+            t->f64 ? "f64" : "f32", what, kernel_print(t->k, t->a), nest_print(t->n, t->a));
+    fail();
+}
+
+static void run_stage(const struct tried *t, uint32_t id, struct hyp_kargs *args,
+                      struct interp_check *check)
+{
+    struct interp_stage *s = interp_prepare(t->n, id, t->f64, t->a);
+    int64_t units = interp_units(t->n, id, t->batch);
+    int64_t *order = arena_array(t->a, (size_t)units + 1, sizeof *order);
+    uint64_t state = t->seed + id;
+    interp_set_check(s, check);
+    args->self = s;
+    for (int64_t i = 0; i < units; i++)
+        order[i] = i;
+    for (int64_t i = units - 1; i > 0; i--) {
+        int64_t j = gen_below(&state, (int32_t)i + 1), x = order[i];
+        order[i] = order[j];
+        order[j] = x;
+    }
+    for (int64_t i = 0; i < units; i++)
+        interp_stage_fn(args, order[i], order[i] + 1, NULL);
+}
+
+static void compare(const struct tried *t, const struct kernel_data *want,
+                    const struct kernel_data *got, uint8_t **stored)
+{
+    for (uint32_t b = 0; b < t->k->nbuf; b++) {
+        const struct kbuf *k = &t->k->buf[b];
+        size_t size = k->dtype == DT_BOOL ? 1 : k->dtype == DT_F32 && t->f64 ? 8 : 4;
+        for (int64_t i = 0; i < want->elems[b]; i++) {
+            const char *x = (const char *)want->buf[b] + (size_t)i * size;
+            const char *y = (const char *)got->buf[b] + (size_t)i * size;
+            if (memcmp(x, y, size) != 0) {
+                double dx = size == 8 ? *(const double *)(const void *)x
+                                      : (double)*(const float *)(const void *)x;
+                double dy = size == 8 ? *(const double *)(const void *)y
+                                      : (double)*(const float *)(const void *)y;
+                complain(t, arena_fmt(t->a, "buffer %u, element %lld: %.17g, not %.17g", b,
+                                      (long long)i, dy, dx));
+            }
+            if (stored[b][i] != (k->use != BUF_READ))
+                complain(t, arena_fmt(t->a, "buffer %u, element %lld: stored %d times", b,
+                                      (long long)i, stored[b][i]));
+        }
+    }
+}
+
+static void try_one(const struct tried *t)
+{
+    struct kernel_data want = kernel_data_new(t->k->buf, t->k->nbuf, t->k->nscalar, t->f64,
+                                              t->batch, t->seed, t->a);
+    struct kernel_data got = kernel_data_new(t->n->buf, t->n->nbuf, t->n->nscalar, t->f64,
+                                             t->batch, t->seed, t->a);
+    uint8_t **stored = arena_array(t->a, t->n->nbuf + 1, sizeof *stored);
+    struct interp_check check = {.stored = (uint8_t *const *)stored};
+    struct hyp_kargs args = {
+        .buf = (void *const *)got.buf, .scalar = got.scalar, .batch = t->batch, .seed = 7};
+    for (uint32_t b = 0; b < t->k->nbuf; b++)
+        stored[b] = arena_array(t->a, (size_t)got.elems[b] + 1, 1);
+    kernel_eval(t->k, t->f64, t->batch, 7, (void *const *)want.buf, want.scalar);
+    for (uint32_t i = 0; i < t->n->nstage; i++) {
+        run_stage(t, i, &args, &check);
+        if (check.fault[0])
+            complain(t, check.fault);
+    }
+    compare(t, &want, &got, stored);
+}
+
+static void try_seed(uint64_t seed)
+{
+    static const char *const targets[] = {"avx2", "avx512", "neon", "generic"};
+    static const int64_t batches[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 50};
+    struct arena *a = arena_new();
+    struct tried t = {.seed = seed, .a = a, .k = kernel_random(seed, a)};
+    uint64_t state = seed;
+    for (unsigned i = 0; i < 4; i++) {
+        t.target = targets[i];
+        t.n = nest_schedule(t.k, target_find(t.target), a);
+        t.f64 = (seed + i) % 3 == 0;
+        t.batch = batches[gen_below(&state, 11)];
+        try_one(&t);
+    }
+    arena_free(a);
+}
+
+static void nest_equals_kernel(void **unused)
+{
+    (void)unused;
+    const char *from = getenv("HYP_SEED"), *count = getenv("HYP_COUNT");
+    uint64_t first = from ? strtoull(from, NULL, 10) : 1;
+    uint64_t n = count ? strtoull(count, NULL, 10) : from ? 1 : 300;
+    for (uint64_t i = 0; i < n; i++)
+        try_seed(first + i);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nest_equals_kernel)};
+    return cmocka_run_group_tests_name("nest", tests, NULL, NULL);
+}
