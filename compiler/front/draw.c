@@ -1,0 +1,613 @@
+/*
+ * Draws: distributions, what `~` makes of them, and the densities that stochastic nodes keep.
+ *
+ * A draw is one map over words of Philox, addressed by site and element (ARCHITECTURE.md).  A
+ * value remembers the draw it is an affine function of, as a list of steps that log_prob and its
+ * kin replay on the parameters; where two draws meet, the one that nothing else depends on stays.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "compiler/front/build.h"
+#include "runtime/base/arena.h"
+
+/* Shape and kind of a draw */
+
+static bool plain(const struct mb *b, const struct val *v)
+{
+    return !v || v->kind == VAL_NUM || mb_is_host(b, v->v);
+}
+
+static void no_shape(struct mb *b, struct loc loc)
+{
+    diag(b->ds, E0306, loc, "this draw has no shape");
+    diag_hint(b->ds, "give it one: `like=x`, `shape=[...]`, `per=sample` or `per=batch`");
+}
+
+static void set_sample(struct type *t, bool sample)
+{
+    if (t->sample == sample)
+        return;
+    if (sample) {
+        memmove(t->dim + 1, t->dim, t->rank * sizeof t->dim[0]);
+        t->dim[0] = (struct ext){0, 1};
+        t->rank++;
+    } else {
+        memmove(t->dim, t->dim + 1, (t->rank - 1U) * sizeof t->dim[0]);
+        t->rank--;
+    }
+    t->sample = sample;
+}
+
+/* What shape=, like= and per= say; *given: anything did. */
+static bool draw_asked(struct mb *b, const struct dist *d, struct type *t, bool *given)
+{
+    bool sample = false;
+    *given = d->shape || d->like || d->per;
+    if (d->shape) {
+        if (!mb_shape(b, d->shape, d->shape->loc, t))
+            return false;
+        sample = true;
+    } else if (d->like) {
+        const value_id v = mb_value(b, d->like, d->like->loc);
+        if (!v)
+            return false;
+        *t = *graph_type(b->g, v);
+        sample = t->sample;
+    }
+    if (d->per) {
+        const bool ok = d->per->kind == VAL_WORD && (!strcmp(d->per->word, "sample") ||
+                                                     !strcmp(d->per->word, "batch"));
+        if (!ok) {
+            if (d->per->kind != VAL_POISON)
+                diag(b->ds, E0203, d->per->loc, "`per` is `sample` or `batch`");
+            return false;
+        }
+        sample = !strcmp(d->per->word, "sample");
+    }
+    set_sample(t, sample);
+    return true;
+}
+
+static bool draw_type(struct mb *b, const struct dist *d, const struct type *use, struct loc loc,
+                      struct type *out)
+{
+    struct val *arg[2];
+    uint32_t n = 0;
+    bool given = false;
+    struct type asked = type_scalar(DT_F32), params;
+    for (unsigned i = 0; i < 2; i++)
+        if (d->arg[i])
+            arg[n++] = d->arg[i];
+    if (!mb_join(b, arg, n, loc, &params) || !draw_asked(b, d, &asked, &given))
+        return false;
+    if (d->law == LAW_CATEGORICAL)
+        params.rank--; /* the classes are drawn from, not drawn */
+    const bool is_plain = plain(b, d->arg[0]) && plain(b, d->arg[1]);
+    if (!given && is_plain && !use) {
+        no_shape(b, loc);
+        return false;
+    }
+    *out = given ? asked : is_plain ? *use : params;
+    out->dtype = DT_F32;
+    if (!given || is_plain)
+        return true;
+    if (d->per && !d->shape && !d->like) { /* the parameters' shape, of another kind */
+        *out = params;
+        set_sample(out, asked.sample);
+    } else if (d->shape && !d->per) {
+        set_sample(out, out->sample || params.sample);
+    }
+    struct type joined;
+    unsigned axis = 0;
+    if (!type_join(out, &params, &joined, &axis) || joined.rank != out->rank ||
+        memcmp(joined.dim, out->dim, out->rank * sizeof out->dim[0])) {
+        diag(b->ds, E0301, loc, "shapes %s and %s do not fit", mb_shape_text(b, out),
+             mb_shape_text(b, &params));
+        diag_note(b->ds, loc, "the first is the draw's, the second its parameters': %s and %s",
+                  type_print(out, b->a), type_print(&params, b->a));
+        return false;
+    }
+    return true;
+}
+
+/* Words */
+
+/* Row-major index within the sample, over dims from..rank of t. */
+static sx_id element(struct mb *b, const struct type *t, struct loc loc)
+{
+    struct sxb *s = &b->g->sx;
+    sx_id e = sx_int(s, 0);
+    for (unsigned i = t->sample ? 1 : 0; i < t->rank; i++) {
+        if (t->dim[i].b && e != sx_int(s, 0)) {
+            diag(b->ds, E0001, loc, "a draw whose inner extent varies with the batch");
+            return 0;
+        }
+        e = sx_make(s, SX_IMUL, e, sx_int(s, t->dim[i].b ? 1 : t->dim[i].c), 0);
+        e = sx_make(s, SX_IADD, e, sx_axis(s, i), 0);
+    }
+    return e;
+}
+
+static sx_id word(struct mb *b, site_id site, sx_id e)
+{
+    return sx_rng(&b->g->sx, site, e);
+}
+
+static sx_id standard_normal(struct mb *b, site_id site, sx_id e)
+{
+    struct sxb *s = &b->g->sx;
+    const sx_id even = sx_make(s, SX_IAND, e, sx_int(s, ~1), 0);
+    const sx_id odd = sx_make(s, SX_IOR, e, sx_int(s, 1), 0);
+    const sx_id w0 = word(b, site, even), w1 = word(b, site, odd);
+    return sx_make(s, SX_FN_normal, w0, w1, e);
+}
+
+struct operands {
+    value_id in[8];
+    uint32_t n;
+};
+
+static sx_id operand(struct mb *b, struct operands *o, const struct val *v)
+{
+    struct sxb *s = &b->g->sx;
+    if (v->kind == VAL_NUM)
+        return sx_const(s, v->num);
+    const uint8_t dt = graph_type(b->g, v->v)->dtype;
+    o->in[o->n] = v->v;
+    const sx_id x = sx_arg(s, o->n++, dt == DT_F32 ? SX_FLOAT : dt == DT_I32 ? SX_I32 : SX_BOOL);
+    if (dt == DT_I32)
+        return sx_make(s, SX_I2F, x, 0, 0);
+    return dt == DT_BOOL ? sx_make(s, SX_SEL, x, sx_const(s, 1), sx_const(s, 0)) : x;
+}
+
+static bool is_num(const struct val *v, double x)
+{
+    return v->kind == VAL_NUM && v->num == x;
+}
+
+static sx_id scaled(struct mb *b, struct operands *o, const struct dist *d, sx_id x)
+{
+    struct sxb *s = &b->g->sx;
+    if (!is_num(d->arg[1], 1))
+        x = sx_make(s, SX_MUL, operand(b, o, d->arg[1]), x, 0);
+    return is_num(d->arg[0], 0) ? x : sx_make(s, SX_ADD, operand(b, o, d->arg[0]), x, 0);
+}
+
+static sx_id law_int(struct mb *b, struct operands *o, const struct dist *d, sx_id w)
+{
+    struct sxb *s = &b->g->sx;
+    sx_id end[2];
+    for (unsigned i = 0; i < 2; i++)
+        end[i] = d->arg[i]->kind == VAL_NUM
+                     ? sx_int(s, (int32_t)d->arg[i]->num)
+                     : sx_make(s, SX_F2I, operand(b, o, d->arg[i]), 0, 0);
+    const sx_id span = sx_make(s, SX_IADD, sx_make(s, SX_ISUB, end[1], end[0], 0), sx_int(s, 1), 0);
+    const sx_id hi = sx_make(s, SX_MULHI, w, sx_make(s, SX_I2U, span, 0, 0), 0);
+    return sx_make(s, SX_IADD, end[0], sx_make(s, SX_U2I, hi, 0, 0), 0);
+}
+
+static sx_id law_sx(struct mb *b, struct operands *o, const struct dist *d, site_id site, sx_id e)
+{
+    struct sxb *s = &b->g->sx;
+    const sx_id w = word(b, site, e);
+    sx_id u = 0;
+    switch (d->law) {
+    case LAW_NORMAL:
+        return scaled(b, o, d, standard_normal(b, site, e));
+    case LAW_LAPLACE:
+        return scaled(b, o, d, sx_make(s, SX_FN_laplace, w, 0, 0));
+    case LAW_UNIFORM: {
+        u = sx_make(s, SX_FN_uniform01, w, 0, 0);
+        if (is_num(d->arg[0], 0) && is_num(d->arg[1], 1))
+            return u;
+        const sx_id low = operand(b, o, d->arg[0]), high = operand(b, o, d->arg[1]);
+        return sx_make(s, SX_FMA, sx_make(s, SX_SUB, high, low, 0), u, low);
+    }
+    case LAW_UNIFORM_INT:
+        return law_int(b, o, d, w);
+    case LAW_BERNOULLI:
+        u = sx_make(s, SX_FN_uniform01, w, 0, 0);
+        return sx_make(s, SX_LT, u, operand(b, o, d->arg[0]), 0);
+    case LAW_EXPONENTIAL:
+        u = sx_make(s, SX_FN_exponential, w, 0, 0);
+        return is_num(d->arg[0], 1) ? u : sx_make(s, SX_DIV, u, operand(b, o, d->arg[0]), 0);
+    case LAW_CATEGORICAL:
+    default: /* Gumbel noise on the logits; the caller takes the largest */
+        u = sx_make(s, SX_FN_gumbel, w, 0, 0);
+        return sx_make(s, SX_ADD, operand(b, o, d->arg[0]), u, 0);
+    }
+}
+
+static value_id largest(struct mb *b, value_id v)
+{
+    const struct type t = *graph_type(b->g, v);
+    const struct form f = form_sum(t.dim, t.rank, 1U << (t.rank - 1U));
+    value_id index = 0;
+    graph_fold(b->g, &f, 1, COMB_ARGMAX, v, t.sample, &index);
+    return index;
+}
+
+/* `site`: the draw's path.  `use`: the type it takes where it says nothing itself, or NULL. */
+struct val *mb_draw(struct mb *b, struct ecx *x, struct val *d, const char *site,
+                    const struct type *use, struct loc loc)
+{
+    struct type t;
+    (void)x;
+    if (d->kind == VAL_POISON)
+        return d;
+    if (d->kind != VAL_DIST) {
+        diag(b->ds, E0307, loc, "expected a distribution behind `~`, found %s", mb_show(b, d));
+        diag_hint(b->ds, d->kind == VAL_FUNC ? "call it: `~normal()`" : "`~normal(mean, std)` draws");
+        return mb_poison(b);
+    }
+    if (!draw_type(b, d->dist, use ? use : b->use, loc, &t))
+        return mb_poison(b);
+    if (d->dist->law == LAW_CATEGORICAL)
+        t.dim[t.rank++] = graph_type(b->g, d->dist->arg[0]->v)
+                              ->dim[graph_type(b->g, d->dist->arg[0]->v)->rank - 1];
+    const sx_id e = element(b, &t, loc);
+    if (!e)
+        return mb_poison(b);
+    struct operands o = {.n = 0};
+    const site_id id = graph_site(b->g, site, b->g->at, t.sample);
+    value_id v = mb_map(b, law_sx(b, &o, d->dist, id, e), o.in, o.n, &t);
+    if (d->dist->law == LAW_CATEGORICAL)
+        v = largest(b, v);
+    struct val *out = mb_tensor(b, v);
+    out->track = arena_alloc(b->a, sizeof *out->track);
+    *out->track = (struct track){.dist = d->dist, .draw = v, .serial = ++b->serial};
+    out->loc = loc;
+    return out;
+}
+
+/* Keeping a density */
+
+static bool reaches(const struct graph *g, value_id v, node_id target, uint8_t *seen)
+{
+    const node_id id = g->value[v].def;
+    if (id == target)
+        return true;
+    if (id < target || seen[id])
+        return false;
+    seen[id] = 1;
+    const struct node *n = &g->node[id];
+    for (unsigned i = 0; i < n->nin; i++)
+        if (reaches(g, graph_in(g, n)[i], target, seen))
+            return true;
+    return false;
+}
+
+static bool depends(struct mb *b, const struct val *v, value_id draw)
+{
+    if (v->kind != VAL_TENSOR)
+        return false;
+    uint8_t *seen = arena_array(b->a, b->g->nnode + 1, 1);
+    return reaches(b->g, v->v, b->g->value[draw].def, seen);
+}
+
+static bool affine_in(int op, uint32_t i, enum step_op *step)
+{
+    switch (op) {
+    case SX_ADD:
+        *step = STEP_ADD;
+        return true;
+    case SX_SUB:
+        *step = i ? STEP_RSUB : STEP_SUB;
+        return true;
+    case SX_MUL:
+        *step = STEP_MUL;
+        return true;
+    case SX_DIV:
+        *step = STEP_DIV;
+        return i == 0;
+    case SX_NEG:
+        *step = STEP_NEG;
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void add_step(struct mb *b, struct val *out, const struct track *t, struct step step)
+{
+    struct step *s = arena_copy(b->a, &step, sizeof step);
+    s->next = t->step;
+    out->track = arena_copy(b->a, t, sizeof *t);
+    out->track->step = s;
+}
+
+void mb_track(struct mb *b, struct val *out, int op, struct val *const *x, uint32_t n)
+{
+    int best = -1;
+    enum step_op step = STEP_ADD, chosen = STEP_ADD;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct track *t = x[i]->track;
+        if (x[i]->lost && !out->lost)
+            out->lost = x[i]->lost;
+        if (!t)
+            continue;
+        out->lost = sx_op_info((enum sx_op)op) ? sx_op_info((enum sx_op)op)->name : "this";
+        if (!affine_in(op, i, &step) || (n == 2 && depends(b, x[1 - i], t->draw)))
+            continue;
+        if (best < 0 || t->serial > x[best]->track->serial) {
+            best = (int)i;
+            chosen = step;
+        }
+    }
+    if (best < 0)
+        return;
+    out->lost = NULL;
+    add_step(b, out, x[best]->track, (struct step){.op = chosen, .by = n == 2 ? x[1 - best] : NULL});
+}
+
+void mb_track_reshape(struct mb *b, struct val *out, const struct val *x)
+{
+    if (x->track && out->kind == VAL_TENSOR)
+        add_step(b, out, x->track,
+                 (struct step){.op = STEP_RESHAPE, .type = *graph_type(b->g, out->v)});
+}
+
+/* Replaying the steps on mean and scale, oldest first. */
+static bool replay(struct mb *b, const struct step *s, struct val **mean, struct val **scale,
+                   struct loc loc)
+{
+    if (!s)
+        return true;
+    if (!replay(b, s->next, mean, scale, loc))
+        return false;
+    switch (s->op) {
+    case STEP_ADD:
+        *mean = mb_ew2(b, SX_ADD, *mean, s->by, loc);
+        break;
+    case STEP_SUB:
+        *mean = mb_ew2(b, SX_SUB, *mean, s->by, loc);
+        break;
+    case STEP_RSUB:
+        *mean = mb_ew2(b, SX_SUB, s->by, *mean, loc);
+        break;
+    case STEP_MUL:
+        *mean = mb_ew2(b, SX_MUL, *mean, s->by, loc);
+        *scale = mb_ew2(b, SX_MUL, *scale, mb_ew1(b, SX_ABS, s->by, loc), loc);
+        break;
+    case STEP_DIV:
+        *mean = mb_ew2(b, SX_DIV, *mean, s->by, loc);
+        *scale = mb_ew2(b, SX_DIV, *scale, mb_ew1(b, SX_ABS, s->by, loc), loc);
+        break;
+    case STEP_NEG:
+        *mean = mb_ew1(b, SX_NEG, *mean, loc);
+        break;
+    case STEP_RESHAPE:
+        for (unsigned i = 0; i < 2; i++) {
+            struct val **p = i ? scale : mean;
+            if ((*p)->kind == VAL_TENSOR && graph_type(b->g, (*p)->v)->rank)
+                *p = mb_tensor(b, graph_reshape(b->g, (*p)->v, &s->type));
+        }
+        break;
+    }
+    return (*mean)->kind != VAL_POISON && (*scale)->kind != VAL_POISON;
+}
+
+static struct val *widened(struct mb *b, struct val *v, const struct type *t)
+{
+    if (v->kind == VAL_NUM)
+        return mb_tensor(b, graph_map(b->g, sx_const(&b->g->sx, v->num), NULL, 0, t));
+    return mb_tensor(b, mb_widen(b, mb_to_f32(b, v->v), t));
+}
+
+/* The density of a distribution or stochastic node; `type` only of a node (else rank 0). */
+bool mb_density(struct mb *b, struct val *v, struct loc loc, struct dist *out, struct type *type)
+{
+    *type = type_scalar(DT_F32);
+    if (v->kind == VAL_POISON)
+        return false;
+    if (v->kind == VAL_DIST) {
+        *out = *v->dist;
+        return true;
+    }
+    const bool scales = v->track && (v->track->dist->law == LAW_NORMAL ||
+                                     v->track->dist->law == LAW_LAPLACE);
+    if (v->kind != VAL_TENSOR || !v->track || (v->track->step && !scales)) {
+        diag(b->ds, E0311, loc, "no density: this is not a stochastic node");
+        if (v->lost)
+            diag_hint(b->ds, "it lost its distribution in `%s`: only affine maps keep it", v->lost);
+        else
+            diag_hint(b->ds, "a draw `~normal(...)`, or an affine map of one, has a density");
+        return false;
+    }
+    const struct type drawn = *graph_type(b->g, v->track->draw);
+    *out = *v->track->dist;
+    *type = *graph_type(b->g, v->v);
+    type->dtype = DT_F32;
+    if (!scales)
+        return true;
+    for (unsigned i = 0; i < 2; i++)
+        if (v->track->step && out->arg[i]->kind == VAL_TENSOR)
+            out->arg[i] = widened(b, out->arg[i], &drawn);
+    if (!replay(b, v->track->step, &out->arg[0], &out->arg[1], loc))
+        return false;
+    for (unsigned i = 0; i < 2; i++)
+        out->arg[i] = widened(b, out->arg[i], type);
+    return true;
+}
+
+/* log_prob, kl, entropy, mean_of, std_of */
+
+static struct val *num(struct mb *b, double x)
+{
+    return mb_num(b, x);
+}
+#define EW2(op, x, y) mb_ew2(b, SX_##op, x, y, loc)
+#define EW1(op, x) mb_ew1(b, SX_##op, x, loc)
+
+static struct val *log_density(struct mb *b, const struct dist *d, struct val *v, struct loc loc)
+{
+    struct val *p = d->arg[0], *q = d->arg[1], *z = NULL;
+    switch (d->law) {
+    case LAW_NORMAL:
+        z = EW2(DIV, EW2(SUB, v, p), q);
+        z = EW2(MUL, num(b, -0.5), EW1(FN_square, z));
+        return EW2(SUB, EW2(SUB, z, EW1(FN_log, q)), num(b, 0.91893853320467274178));
+    case LAW_LAPLACE:
+        z = EW2(DIV, EW1(ABS, EW2(SUB, v, p)), q);
+        return EW2(SUB, EW1(NEG, z), EW1(FN_log, EW2(MUL, num(b, 2), q)));
+    case LAW_EXPONENTIAL:
+        return EW2(SUB, EW1(FN_log, p), EW2(MUL, p, v));
+    case LAW_UNIFORM: {
+        struct val *in = mb_ew2(b, SX_AND, EW2(LE, p, v), EW2(LE, v, q), loc);
+        struct val *pick[3] = {in, EW1(NEG, EW1(FN_log, EW2(SUB, q, p))), num(b, -HUGE_VAL)};
+        return mb_ew(b, SX_SEL, pick, 3, loc);
+    }
+    case LAW_BERNOULLI: {
+        struct val *pick[3] = {EW2(LT, num(b, 0), v), EW1(FN_log, p),
+                               EW1(FN_log, EW2(SUB, num(b, 1), p))};
+        return mb_ew(b, SX_SEL, pick, 3, loc);
+    }
+    case LAW_UNIFORM_INT:
+    case LAW_CATEGORICAL:
+    default:
+        diag(b->ds, E0001, loc, "`log_prob` of this distribution");
+        return mb_poison(b);
+    }
+}
+
+static struct val *entropy(struct mb *b, const struct dist *d, struct loc loc)
+{
+    switch (d->law) {
+    case LAW_NORMAL:
+        return EW2(ADD, num(b, 1.41893853320467274178), EW1(FN_log, d->arg[1]));
+    case LAW_LAPLACE:
+        return EW2(ADD, num(b, 1), EW1(FN_log, EW2(MUL, num(b, 2), d->arg[1])));
+    case LAW_UNIFORM:
+        return EW1(FN_log, EW2(SUB, d->arg[1], d->arg[0]));
+    case LAW_EXPONENTIAL:
+        return EW2(SUB, num(b, 1), EW1(FN_log, d->arg[0]));
+    case LAW_UNIFORM_INT:
+    case LAW_BERNOULLI:
+    case LAW_CATEGORICAL:
+    default:
+        diag(b->ds, E0001, loc, "`entropy` of this distribution");
+        return mb_poison(b);
+    }
+}
+
+/* Closed form between two normals: log(s2/s1) + (s1^2 + (m1-m2)^2) / (2 s2^2) - 1/2. */
+static struct val *divergence(struct mb *b, const struct dist *p, const struct dist *q,
+                              struct loc loc)
+{
+    if (p->law != LAW_NORMAL || q->law != LAW_NORMAL) {
+        diag(b->ds, E0001, loc, "`kl` of distributions other than `normal`");
+        return mb_poison(b);
+    }
+    struct val *d = EW2(SUB, p->arg[0], q->arg[0]), *s = p->arg[1];
+    struct val *num2 = EW2(ADD, EW1(FN_square, s), EW1(FN_square, d));
+    struct val *ratio = EW2(DIV, num2, EW2(MUL, num(b, 2), EW1(FN_square, q->arg[1])));
+    struct val *log_ratio = EW2(SUB, EW1(FN_log, q->arg[1]), EW1(FN_log, s));
+    return EW2(SUB, EW2(ADD, log_ratio, ratio), num(b, 0.5));
+}
+
+struct val *mb_log_prob(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
+{
+    struct dist d;
+    struct type t;
+    (void)x;
+    (void)p;
+    if (!mb_density(b, a->val[0], a->at[0], &d, &t))
+        return mb_poison(b);
+    return mb_reduce_sum(b, log_density(b, &d, a->val[1], a->loc), true, false, a->loc);
+}
+
+struct val *mb_kl(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
+{
+    struct dist d, e;
+    struct type t, u;
+    (void)x;
+    (void)p;
+    const bool ok = mb_density(b, a->val[0], a->at[0], &d, &t);
+    if (!mb_density(b, a->val[1], a->at[1], &e, &u) || !ok)
+        return mb_poison(b);
+    return mb_reduce_sum(b, divergence(b, &d, &e, a->loc), true, false, a->loc);
+}
+
+struct val *mb_entropy(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
+{
+    struct dist d;
+    struct type t;
+    (void)x;
+    (void)p;
+    if (!mb_density(b, a->val[0], a->at[0], &d, &t))
+        return mb_poison(b);
+    struct val *v = entropy(b, &d, a->loc);
+    if (v->kind != VAL_POISON && t.rank)
+        v = widened(b, v, &t);
+    return mb_reduce_sum(b, v, true, false, a->loc);
+}
+
+/* p->op: 0 the mean, 1 the standard deviation */
+struct val *mb_moment(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
+{
+    struct dist d;
+    struct type t;
+    const struct loc loc = a->loc;
+    struct val *v = NULL;
+    (void)x;
+    if (!mb_density(b, a->val[0], a->at[0], &d, &t))
+        return mb_poison(b);
+    switch (d.law) {
+    case LAW_NORMAL:
+        v = d.arg[p->op];
+        break;
+    case LAW_LAPLACE:
+        v = p->op ? EW2(MUL, num(b, sqrt(2)), d.arg[1]) : d.arg[0];
+        break;
+    case LAW_UNIFORM:
+        v = p->op ? EW2(DIV, EW2(SUB, d.arg[1], d.arg[0]), num(b, sqrt(12)))
+                  : EW2(DIV, EW2(ADD, d.arg[0], d.arg[1]), num(b, 2));
+        break;
+    case LAW_EXPONENTIAL:
+        v = EW2(DIV, num(b, 1), d.arg[0]);
+        break;
+    case LAW_BERNOULLI:
+        v = p->op ? EW1(SQRT, EW2(MUL, d.arg[0], EW2(SUB, num(b, 1), d.arg[0]))) : d.arg[0];
+        break;
+    case LAW_UNIFORM_INT:
+    case LAW_CATEGORICAL:
+    default:
+        diag(b->ds, E0001, loc, "a moment of this distribution");
+        return mb_poison(b);
+    }
+    return v->kind != VAL_POISON && t.rank ? widened(b, v, &t) : v;
+}
+
+/* A distribution as a value: p->op is its law. */
+struct val *mb_distribution(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
+{
+    const unsigned nparam = a->n - 3;
+    struct dist d = {.law = (enum law)p->op, .loc = a->loc};
+    (void)x;
+    for (unsigned i = 0; i < nparam; i++) {
+        struct val *v = a->val[i];
+        if (v->kind != VAL_NUM && v->kind != VAL_TENSOR) {
+            const value_id id = mb_value(b, v, a->at[i]);
+            if (!id)
+                return mb_poison(b);
+            v = mb_tensor(b, id);
+            v->loc = a->at[i];
+        }
+        d.arg[i] = v;
+    }
+    if (d.law == LAW_CATEGORICAL &&
+        (d.arg[0]->kind != VAL_TENSOR ||
+         graph_type(b->g, d.arg[0]->v)->rank == graph_type(b->g, d.arg[0]->v)->sample)) {
+        diag(b->ds, E0301, a->at[0], "`categorical` needs a vector of logits");
+        return mb_poison(b);
+    }
+    d.shape = a->val[nparam];
+    d.like = a->val[nparam + 1];
+    d.per = a->val[nparam + 2];
+    struct val *v = mb_word(b, NULL);
+    v->kind = VAL_DIST;
+    v->dist = arena_copy(b->a, &d, sizeof d);
+    v->loc = a->loc;
+    return v;
+}

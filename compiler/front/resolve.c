@@ -1,0 +1,552 @@
+/*
+ * Names: the bodies of functions, networks and phases, and what a name means inside them.
+ *
+ * Inwards out: the body's own names, data and state, networks, constants, functions.  A dotted
+ * path takes the longest declared prefix; what is left names parts.  Before `(` only functions
+ * count, so a node may be called `mean`.
+ */
+#include "compiler/front/build.h"
+
+#include <string.h>
+
+#include "runtime/base/arena.h"
+
+/* Bodies */
+
+struct special {
+    const char *key;
+    size_t at; /* offset of the member, or 0: refused */
+};
+static const struct special specials[] = {
+    {"weights", offsetof(struct body, weights)}, {"state", offsetof(struct body, state)},
+    {"next", offsetof(struct body, next)},       {"taps", offsetof(struct body, taps)},
+    {"return", offsetof(struct body, ret)},      {"ticks", 0},
+    {"learn", 0},                                {"integrator", 0},
+};
+
+static bool body_special(struct mb *b, struct body *body, const struct doc_entry *e)
+{
+    if (!strcmp(e->key.text, "about"))
+        return true;
+    for (unsigned i = 0; i < ARRAY_LEN(specials); i++) {
+        if (strcmp(e->key.text, specials[i].key) != 0)
+            continue;
+        if (specials[i].at) {
+            memcpy((char *)body + specials[i].at, &e->value, sizeof e->value);
+        } else {
+            diag(b->ds, E0001, e->loc, "`%s` is not built yet", e->key.text);
+            body->bad = true;
+        }
+        return true;
+    }
+    return false;
+}
+
+static void body_add(struct mb *b, struct body *body, const struct doc_entry *e)
+{
+    struct expr_key key;
+    if (body_special(b, body, e))
+        return;
+    if (!expr_parse_key(b->a, b->ds, &e->key, &key)) {
+        body->bad = true;
+        return;
+    }
+    if (key.is_rate || key.is_call) {
+        diag(b->ds, key.is_rate ? E0001 : E0201, e->loc, "%s in a body",
+             key.is_rate ? "rates such as `du/dt` are not built yet" : "a signature");
+        body->bad = true;
+        return;
+    }
+    struct body_node *n = &body->node[body->nnode++];
+    *n = (struct body_node){.name = key.path, .name_loc = key.path_loc, .nname = key.npath,
+                            .value = e->value, .loc = e->loc};
+}
+
+struct body *mb_body(struct mb *b, const struct doc *d, const char *what)
+{
+    (void)what;
+    for (struct body *i = b->bodies; i; i = i->link)
+        if (i->doc == d)
+            return i;
+    struct body *body = arena_alloc(b->a, sizeof *body);
+    body->doc = d;
+    body->link = b->bodies;
+    b->bodies = body;
+    if (d->kind != DOC_MAP) {
+        body->ret = (struct doc *)d;
+        return body;
+    }
+    body->node = arena_array(b->a, d->n + 1, sizeof *body->node);
+    for (uint32_t i = 0; i < d->n; i++)
+        body_add(b, body, &d->entry[i]);
+    return body;
+}
+
+struct bind *mb_find(struct frame *f, const char *name)
+{
+    for (uint32_t i = 0; i < f->nbind; i++)
+        if (!strcmp(f->bind[i].name, name))
+            return &f->bind[i];
+    return NULL;
+}
+
+/* Evaluates what a name is bound to; once. */
+struct val *mb_bound(struct mb *b, struct frame *f, struct bind *bind)
+{
+    bind->used = true;
+    switch ((enum bind_kind)bind->kind) {
+    case BIND_VALUE:
+        return bind->value;
+    case BIND_DEFAULT:
+    case BIND_NODE:
+        return mb_node(b, f, bind);
+    case BIND_WEIGHT:
+        return mb_weight(b, f, bind);
+    case BIND_STATE:
+        return mb_state(b, f, bind);
+    }
+    return mb_poison(b);
+}
+
+/* Dotted paths: the longest prefix that `f` declares. *rest: what follows its dot, or NULL. */
+static struct bind *find_prefix(struct mb *b, struct frame *f, const char *path, const char **rest)
+{
+    char *s = arena_str(b->a, path);
+    for (;;) {
+        struct bind *bind = mb_find(f, s);
+        if (bind) {
+            const size_t n = strlen(s);
+            *rest = path[n] ? path + n + 1 : NULL;
+            return bind;
+        }
+        char *dot = strrchr(s, '.');
+        if (!dot)
+            return NULL;
+        *dot = 0;
+    }
+}
+
+/* Parts */
+
+static void part_names(struct mb *b, const struct frame *f, char **text)
+{
+    for (uint32_t i = 0; i < f->nbind; i++)
+        if (f->bind[i].kind >= BIND_NODE)
+            *text = arena_fmt(b->a, "%s%s`%s`", *text, **text ? ", " : "", f->bind[i].name);
+}
+
+static struct val *no_part(struct mb *b, struct val *v, const char *name, struct loc loc)
+{
+    char *names = arena_str(b->a, "");
+    diag(b->ds, E0209, loc, "%s has no part `%s`",
+         v->frame ? v->frame->what : mb_kind_text(v), name);
+    for (const struct frame *f = v->frame; f; f = f->ret ? f->ret->frame : NULL)
+        part_names(b, f, &names);
+    if (*names)
+        diag_hint(b->ds, "it has %s", names);
+    else if (v->kind == VAL_TUPLE)
+        diag_hint(b->ds, "members are taken by number: `[0]`");
+    return mb_poison(b);
+}
+
+struct val *mb_part(struct mb *b, struct val *v, const char *name, struct loc loc)
+{
+    if (v->kind == VAL_POISON)
+        return v;
+    if (!strcmp(name, "T")) {
+        diag(b->ds, E0001, loc, "`.T`, the adjoint of a call, is not built yet");
+        return mb_poison(b);
+    }
+    for (struct frame *f = v->frame; f; f = f->ret ? f->ret->frame : NULL) {
+        const char *rest = NULL;
+        struct bind *bind = find_prefix(b, f, name, &rest);
+        if (!bind || bind->kind < BIND_NODE)
+            continue;
+        struct val *part = mb_bound(b, f, bind);
+        return rest ? mb_part(b, part, rest, loc) : part;
+    }
+    return no_part(b, v, name, loc);
+}
+
+/* What is not in a body */
+
+struct net *mb_net(struct mb *b, const char *name)
+{
+    for (uint32_t i = 0; i < b->nnet; i++)
+        if (!strcmp(b->net[i].name, name))
+            return &b->net[i];
+    return NULL;
+}
+
+static struct val *func_val(struct mb *b, struct func fn)
+{
+    struct val *v = arena_alloc(b->a, sizeof *v);
+    v->kind = VAL_FUNC;
+    v->func = arena_copy(b->a, &fn, sizeof fn);
+    v->loc = fn.loc;
+    return v;
+}
+
+static struct val *function_named(struct mb *b, const char *name, struct loc loc)
+{
+    const struct model_function *fn = model_function(b->m, name);
+    const struct prim *prim = fn ? NULL : mb_prim(name);
+    if (fn)
+        return func_val(b, (struct func){.kind = FUNC_MODEL, .fn = fn, .written = name, .loc = loc});
+    if (prim)
+        return func_val(b, (struct func){.kind = FUNC_PRIM, .prim = prim, .written = name, .loc = loc});
+    return NULL;
+}
+
+static struct val *net_named(struct mb *b, const char *name, struct loc loc)
+{
+    struct net *net = mb_net(b, name);
+    if (!net)
+        return NULL;
+    net->used = true;
+    return func_val(b, (struct func){.kind = FUNC_NET, .net = net, .written = name, .loc = loc});
+}
+
+/* "D.x.weight": a weight by its path, once something has made it. */
+static struct val *weight_named(struct mb *b, const char *path)
+{
+    const int i = mb_weight_find(b, path);
+    if (i < 0)
+        return NULL;
+    return mb_tensor(b, b->g->leaf[b->p->weight[i].leaf].value);
+}
+
+static struct val *scalar_named(struct mb *b, const struct ecx *x, const char *name)
+{
+    static const char *const counters[] = {"epoch", "cycle", "step", "batch_size"};
+    for (unsigned i = 0; i < ARRAY_LEN(counters); i++) {
+        if (strcmp(name, counters[i]) != 0)
+            continue;
+        struct val *v = mb_tensor(
+            b, graph_leaf(b->g, LEAF_COUNTER, 0, 0, counters[i], type_scalar(DT_F32)));
+        v->is_ext = !strcmp(name, "batch_size");
+        v->ext = (struct ext){0, 1};
+        return v;
+    }
+    if (!strcmp(name, "training"))
+        return mb_bool(b, x->f->run->training);
+    if (!strcmp(name, "true") || !strcmp(name, "false"))
+        return mb_bool(b, *name == 't');
+    if (!strcmp(name, "pi"))
+        return mb_num(b, 3.14159265358979323846);
+    if (!strcmp(name, "inf"))
+        return mb_num(b, (double)(1.0F / 0.0F));
+    return NULL;
+}
+
+static struct val *word_named(struct mb *b, const char *name)
+{
+    static const char *const words[] = {"sample", "batch", "units", "member", "ticks"};
+    for (unsigned i = 0; i < ARRAY_LEN(words); i++)
+        if (!strcmp(name, words[i]))
+            return mb_word(b, words[i]);
+    return NULL;
+}
+
+/* Frames: the body's own, then the lexically outer ones. */
+static struct val *frame_named(struct mb *b, struct frame *f, const struct expr *e)
+{
+    for (; f; f = f->outer) {
+        const char *rest = NULL;
+        struct bind *bind = find_prefix(b, f, e->name, &rest);
+        if (!bind)
+            continue;
+        struct val *v = mb_bound(b, f, bind);
+        return rest ? mb_part(b, v, rest, e->loc) : v;
+    }
+    return NULL;
+}
+
+static bool phase_has(struct mb *b, uint32_t i, const char *path)
+{
+    const struct doc *nodes = doc_get(b->phase[i].doc, "nodes");
+    const char *rest = NULL;
+    return nodes && nodes->kind == DOC_MAP &&
+           find_prefix(b, mb_phase_frame(b, b->phase[i].run, i), path, &rest);
+}
+
+/* Outside the phases (probes) a node is PHASE.NODE, or NODE where only one phase has it. */
+static struct val *phase_named(struct mb *b, struct ecx *x, const struct expr *e)
+{
+    int found = -1;
+    const char *path = e->name;
+    for (uint32_t i = 0; i < b->nphase; i++) {
+        const size_t n = strlen(b->phase[i].name);
+        if (!strncmp(e->name, b->phase[i].name, n) && e->name[n] == '.' &&
+            phase_has(b, i, e->name + n + 1)) {
+            found = (int)i;
+            path = e->name + n + 1;
+            break;
+        }
+        if (!phase_has(b, i, e->name))
+            continue;
+        if (found >= 0) {
+            diag(b->ds, E0203, e->loc, "`%s` is a node of several phases", e->name);
+            diag_hint(b->ds, "`%s.%s` or `%s.%s`", b->phase[found].name, e->name,
+                      b->phase[i].name, e->name);
+            return mb_poison(b);
+        }
+        found = (int)i;
+    }
+    if (found < 0)
+        return NULL;
+    struct frame *f = mb_phase_frame(b, x->f->run, (uint32_t)found);
+    const char *rest = NULL;
+    struct bind *bind = find_prefix(b, f, path, &rest);
+    struct val *v = mb_bound(b, f, bind);
+    return rest ? mb_part(b, v, rest, e->loc) : v;
+}
+
+static struct val *data_named(struct mb *b, struct ecx *x, const struct expr *e)
+{
+    const char *dot = strchr(e->name, '.');
+    char *source = dot ? arena_strn(b->a, e->name, (size_t)(dot - e->name))
+                       : arena_str(b->a, e->name);
+    const int i = mb_data_find(b, source);
+    if (i < 0)
+        return NULL;
+    return mb_field(b, x->f->run, i, dot ? dot + 1 : NULL, e->loc);
+}
+
+/* Did you mean: everything that could have stood here. */
+static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, bool call)
+{
+    const char *names[2000];
+    unsigned n = 0;
+    for (const struct frame *f = x->f; f; f = f->outer)
+        for (uint32_t i = 0; i < f->nbind && n < ARRAY_LEN(names); i++)
+            names[n++] = f->bind[i].name;
+    for (uint32_t i = 0; i < b->nnet && n < ARRAY_LEN(names); i++)
+        names[n++] = b->net[i].name;
+    for (uint32_t i = 0; i < b->ndata && n < ARRAY_LEN(names) && !call; i++)
+        names[n++] = b->data[i].name;
+    for (uint32_t i = 0; i < b->m->nfunction && n < ARRAY_LEN(names); i++)
+        names[n++] = b->m->function[i].name;
+    for (unsigned i = 0; i < mb_nprims && n < ARRAY_LEN(names); i++)
+        names[n++] = mb_prims[i].name;
+    for (uint32_t i = 0; i < b->states->nbind && n < ARRAY_LEN(names) && !call; i++)
+        names[n++] = b->states->bind[i].name;
+    for (uint32_t i = 0; i < b->constants->nbind && n < ARRAY_LEN(names) && !call; i++)
+        names[n++] = b->constants->bind[i].name;
+    const char *near = diag_nearest(e->name, names, n);
+    diag(b->ds, E0203, e->loc, "unknown %s `%s`", call ? "function" : "name", e->name);
+    for (uint32_t i = 0; i < b->p->nsetting; i++)
+        if (!strcmp(b->p->setting[i].name, e->name)) {
+            diag_hint(b->ds, "`%s` is a setting: write `$%s`", e->name, e->name);
+            return;
+        }
+    for (uint32_t i = 0; i < b->nphase; i++)
+        if (phase_has(b, i, e->name)) {
+            diag_hint(b->ds, "phase `%s` has a node of that name, which cannot be seen from here",
+                      b->phase[i].name);
+            return;
+        }
+    if (near)
+        diag_hint(b->ds, "did you mean `%s`?", near);
+}
+
+static struct val *global_named(struct mb *b, struct ecx *x, const struct expr *e)
+{
+    struct val *v = NULL;
+    if (x->f->is_probe && (v = phase_named(b, x, e)))
+        return v;
+    if ((v = data_named(b, x, e)))
+        return v;
+    if ((v = frame_named(b, b->states, e)))
+        return v;
+    if ((v = net_named(b, e->name, e->loc)))
+        return v;
+    if ((v = weight_named(b, e->name)))
+        return v;
+    if ((v = frame_named(b, b->constants, e)))
+        return v;
+    if ((v = scalar_named(b, x, e->name)))
+        return v;
+    if ((v = function_named(b, e->name, e->loc)))
+        return v;
+    return word_named(b, e->name);
+}
+
+struct val *mb_name(struct mb *b, struct ecx *x, const struct expr *e)
+{
+    struct val *v = frame_named(b, x->f, e);
+    if (!v)
+        v = global_named(b, x, e);
+    if (v) { /* the same value, found here */
+        struct val *copy = arena_copy(b->a, v, sizeof *v);
+        copy->loc = e->loc;
+        return copy;
+    }
+    if (!strcmp(e->name, "original")) {
+        diag(b->ds, E0608, e->loc, "`original` outside an override");
+        return mb_poison(b);
+    }
+    const size_t n = strlen(e->name);
+    if (!strcmp(e->name, "tick")) {
+        diag(b->ds, E0001, e->loc, "ticks are not built yet");
+    } else if (n > 2 && !strcmp(e->name + n - 2, ".T")) {
+        diag(b->ds, E0001, e->loc, "`.T`, the adjoint of a call, is not built yet");
+    } else {
+        unknown(b, x, e, false);
+    }
+    return mb_poison(b);
+}
+
+struct val *mb_callee(struct mb *b, struct ecx *x, const struct expr *e)
+{
+    if (e->kind != EX_NAME)
+        return mb_eval(b, x, e);
+    struct val *v = NULL;
+    for (struct frame *f = x->f; f; f = f->outer) {
+        struct bind *bind = mb_find(f, e->name);
+        if (!bind || bind->kind > BIND_DEFAULT)
+            continue;
+        v = mb_bound(b, f, bind);
+        if (v->kind == VAL_POISON)
+            return v;
+        if (v->kind == VAL_FUNC) {
+            struct func fn = *v->func;
+            fn.written = e->name;
+            fn.loc = e->loc;
+            return func_val(b, fn);
+        }
+    }
+    if ((v = net_named(b, e->name, e->loc)))
+        return v;
+    if ((v = function_named(b, e->name, e->loc)))
+        return v;
+    const size_t n = strlen(e->name);
+    if (n > 2 && !strcmp(e->name + n - 2, ".T"))
+        diag(b->ds, E0001, e->loc, "`.T`, the adjoint of a call, is not built yet");
+    else
+        unknown(b, x, e, true);
+    return mb_poison(b);
+}
+
+/* Which calls own weights, as far as names tell */
+
+static bool expr_weighted(struct mb *b, const struct expr *e, const struct expr_key *key,
+                          const struct body *body)
+{
+    if (e->kind == EX_NAME) {
+        for (uint32_t i = 0; key && i < key->nparam; i++)
+            if (!strcmp(key->param[i].name, e->name))
+                return false;
+        const struct model_function *fn = mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
+        return fn && fn->body != body->doc && mb_weighted(b, fn->body, &fn->key);
+    }
+    for (uint32_t i = 0; i < e->n; i++)
+        if (e->child[i] && expr_weighted(b, e->child[i], key, body))
+            return true;
+    return false;
+}
+
+static bool doc_weighted(struct mb *b, struct doc *d, const struct expr_key *key,
+                         const struct body *body)
+{
+    if (!d || d->kind != DOC_SCALAR)
+        return false;
+    const struct expr *e = expr_parse(b->a, b->ds, d);
+    return e && expr_weighted(b, e, key, body);
+}
+
+bool mb_weighted(struct mb *b, const struct doc *d, const struct expr_key *key)
+{
+    struct body *body = mb_body(b, d, "");
+    if (body->weighted == 1)
+        return false; /* recursion: reported where it is called */
+    if (body->weighted)
+        return body->weighted == 3;
+    body->weighted = 1;
+    bool yes = body->weights || doc_weighted(b, body->ret, key, body);
+    for (uint32_t i = 0; i < body->nnode && !yes; i++)
+        yes = doc_weighted(b, body->node[i].value, key, body);
+    body->weighted = yes ? 3 : 2;
+    return yes;
+}
+
+static bool func_weighted(struct mb *b, struct ecx *x, const struct expr *e)
+{
+    if (e->kind != EX_NAME)
+        return false;
+    for (struct frame *f = x->f; f; f = f->outer) {
+        const struct bind *bind = mb_find(f, e->name);
+        if (bind && bind->kind == BIND_VALUE && bind->value->kind == VAL_FUNC) {
+            const struct func *fn = bind->value->func;
+            return fn->kind == FUNC_MODEL && mb_weighted(b, fn->fn->body, &fn->fn->key);
+        }
+    }
+    const struct model_function *fn = mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
+    return fn && mb_weighted(b, fn->body, &fn->key);
+}
+
+static bool has_hole(const struct expr *call)
+{
+    for (uint32_t i = 1; i < call->n; i++)
+        if (call->child[i]->kind == EX_HOLE)
+            return true;
+    return false;
+}
+
+static bool call_weighted(struct mb *b, struct ecx *x, const struct expr *e)
+{
+    if (has_hole(e))
+        return false;
+    if (func_weighted(b, x, e->child[0]))
+        return true;
+    for (uint32_t i = 1; i < e->n; i++) {
+        const struct expr *arg = e->child[i];
+        if (func_weighted(b, x, arg->kind == EX_CALL && has_hole(arg) ? arg->child[0] : arg))
+            return true;
+    }
+    return false;
+}
+
+static void number_walk(struct mb *b, struct ecx *x, const struct expr *e, const struct expr *call,
+                        unsigned *count, unsigned *mine)
+{
+    if (e->kind == EX_CALL && call_weighted(b, x, e)) {
+        ++*count;
+        if (e == call)
+            *mine = *count;
+    }
+    for (uint32_t i = 0; i < e->n; i++)
+        if (e->child[i])
+            number_walk(b, x, e->child[i], call, count, mine);
+}
+
+unsigned mb_call_number(struct mb *b, struct ecx *x, const struct expr *call, unsigned *total)
+{
+    unsigned mine = 0;
+    *total = 0;
+    if (x->root && call)
+        number_walk(b, x, x->root, call, total, &mine);
+    return mine;
+}
+
+static bool ordinal_walk(const struct expr *e, const struct expr *call, unsigned *n)
+{
+    if (e->kind == EX_CALL && e->child[0]->kind == EX_NAME && call->child[0]->kind == EX_NAME &&
+        !strcmp(e->child[0]->name, call->child[0]->name))
+        ++*n;
+    if (e == call)
+        return true;
+    for (uint32_t i = 0; i < e->n; i++)
+        if (e->child[i] && ordinal_walk(e->child[i], call, n))
+            return true;
+    return false;
+}
+
+/* The how-many-eth call of its name in the expression, from 1. */
+unsigned mb_call_ordinal(const struct expr *root, const struct expr *call)
+{
+    unsigned n = 0;
+    if (!root || !call || call->kind != EX_CALL || !ordinal_walk(root, call, &n))
+        return 1;
+    return n;
+}
