@@ -351,8 +351,10 @@ struct run *mb_run(struct mb *b, region_id region, bool training, const char *pr
 void mb_optimizers(struct mb *b);
 void mb_schedule(struct mb *b);
 void mb_scheduled_names(struct mb *b);
+bool mb_setting_values(struct mb *b, const struct doc *d, struct prog_named **out, uint32_t *n);
 void mb_probes(struct mb *b);
 value_id mb_host_value(struct mb *b, struct doc *d); /* a host scalar; 0: reported */
+value_id mb_host_of(struct mb *b, struct val *v, struct loc loc);
 void mb_unused(struct mb *b);
 
 #endif
