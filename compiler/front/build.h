@@ -159,7 +159,7 @@ struct param {
     struct expr *expr;         /* default of a function's parameter */
 };
 struct prim;
-enum func_kind { FUNC_PRIM, FUNC_MODEL, FUNC_NET, FUNC_GROUP };
+enum func_kind { FUNC_PRIM, FUNC_MODEL, FUNC_NET };
 struct slot {
     struct val *val;           /* NULL: a place left open */
     const char *name;          /* keyword, or NULL */

@@ -270,7 +270,7 @@ static const char *parts_json(struct mb *b, const struct doc *d)
         json_key(&w, d->entry[i].key.text);
         json_number(&w, share);
     }
-    json_close(&w, '}');
+    json_close(&w);
     const char *text = w.text ? arena_str(b->a, w.text) : NULL;
     json_fini(&w);
     return text;

@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "compiler/front/build.h"
+#include "compiler/front/prim.h"
 #include "runtime/base/arena.h"
 
 /* Shape and kind of a draw */

@@ -198,7 +198,8 @@ void mb_bind_body(struct mb *b, struct frame *f)
     for (uint32_t i = 0; i < body->nnode; i++)
         n += body->node[i].nname;
     struct bind *all = arena_array(b->a, n + 1, sizeof *all);
-    memcpy(all, f->bind, f->nbind * sizeof *all);
+    if (f->nbind)
+        memcpy(all, f->bind, f->nbind * sizeof *all);
     f->bind = all;
     bind_map(b, f, body->weights, BIND_WEIGHT);
     bind_map(b, f, body->state, BIND_STATE);
