@@ -25,8 +25,8 @@ static struct val *reshaped(struct mb *b, value_id v, const struct type *to, str
     const value_id out = graph_reshape(b->g, v, to);
     if (out)
         return mb_tensor(b, out);
-    diag(b->ds, E0001, loc, "this reshape, from %s to %s", type_print(graph_type(b->g, v), b->a),
-         type_print(to, b->a));
+    diag(b->ds, E0001, loc, "this reshape, from %s to %s",
+         type_print(graph_type(b->g, v), b->a), type_print(to, b->a));
     return mb_poison(b);
 }
 
@@ -35,7 +35,9 @@ static struct val *reshaped(struct mb *b, value_id v, const struct type *to, str
 static void no_product(struct mb *b, const struct type *x, const struct type *y,
                        const struct args *a)
 {
-    diag(b->ds, E0301, a->loc, "shapes %s and %s do not fit: the last axis of the first meets the first of the second",
+    diag(b->ds, E0301, a->loc,
+         "shapes %s and %s do not fit: the last axis of the first meets the first of the "
+         "second",
          mb_shape_text(b, x), mb_shape_text(b, y));
     diag_note(b->ds, a->at[0], "%s comes from here", mb_shape_text(b, x));
     diag_note(b->ds, a->at[1], "%s comes from here", mb_shape_text(b, y));
@@ -49,7 +51,8 @@ struct val *mb_matmul(struct mb *b, struct ecx *x, const struct prim *p, struct 
     if (!u || !v)
         return mb_poison(b);
     const struct type tu = *graph_type(b->g, u), tv = *graph_type(b->g, v);
-    if (!mb_axes(&tu) || !mb_axes(&tv) || !ext_eq(tu.dim[tu.rank - 1], tv.dim[mb_first(&tv)])) {
+    if (!mb_axes(&tu) || !mb_axes(&tv) ||
+        !ext_eq(tu.dim[tu.rank - 1], tv.dim[mb_first(&tv)])) {
         no_product(b, &tu, &tv, a);
         return mb_poison(b);
     }
@@ -91,7 +94,8 @@ struct val *mb_reshape(struct mb *b, struct ecx *x, const struct prim *p, struct
     const struct type from = *graph_type(b->g, v);
     if (!ext_eq(elements(&from), elements(&t))) {
         diag(b->ds, E0301, a->loc, "shapes %s and %s do not fit: %d elements and %d",
-             mb_shape_text(b, &from), mb_shape_text(b, &t), elements(&from).c, elements(&t).c);
+             mb_shape_text(b, &from), mb_shape_text(b, &t), elements(&from).c,
+             elements(&t).c);
         return mb_poison(b);
     }
     if (from.sample) {
@@ -121,7 +125,8 @@ static struct val *flat_one(struct mb *b, struct val *v, struct loc loc)
     return out;
 }
 
-static uint32_t leaves(struct mb *b, struct val *x, struct val **out, uint32_t n, struct loc loc)
+static uint32_t leaves(struct mb *b, struct val *x, struct val **out, uint32_t n,
+                       struct loc loc)
 {
     for (uint32_t i = 0; x->kind == VAL_TUPLE && i < x->n; i++)
         n = leaves(b, x->item[i], out, n, loc);
@@ -252,7 +257,8 @@ struct val *mb_split(struct mb *b, struct ecx *x, const struct prim *p, struct a
     struct val **part = arena_array(b->a, (size_t)n, sizeof(struct val *));
     const int32_t m = (int32_t)(t.dim[axis].c / n);
     for (int32_t i = 0; i < (int32_t)n; i++)
-        part[i] = mb_tensor(b, graph_slice(b->g, v, (uint8_t)axis, ext_const(i * m), ext_const(m)));
+        part[i] = mb_tensor(
+            b, graph_slice(b->g, v, (uint8_t)axis, ext_const(i * m), ext_const(m)));
     return mb_tuple(b, part, (uint32_t)n);
 }
 
@@ -315,7 +321,8 @@ struct val *mb_expand(struct mb *b, struct ecx *x, const struct prim *p, struct 
 struct val *mb_along(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
 {
     unsigned dim = 0;
-    const value_id v = mb_value(b, a->val[0], a->at[0]), like = mb_value(b, a->val[1], a->at[1]);
+    const value_id v = mb_value(b, a->val[0], a->at[0]),
+                   like = mb_value(b, a->val[1], a->at[1]);
     (void)x;
     (void)p;
     if (!v || !like || !mb_axis(b, a->val[2], graph_type(b->g, like), a->at[2], &dim))
@@ -323,7 +330,8 @@ struct val *mb_along(struct mb *b, struct ecx *x, const struct prim *p, struct a
     const struct type l = *graph_type(b->g, like);
     struct type t = *graph_type(b->g, v);
     if (mb_axes(&t) != 1 || !ext_eq(t.dim[mb_first(&t)], l.dim[dim])) {
-        diag(b->ds, E0301, a->loc, "shapes %s and %s do not fit: a vector of %d lies along that axis",
+        diag(b->ds, E0301, a->loc,
+             "shapes %s and %s do not fit: a vector of %d lies along that axis",
              mb_shape_text(b, &t), mb_shape_text(b, &l), l.dim[dim].c);
         return mb_poison(b);
     }
@@ -359,7 +367,8 @@ struct val *mb_fill(struct mb *b, struct ecx *x, const struct prim *p, struct ar
         return mb_poison(b);
     t = *graph_type(b->g, v);
     if (mb_axes(&t)) {
-        diag(b->ds, E0301, a->at[0], "`fill` repeats one number, found %s", type_print(&t, b->a));
+        diag(b->ds, E0301, a->at[0], "`fill` repeats one number, found %s",
+             type_print(&t, b->a));
         diag_hint(b->ds, "`expand(x, n)` repeats a vector");
         return mb_poison(b);
     }
@@ -367,7 +376,8 @@ struct val *mb_fill(struct mb *b, struct ecx *x, const struct prim *p, struct ar
     return mb_tensor(b, mb_widen(b, v, &t));
 }
 
-static bool vector_type(struct mb *b, struct val *n, struct loc loc, unsigned rank, struct type *t)
+static bool vector_type(struct mb *b, struct val *n, struct loc loc, unsigned rank,
+                        struct type *t)
 {
     struct ext e;
     *t = type_scalar(DT_F32);
@@ -409,7 +419,8 @@ struct val *mb_linspace(struct mb *b, struct ecx *x, const struct prim *p, struc
     }
     const double step = t.dim[0].c > 1 ? (high->num - low->num) / (t.dim[0].c - 1) : 0;
     const sx_id i = sx_make(s, SX_I2F, sx_axis(s, 0), 0, 0);
-    return mb_tensor(b, by_axes(b, sx_make(s, SX_FMA, i, sx_const(s, step), sx_const(s, low->num)), &t));
+    return mb_tensor(
+        b, by_axes(b, sx_make(s, SX_FMA, i, sx_const(s, step), sx_const(s, low->num)), &t));
 }
 
 struct val *mb_eye(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
@@ -421,7 +432,8 @@ struct val *mb_eye(struct mb *b, struct ecx *x, const struct prim *p, struct arg
     if (!vector_type(b, a->val[0], a->at[0], 2, &t))
         return mb_poison(b);
     const sx_id same = sx_make(s, SX_EQ, sx_axis(s, 0), sx_axis(s, 1), 0);
-    return mb_tensor(b, by_axes(b, sx_make(s, SX_SEL, same, sx_const(s, 1), sx_const(s, 0)), &t));
+    return mb_tensor(
+        b, by_axes(b, sx_make(s, SX_SEL, same, sx_const(s, 1), sx_const(s, 0)), &t));
 }
 
 struct val *mb_onehot(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
@@ -435,15 +447,18 @@ struct val *mb_onehot(struct mb *b, struct ecx *x, const struct prim *p, struct 
         return mb_poison(b);
     struct type t = *graph_type(b->g, v);
     if (t.dtype == DT_BOOL || t.rank == HYP_RANK) {
-        diag(b->ds, E0301, a->at[0], "`onehot` takes whole numbers, found %s", type_print(&t, b->a));
+        diag(b->ds, E0301, a->at[0], "`onehot` takes whole numbers, found %s",
+             type_print(&t, b->a));
         return mb_poison(b);
     }
     t.dim[t.rank++] = ext_const(1);
     v = graph_reshape(b->g, v, &t);
-    const sx_id label = t.dtype == DT_I32 ? sx_arg(s, 0, SX_I32)
-                                          : sx_make(s, SX_F2I, sx_arg(s, 0, SX_FLOAT), 0, 0);
+    const sx_id label = t.dtype == DT_I32
+                            ? sx_arg(s, 0, SX_I32)
+                            : sx_make(s, SX_F2I, sx_arg(s, 0, SX_FLOAT), 0, 0);
     const sx_id here = sx_make(s, SX_EQ, label, sx_axis(s, t.rank - 1U), 0);
     t.dim[t.rank - 1] = n;
     t.dtype = DT_F32;
-    return mb_tensor(b, mb_map(b, sx_make(s, SX_SEL, here, sx_const(s, 1), sx_const(s, 0)), &v, 1, &t));
+    return mb_tensor(
+        b, mb_map(b, sx_make(s, SX_SEL, here, sx_const(s, 1), sx_const(s, 0)), &v, 1, &t));
 }

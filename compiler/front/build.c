@@ -1,9 +1,9 @@
 /*
  * model_build: the elaborated document becomes a program.
  *
- * Order: settings and data first, then which phases train, the phases with all that they call,
- * what moves their weights, and what watches them.  Every part goes on after a mistake, so that
- * one run reports all.
+ * Order: settings and data first, then which phases train, the phases with all that they
+ * call, what moves their weights, and what watches them.  Every part goes on after a
+ * mistake, so that one run reports all.
  */
 #include "compiler/front/build.h"
 
@@ -18,14 +18,16 @@ static void networks(struct mb *b)
     uint32_t names = 0;
     struct expr_key *key = arena_array(b->a, n + 1, sizeof *key);
     for (uint32_t i = 0; i < n; i++)
-        if (!d->entry[i].value->bad && expr_parse_key(b->a, b->ds, &d->entry[i].key, &key[i]))
+        if (!d->entry[i].value->bad &&
+            expr_parse_key(b->a, b->ds, &d->entry[i].key, &key[i]))
             names += key[i].npath;
         else
             key[i].npath = 0;
     b->net = arena_array(b->a, names + 1, sizeof *b->net);
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < key[i].npath; k++)
-            b->net[b->nnet++] = (struct net){.name = key[i].path[k], .key = key[i],
+            b->net[b->nnet++] = (struct net){.name = key[i].path[k],
+                                             .key = key[i],
                                              .is_call = key[i].is_call,
                                              .body = d->entry[i].value,
                                              .loc = key[i].path_loc[k]};

@@ -1,10 +1,10 @@
 /*
  * From names to values: what the files of the second half of the front end share.
  *
- * Bodies (functions, networks, phases) are evaluated on demand: a frame binds the names of one
- * body, a run says into which region of the graph the nodes go.  An evaluation of one expression
- * carries the site prefix of its draws and the path prefix of its weights.  A value that failed is
- * poison: it has been reported, and what uses it stays silent.
+ * Bodies (functions, networks, phases) are evaluated on demand: a frame binds the names of
+ * one body, a run says into which region of the graph the nodes go.  An evaluation of one
+ * expression carries the site prefix of its draws and the path prefix of its weights.  A
+ * value that failed is poison: it has been reported, and what uses it stays silent.
  */
 #ifndef HYP_COMPILER_FRONT_BUILD_H
 #define HYP_COMPILER_FRONT_BUILD_H
@@ -13,10 +13,10 @@
 #include "compiler/ir/program.h"
 
 #define ARRAY_LEN(x) (sizeof(x) / sizeof((x)[0]))
-#define MB_ARGS 48       /* arguments of one call */
-#define MB_DEPTH 200     /* calls inside calls */
-#define MB_PARTS 4096    /* members of a tuple or list */
-#define MB_NODES 1000000 /* graph nodes: section 13 of the language */
+#define MB_ARGS      48      /* arguments of one call */
+#define MB_DEPTH     200     /* calls inside calls */
+#define MB_PARTS     4096    /* members of a tuple or list */
+#define MB_NODES     1000000 /* graph nodes: section 13 of the language */
 
 /* Values */
 
@@ -25,13 +25,20 @@ enum val_kind {
     VAL_NUM,    /* known when compiling: number or truth value */
     VAL_TENSOR,
     VAL_TUPLE,
-    VAL_LIST,   /* a list literal: a shape, or a tensor of its items */
+    VAL_LIST, /* a list literal: a shape, or a tensor of its items */
     VAL_FUNC,
     VAL_DIST,
-    VAL_WORD    /* sample batch units member ticks, and the words of optimizers and probes */
+    VAL_WORD /* sample batch units member ticks, and the words of optimizers and probes */
 };
-enum law { LAW_NORMAL, LAW_UNIFORM, LAW_UNIFORM_INT, LAW_BERNOULLI, LAW_LAPLACE,
-           LAW_EXPONENTIAL, LAW_CATEGORICAL };
+enum law {
+    LAW_NORMAL,
+    LAW_UNIFORM,
+    LAW_UNIFORM_INT,
+    LAW_BERNOULLI,
+    LAW_LAPLACE,
+    LAW_EXPONENTIAL,
+    LAW_CATEGORICAL
+};
 
 struct val;
 struct frame;
@@ -54,25 +61,25 @@ struct step {
 struct track {
     const struct dist *dist;
     value_id draw;
-    uint32_t serial;  /* the later draw wins where two meet */
+    uint32_t serial; /* the later draw wins where two meet */
     struct step *step;
 };
 struct val {
     uint8_t kind;
-    bool is_bool;     /* VAL_NUM */
-    bool is_ext;      /* VAL_TENSOR: also a whole number c + b * batch_size */
+    bool is_bool; /* VAL_NUM */
+    bool is_ext;  /* VAL_TENSOR: also a whole number c + b * batch_size */
     double num;
     value_id v;
     struct ext ext;
     struct val **item;
     uint32_t n;
-    struct frame *frame;  /* of the call it came from: parts by name */
+    struct frame *frame; /* of the call it came from: parts by name */
     struct track *track;
-    const char *lost;     /* why a stochastic node has no density any more */
+    const char *lost; /* why a stochastic node has no density any more */
     struct func *func;
     struct dist *dist;
     const char *word;
-    struct loc loc;       /* the expression it came from */
+    struct loc loc; /* the expression it came from */
 };
 
 /* Bodies and frames */
@@ -97,24 +104,24 @@ struct body {
 enum bind_kind { BIND_VALUE, BIND_DEFAULT, BIND_NODE, BIND_WEIGHT, BIND_STATE };
 struct bind {
     const char *name;
-    uint8_t kind, state; /* state: 0 not yet, 1 being evaluated, 2 done */
+    uint8_t kind, state;   /* state: 0 not yet, 1 being evaluated, 2 done */
     uint32_t part, nparts; /* BIND_NODE of a key list; nparts 1: the whole */
     struct body_node *node;
     struct doc *doc;
-    struct expr *expr;     /* BIND_DEFAULT */
+    struct expr *expr; /* BIND_DEFAULT */
     struct loc loc;
     struct val *value;
-    struct bind *whole;    /* the first name of its key list, which holds the tuple */
+    struct bind *whole; /* the first name of its key list, which holds the tuple */
     struct val *tuple;
     bool used;
 };
 struct run {
     region_id region;
     bool training, is_main;
-    const char *prefix;        /* of sites: "" or "probe/error/" */
+    const char *prefix;         /* of sites: "" or "probe/error/" */
     const char *from, *replace; /* source `replace` is read from `from` instead */
-    struct frame **phase;      /* by index, made on demand */
-    struct pending *pending;   /* states that earlier calls in this run have advanced */
+    struct frame **phase;       /* by index, made on demand */
+    struct pending *pending;    /* states that earlier calls in this run have advanced */
 };
 struct pending {
     leaf_id leaf;
@@ -123,17 +130,17 @@ struct pending {
 };
 struct frame {
     struct run *run;
-    struct frame *outer;       /* lexical: a probe's nodes see the phases; else NULL */
-    const char *what;          /* for messages */
+    struct frame *outer; /* lexical: a probe's nodes see the phases; else NULL */
+    const char *what;    /* for messages */
     struct body *body;
     struct bind *bind;
     uint32_t nbind;
-    const char *site;          /* "compare/z.wake/up.z" */
-    const char *path;          /* "up.z"; NULL: nothing here may own weights */
-    const char *state_path;    /* of states where path is NULL: "compare.z" */
+    const char *site;       /* "compare/z.wake/up.z" */
+    const char *path;       /* "up.z"; NULL: nothing here may own weights */
+    const char *state_path; /* of states where path is NULL: "compare.z" */
     place_id place;
-    struct loc call;           /* where it was called */
-    const void *callee;        /* function or network, to find recursion */
+    struct loc call;    /* where it was called */
+    const void *callee; /* function or network, to find recursion */
     struct frame *caller;
     uint32_t depth, pass;
     struct val *ret;
@@ -147,8 +154,8 @@ struct ecx {
     struct frame *f;
     const struct expr *root;
     const char *site, *path, *state_path; /* with the node's name */
-    const char *suffix;        /* "#2" of a map member or chain link, or "" */
-    const char *number;        /* ".2" of a chain link, or "" */
+    const char *suffix;                   /* "#2" of a map member or chain link, or "" */
+    const char *number;                   /* ".2" of a chain link, or "" */
 };
 
 /* Functions as values */
@@ -156,13 +163,13 @@ struct ecx {
 struct param {
     const char *name;
     bool has_default;
-    struct expr *expr;         /* default of a function's parameter */
+    struct expr *expr; /* default of a function's parameter */
 };
 struct prim;
 enum func_kind { FUNC_PRIM, FUNC_MODEL, FUNC_NET };
 struct slot {
-    struct val *val;           /* NULL: a place left open */
-    const char *name;          /* keyword, or NULL */
+    struct val *val;  /* NULL: a place left open */
+    const char *name; /* keyword, or NULL */
     struct loc loc;
 };
 struct func {
@@ -179,35 +186,36 @@ struct func {
 struct net {
     const char *name;
     struct expr_key key;
-    bool is_call;              /* has a signature; else the body is an expression for a function */
+    bool is_call; /* has a signature; else the body is an expression for a function */
     struct doc *body;
     struct loc loc;
     bool used;
 };
-struct args {                  /* of a primitive, bound by its signature */
-    struct val *val[MB_ARGS];  /* NULL: not given, no default */
+struct args {                 /* of a primitive, bound by its signature */
+    struct val *val[MB_ARGS]; /* NULL: not given, no default */
     struct loc at[MB_ARGS];
-    uint32_t n;                /* positions of the signature; variadic ones follow */
+    uint32_t n; /* positions of the signature; variadic ones follow */
     uint32_t nall;
-    const struct expr *call;   /* NULL: made by the compiler */
-    struct loc loc;            /* of the call */
+    const struct expr *call; /* NULL: made by the compiler */
+    struct loc loc;          /* of the call */
 };
 struct mb;
-typedef struct val *prim_fn(struct mb *b, struct ecx *x, const struct prim *p, struct args *a);
+typedef struct val *prim_fn(struct mb *b, struct ecx *x, const struct prim *p,
+                            struct args *a);
 struct prim {
     const char *name, *sig;
     prim_fn *fn;
-    int op;                    /* sx_op, law, ... */
+    int op; /* sx_op, law, ... */
     const char *doc;
 };
 
 /* Model-wide */
 
 struct weight_info {
-    uint32_t index;            /* in program->weight */
-    uint32_t pass;             /* the network call that touched it last */
-    const void *owner;         /* the frame within that call */
-    struct frame *frame;       /* for its init */
+    uint32_t index;      /* in program->weight */
+    uint32_t pass;       /* the network call that touched it last */
+    const void *owner;   /* the frame within that call */
+    struct frame *frame; /* for its init */
     struct doc *decl;
     value_id init;
     uint8_t init_state;
@@ -218,11 +226,11 @@ struct phase_info {
     struct doc *doc;
     struct loc loc;
     bool scheduled;
-    struct run *run;           /* its own */
+    struct run *run; /* its own */
 };
 struct data_info {
     const char *name;
-    struct doc *doc;           /* `all` merged in */
+    struct doc *doc; /* `all` merged in */
     bool used;
 };
 struct mb {
@@ -243,7 +251,7 @@ struct mb {
     struct frame *constants, *states, *host;
     struct run *host_run, *init_run;
     bool *setting_used;
-    const struct type *use;     /* of an initial value: the shape that draws take */
+    const struct type *use; /* of an initial value: the shape that draws take */
     uint32_t serial, pass;
     bool over_limit;
 };
@@ -264,7 +272,8 @@ bool mb_is_host(const struct mb *b, value_id v); /* a host scalar */
 value_id mb_ext(struct mb *b, struct ext e);     /* c + b * batch_size as a host scalar */
 bool mb_whole(struct mb *b, struct val *v, struct loc loc, int64_t *out); /* E0305 */
 bool mb_ext_of(struct mb *b, struct val *v, struct loc loc, struct ext *out);
-bool mb_shape(struct mb *b, struct val *v, struct loc loc, struct type *out); /* dims only */
+bool mb_shape(struct mb *b, struct val *v, struct loc loc,
+              struct type *out);                  /* dims only */
 char *mb_show(struct mb *b, const struct val *v); /* its type, for messages */
 char *mb_shape_text(struct mb *b, const struct type *t);
 const char *mb_kind_text(const struct val *v);
@@ -272,9 +281,11 @@ const char *mb_kind_text(const struct val *v);
 struct val *mb_ew(struct mb *b, int op, struct val *const *x, uint32_t n, struct loc loc);
 struct val *mb_ew1(struct mb *b, int op, struct val *x, struct loc loc);
 struct val *mb_ew2(struct mb *b, int op, struct val *x, struct val *y, struct loc loc);
-value_id mb_map(struct mb *b, sx_id fn, const value_id *in, uint32_t n, const struct type *wide);
+value_id mb_map(struct mb *b, sx_id fn, const value_id *in, uint32_t n,
+                const struct type *wide);
 value_id mb_widen(struct mb *b, value_id v, const struct type *t);
-bool mb_join(struct mb *b, struct val *const *x, uint32_t n, struct loc loc, struct type *out);
+bool mb_join(struct mb *b, struct val *const *x, uint32_t n, struct loc loc,
+             struct type *out);
 
 /* resolve.c */
 struct body *mb_body(struct mb *b, const struct doc *d, const char *what);
@@ -286,7 +297,8 @@ struct val *mb_callee(struct mb *b, struct ecx *x, const struct expr *e);
 struct net *mb_net(struct mb *b, const char *name);
 struct frame *mb_phase_frame(struct mb *b, struct run *r, uint32_t i);
 bool mb_weighted(struct mb *b, const struct doc *body, const struct expr_key *key);
-unsigned mb_call_number(struct mb *b, struct ecx *x, const struct expr *call, unsigned *total);
+unsigned mb_call_number(struct mb *b, struct ecx *x, const struct expr *call,
+                        unsigned *total);
 unsigned mb_call_ordinal(const struct expr *root, const struct expr *call);
 
 /* eval.c */
@@ -313,8 +325,8 @@ struct val *mb_weight(struct mb *b, struct frame *f, struct bind *bind);
 struct val *mb_state(struct mb *b, struct frame *f, struct bind *bind);
 int mb_weight_find(const struct mb *b, const char *path);
 /* `name` of f (or of the model) becomes v when the run ends: E0402, E0404. */
-void mb_commit(struct mb *b, struct run *r, struct frame *f, const char *name, struct loc loc,
-               struct val *v);
+void mb_commit(struct mb *b, struct run *r, struct frame *f, const char *name,
+               struct loc loc, struct val *v);
 bool mb_path_under(const char *path, const char *group);
 
 /* draw.c */
@@ -327,23 +339,28 @@ void mb_track_reshape(struct mb *b, struct val *out, const struct val *x);
 
 /* prim.c */
 const struct prim *mb_prim(const char *name);
-uint32_t mb_prim_params(struct mb *b, const struct prim *p, struct param *out, bool *variadic);
-struct val *mb_prim_call(struct mb *b, struct ecx *x, const struct expr *call, struct func *fn,
-                         const struct slot *slot, uint32_t nslot, struct loc loc);
-bool mb_bind_args(struct mb *b, const struct func *fn, const struct param *param, uint32_t nparam,
-                  const struct slot *slot, uint32_t nslot, struct loc loc, struct val **val);
+uint32_t mb_prim_params(struct mb *b, const struct prim *p, struct param *out,
+                        bool *variadic);
+struct val *mb_prim_call(struct mb *b, struct ecx *x, const struct expr *call,
+                         struct func *fn, const struct slot *slot, uint32_t nslot,
+                         struct loc loc);
+bool mb_bind_args(struct mb *b, const struct func *fn, const struct param *param,
+                  uint32_t nparam, const struct slot *slot, uint32_t nslot, struct loc loc,
+                  struct val **val);
 extern const struct prim mb_prims[];
 extern const unsigned mb_nprims;
 
 /* reduce.c */
-struct val *mb_reduce_sum(struct mb *b, struct val *x, bool units, bool batch, struct loc loc);
+struct val *mb_reduce_sum(struct mb *b, struct val *x, bool units, bool batch,
+                          struct loc loc);
 
 /* data.c, phase.c, train.c, probe.c */
 void mb_settings(struct mb *b);
 void mb_constants(struct mb *b);
 void mb_data(struct mb *b);
 int mb_data_find(const struct mb *b, const char *name);
-struct val *mb_field(struct mb *b, struct run *r, int source, const char *field, struct loc loc);
+struct val *mb_field(struct mb *b, struct run *r, int source, const char *field,
+                     struct loc loc);
 struct val *mb_setting(struct mb *b, const char *name, struct loc loc);
 void mb_find_phases(struct mb *b);
 void mb_phases(struct mb *b);
@@ -351,7 +368,8 @@ struct run *mb_run(struct mb *b, region_id region, bool training, const char *pr
 void mb_optimizers(struct mb *b);
 void mb_schedule(struct mb *b);
 void mb_scheduled_names(struct mb *b);
-bool mb_setting_values(struct mb *b, const struct doc *d, struct prog_named **out, uint32_t *n);
+bool mb_setting_values(struct mb *b, const struct doc *d, struct prog_named **out,
+                       uint32_t *n);
 void mb_probes(struct mb *b);
 value_id mb_host_value(struct mb *b, struct doc *d); /* a host scalar; 0: reported */
 value_id mb_host_of(struct mb *b, struct val *v, struct loc loc);

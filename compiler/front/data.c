@@ -42,7 +42,8 @@ value_id mb_host_of(struct mb *b, struct val *v, struct loc loc)
     if (v->kind == VAL_TENSOR && mb_is_host(b, v->v))
         return v->v;
     if (v->kind == VAL_TENSOR) {
-        diag(b->ds, E0302, loc, "expected a number over settings and run-time scalars, found %s",
+        diag(b->ds, E0302, loc,
+             "expected a number over settings and run-time scalars, found %s",
              mb_show(b, v));
         diag_hint(b->ds, "what is computed in a phase cannot be read here");
     } else {
@@ -69,8 +70,8 @@ static bool numbers(struct mb *b, struct doc *d, double **out, uint32_t *n, bool
     for (uint32_t i = 0; i < *n; i++) {
         const struct val *one = *is_list ? v->item[i] : v;
         if (one->kind != VAL_NUM) {
-            diag(b->ds, E0305, d->loc, "a setting is a number or a list of numbers, found %s",
-                 mb_show(b, one));
+            diag(b->ds, E0305, d->loc,
+                 "a setting is a number or a list of numbers, found %s", mb_show(b, one));
             return false;
         }
         (*out)[i] = one->num;
@@ -115,7 +116,8 @@ static void setting(struct mb *b, const struct doc_entry *e)
     s.about = about ? about->text.text : NULL;
     if (range)
         setting_range(b, range, &s);
-    p->setting = arena_grow(b->a, p->setting, &p->csetting, p->nsetting + 1, sizeof *p->setting);
+    p->setting =
+        arena_grow(b->a, p->setting, &p->csetting, p->nsetting + 1, sizeof *p->setting);
     p->setting[p->nsetting++] = s;
 }
 
@@ -169,8 +171,8 @@ struct val *mb_setting(struct mb *b, const char *name, struct loc loc)
         return mb_tensor(b, graph_leaf(b->g, LEAF_SETTING, 0, 0, s->name, t));
     struct val **item = arena_array(b->a, s->n + 1, sizeof(struct val *));
     for (uint32_t k = 0; k < s->n; k++)
-        item[k] = mb_tensor(
-            b, graph_leaf(b->g, LEAF_SETTING, 0, 0, arena_fmt(b->a, "%s[%u]", s->name, k), t));
+        item[k] = mb_tensor(b, graph_leaf(b->g, LEAF_SETTING, 0, 0,
+                                          arena_fmt(b->a, "%s[%u]", s->name, k), t));
     struct val *v = mb_tuple(b, item, s->n);
     v->kind = VAL_LIST;
     return v;
@@ -193,7 +195,8 @@ void mb_constants(struct mb *b)
     struct frame *f = mb_frame(b, b->host_run, "constants");
     f->site = "constants";
     f->is_phase = true;
-    f->body = mb_body(b, d && d->kind == DOC_MAP ? d : doc_map(b->a, (struct loc){0}), "constants");
+    f->body = mb_body(b, d && d->kind == DOC_MAP ? d : doc_map(b->a, (struct loc){0}),
+                      "constants");
     b->constants = f;
     mb_bind_body(b, f);
 }
@@ -255,7 +258,8 @@ static void source_batch(struct mb *b, struct prog_source *s, struct doc *d)
     s->batch_max = s->batch ? batch_upper(b, s->batch) : 1;
     if (s->batch_max >= 1)
         return;
-    diag(b->ds, E0305, d ? d->loc : s->loc, "`batch` must be a whole number of at least 1, or a setting");
+    diag(b->ds, E0305, d ? d->loc : s->loc,
+         "`batch` must be a whole number of at least 1, or a setting");
     s->batch_max = 1;
 }
 
@@ -342,7 +346,8 @@ static void source_fields(struct mb *b, struct prog_source *s, const struct doc 
     s->field = arena_array(b->a, n + 1, sizeof *s->field);
     s->nfield = n;
     for (uint32_t i = 0; i < n; i++)
-        s->field[i] = (struct prog_field){.name = field[i].name, .type = field_type(&field[i])};
+        s->field[i] =
+            (struct prog_field){.name = field[i].name, .type = field_type(&field[i])};
 }
 
 /* `keep`: a condition over the fields, in a region of its own. */
@@ -357,9 +362,12 @@ static void source_keep(struct mb *b, uint32_t i, struct doc *d)
     f->site = arena_fmt(b->a, "data/%s", s->name);
     f->bind = arena_array(b->a, s->nfield + 1, sizeof *f->bind);
     for (uint32_t k = 0; k < s->nfield; k++)
-        f->bind[f->nbind++] = (struct bind){
-            .name = s->field[k].name, .kind = BIND_VALUE, .state = 2, .nparts = 1,
-            .value = mb_field(b, f->run, (int)i, s->field[k].name, d->loc)};
+        f->bind[f->nbind++] =
+            (struct bind){.name = s->field[k].name,
+                          .kind = BIND_VALUE,
+                          .state = 2,
+                          .nparts = 1,
+                          .value = mb_field(b, f->run, (int)i, s->field[k].name, d->loc)};
     g->at = s->keep_region;
     g->where = graph_place(g, d->loc, 0, WHY_WRITTEN, f->site);
     g->expr = graph_new_expr(g);
@@ -369,7 +377,8 @@ static void source_keep(struct mb *b, uint32_t i, struct doc *d)
         s->keep = id;
         graph_root(g, s->keep_region, ROOT_OUTPUT, 0, 0, id, "keep");
     } else if (v->kind != VAL_POISON) {
-        diag(b->ds, E0314, d->loc, "expected a condition (bool) per sample, found %s", mb_show(b, v));
+        diag(b->ds, E0314, d->loc, "expected a condition (bool) per sample, found %s",
+             mb_show(b, v));
         diag_hint(b->ds, "`label != 9`");
     }
     g->at = at;
@@ -425,7 +434,8 @@ static struct prog_field *field_find(struct prog_source *s, const char *name)
     return NULL;
 }
 
-static void no_field(struct mb *b, const struct prog_source *s, const char *name, struct loc loc)
+static void no_field(struct mb *b, const struct prog_source *s, const char *name,
+                     struct loc loc)
 {
     char *list = arena_str(b->a, "");
     if (!s->nfield)
@@ -440,8 +450,10 @@ static void no_field(struct mb *b, const struct prog_source *s, const char *name
     diag_hint(b->ds, "it has %s", list);
 }
 
-/* `name` of a source; in a run with `from`, the replaced source's fields come from there. */
-struct val *mb_field(struct mb *b, struct run *r, int source, const char *name, struct loc loc)
+/* `name` of a source; in a run with `from`, the replaced source's fields come from there.
+ */
+struct val *mb_field(struct mb *b, struct run *r, int source, const char *name,
+                     struct loc loc)
 {
     struct prog_source *s = &b->p->source[source];
     b->data[source].used = true;
@@ -454,8 +466,8 @@ struct val *mb_field(struct mb *b, struct run *r, int source, const char *name, 
         struct prog_source *other = &b->p->source[k];
         const struct prog_field *mine = field_find(s, name), *f = field_find(other, name);
         if (!f || !type_eq(&f->type, &mine->type)) {
-            diag(b->ds, E0806, loc, "`from: %s` lacks the field `%s` that the phase reads", r->from,
-                 name);
+            diag(b->ds, E0806, loc, "`from: %s` lacks the field `%s` that the phase reads",
+                 r->from, name);
             return mb_poison(b);
         }
         b->data[k].used = true;
@@ -463,6 +475,6 @@ struct val *mb_field(struct mb *b, struct run *r, int source, const char *name, 
     }
     struct prog_field *f = field_find(s, name);
     f->used = true;
-    return mb_tensor(b, graph_leaf(b->g, LEAF_DATA, 0, 0, arena_fmt(b->a, "%s.%s", s->name, name),
-                                   f->type));
+    return mb_tensor(b, graph_leaf(b->g, LEAF_DATA, 0, 0,
+                                   arena_fmt(b->a, "%s.%s", s->name, name), f->type));
 }

@@ -1,9 +1,11 @@
 /*
- * Draws: distributions, what `~` makes of them, and the densities that stochastic nodes keep.
+ * Draws: distributions, what `~` makes of them, and the densities that stochastic nodes
+ * keep.
  *
- * A draw is one map over words of Philox, addressed by site and element (ARCHITECTURE.md).  A
- * value remembers the draw it is an affine function of, as a list of steps that log_prob and its
- * kin replay on the parameters; where two draws meet, the one that nothing else depends on stays.
+ * A draw is one map over words of Philox, addressed by site and element (ARCHITECTURE.md).
+ * A value remembers the draw it is an affine function of, as a list of steps that log_prob
+ * and its kin replay on the parameters; where two draws meet, the one that nothing else
+ * depends on stays.
  */
 #include <math.h>
 #include <string.h>
@@ -56,8 +58,8 @@ static bool draw_asked(struct mb *b, const struct dist *d, struct type *t, bool 
         sample = t->sample;
     }
     if (d->per) {
-        const bool ok = d->per->kind == VAL_WORD && (!strcmp(d->per->word, "sample") ||
-                                                     !strcmp(d->per->word, "batch"));
+        const bool ok = d->per->kind == VAL_WORD &&
+                        (!strcmp(d->per->word, "sample") || !strcmp(d->per->word, "batch"));
         if (!ok) {
             if (d->per->kind != VAL_POISON)
                 diag(b->ds, E0203, d->per->loc, "`per` is `sample` or `batch`");
@@ -69,8 +71,8 @@ static bool draw_asked(struct mb *b, const struct dist *d, struct type *t, bool 
     return true;
 }
 
-static bool draw_type(struct mb *b, const struct dist *d, const struct type *use, struct loc loc,
-                      struct type *out)
+static bool draw_type(struct mb *b, const struct dist *d, const struct type *use,
+                      struct loc loc, struct type *out)
 {
     struct val *arg[2];
     uint32_t n = 0;
@@ -104,7 +106,8 @@ static bool draw_type(struct mb *b, const struct dist *d, const struct type *use
         memcmp(joined.dim, out->dim, out->rank * sizeof out->dim[0])) {
         diag(b->ds, E0301, loc, "shapes %s and %s do not fit", mb_shape_text(b, out),
              mb_shape_text(b, &params));
-        diag_note(b->ds, loc, "the first is the draw's, the second its parameters': %s and %s",
+        diag_note(b->ds, loc,
+                  "the first is the draw's, the second its parameters': %s and %s",
                   type_print(out, b->a), type_print(&params, b->a));
         return false;
     }
@@ -155,7 +158,10 @@ static sx_id operand(struct mb *b, struct operands *o, const struct val *v)
         return sx_const(s, v->num);
     const uint8_t dt = graph_type(b->g, v->v)->dtype;
     o->in[o->n] = v->v;
-    const sx_id x = sx_arg(s, o->n++, dt == DT_F32 ? SX_FLOAT : dt == DT_I32 ? SX_I32 : SX_BOOL);
+    const sx_id x = sx_arg(s, o->n++,
+                           dt == DT_F32   ? SX_FLOAT
+                           : dt == DT_I32 ? SX_I32
+                                          : SX_BOOL);
     if (dt == DT_I32)
         return sx_make(s, SX_I2F, x, 0, 0);
     return dt == DT_BOOL ? sx_make(s, SX_SEL, x, sx_const(s, 1), sx_const(s, 0)) : x;
@@ -182,12 +188,14 @@ static sx_id law_int(struct mb *b, struct operands *o, const struct dist *d, sx_
         end[i] = d->arg[i]->kind == VAL_NUM
                      ? sx_int(s, (int32_t)d->arg[i]->num)
                      : sx_make(s, SX_F2I, operand(b, o, d->arg[i]), 0, 0);
-    const sx_id span = sx_make(s, SX_IADD, sx_make(s, SX_ISUB, end[1], end[0], 0), sx_int(s, 1), 0);
+    const sx_id span =
+        sx_make(s, SX_IADD, sx_make(s, SX_ISUB, end[1], end[0], 0), sx_int(s, 1), 0);
     const sx_id hi = sx_make(s, SX_MULHI, w, sx_make(s, SX_I2U, span, 0, 0), 0);
     return sx_make(s, SX_IADD, end[0], sx_make(s, SX_U2I, hi, 0, 0), 0);
 }
 
-static sx_id law_sx(struct mb *b, struct operands *o, const struct dist *d, site_id site, sx_id e)
+static sx_id law_sx(struct mb *b, struct operands *o, const struct dist *d, site_id site,
+                    sx_id e)
 {
     struct sxb *s = &b->g->sx;
     const sx_id w = word(b, site, e);
@@ -211,7 +219,8 @@ static sx_id law_sx(struct mb *b, struct operands *o, const struct dist *d, site
         return sx_make(s, SX_LT, u, operand(b, o, d->arg[0]), 0);
     case LAW_EXPONENTIAL:
         u = sx_make(s, SX_FN_exponential, w, 0, 0);
-        return is_num(d->arg[0], 1) ? u : sx_make(s, SX_DIV, u, operand(b, o, d->arg[0]), 0);
+        return is_num(d->arg[0], 1) ? u
+                                    : sx_make(s, SX_DIV, u, operand(b, o, d->arg[0]), 0);
     case LAW_CATEGORICAL:
     default: /* Gumbel noise on the logits; the caller takes the largest */
         u = sx_make(s, SX_FN_gumbel, w, 0, 0);
@@ -228,7 +237,8 @@ static value_id largest(struct mb *b, value_id v)
     return index;
 }
 
-/* `site`: the draw's path.  `use`: the type it takes where it says nothing itself, or NULL. */
+/* `site`: the draw's path.  `use`: the type it takes where it says nothing itself, or NULL.
+ */
 struct val *mb_draw(struct mb *b, struct ecx *x, struct val *d, const char *site,
                     const struct type *use, struct loc loc)
 {
@@ -237,8 +247,10 @@ struct val *mb_draw(struct mb *b, struct ecx *x, struct val *d, const char *site
     if (d->kind == VAL_POISON)
         return d;
     if (d->kind != VAL_DIST) {
-        diag(b->ds, E0307, loc, "expected a distribution behind `~`, found %s", mb_show(b, d));
-        diag_hint(b->ds, d->kind == VAL_FUNC ? "call it: `~normal()`" : "`~normal(mean, std)` draws");
+        diag(b->ds, E0307, loc, "expected a distribution behind `~`, found %s",
+             mb_show(b, d));
+        diag_hint(b->ds, d->kind == VAL_FUNC ? "call it: `~normal()`"
+                                             : "`~normal(mean, std)` draws");
         return mb_poison(b);
     }
     if (!draw_type(b, d->dist, use ? use : b->use, loc, &t))
@@ -251,7 +263,8 @@ struct val *mb_draw(struct mb *b, struct ecx *x, struct val *d, const char *site
         return mb_poison(b);
     struct operands o = {.n = 0};
     const site_id id = graph_site(b->g, site, b->g->at, t.sample);
-    value_id v = mb_map(b, law_sx(b, &o, d->dist, id, e), o.in, o.n, &t);
+    const sx_id law = law_sx(b, &o, d->dist, id, e);
+    value_id v = mb_map(b, law, o.in, o.n, &t);
     if (d->dist->law == LAW_CATEGORICAL)
         v = largest(b, v);
     struct val *out = mb_tensor(b, v);
@@ -338,7 +351,8 @@ void mb_track(struct mb *b, struct val *out, int op, struct val *const *x, uint3
     if (best < 0)
         return;
     out->lost = NULL;
-    add_step(b, out, x[best]->track, (struct step){.op = chosen, .by = n == 2 ? x[1 - best] : NULL});
+    add_step(b, out, x[best]->track,
+             (struct step){.op = chosen, .by = n == 2 ? x[1 - best] : NULL});
 }
 
 void mb_track_reshape(struct mb *b, struct val *out, const struct val *x)
@@ -349,8 +363,8 @@ void mb_track_reshape(struct mb *b, struct val *out, const struct val *x)
 }
 
 /* Replaying the steps on mean and scale, oldest first. */
-static bool replay(struct mb *b, const struct step *s, struct val **mean, struct val **scale,
-                   struct loc loc)
+static bool replay(struct mb *b, const struct step *s, struct val **mean,
+                   struct val **scale, struct loc loc)
 {
     if (!s)
         return true;
@@ -396,7 +410,8 @@ static struct val *widened(struct mb *b, struct val *v, const struct type *t)
 }
 
 /* The density of a distribution or stochastic node; `type` only of a node (else rank 0). */
-bool mb_density(struct mb *b, struct val *v, struct loc loc, struct dist *out, struct type *type)
+bool mb_density(struct mb *b, struct val *v, struct loc loc, struct dist *out,
+                struct type *type)
 {
     *type = type_scalar(DT_F32);
     if (v->kind == VAL_POISON)
@@ -410,9 +425,11 @@ bool mb_density(struct mb *b, struct val *v, struct loc loc, struct dist *out, s
     if (v->kind != VAL_TENSOR || !v->track || (v->track->step && !scales)) {
         diag(b->ds, E0311, loc, "no density: this is not a stochastic node");
         if (v->lost)
-            diag_hint(b->ds, "it lost its distribution in `%s`: only affine maps keep it", v->lost);
+            diag_hint(b->ds, "it lost its distribution in `%s`: only affine maps keep it",
+                      v->lost);
         else
-            diag_hint(b->ds, "a draw `~normal(...)`, or an affine map of one, has a density");
+            diag_hint(b->ds,
+                      "a draw `~normal(...)`, or an affine map of one, has a density");
         return false;
     }
     const struct type drawn = *graph_type(b->g, v->track->draw);
@@ -438,9 +455,10 @@ static struct val *num(struct mb *b, double x)
     return mb_num(b, x);
 }
 #define EW2(op, x, y) mb_ew2(b, SX_##op, x, y, loc)
-#define EW1(op, x) mb_ew1(b, SX_##op, x, loc)
+#define EW1(op, x)    mb_ew1(b, SX_##op, x, loc)
 
-static struct val *log_density(struct mb *b, const struct dist *d, struct val *v, struct loc loc)
+static struct val *log_density(struct mb *b, const struct dist *d, struct val *v,
+                               struct loc loc)
 {
     struct val *p = d->arg[0], *q = d->arg[1], *z = NULL;
     switch (d->law) {
@@ -455,7 +473,8 @@ static struct val *log_density(struct mb *b, const struct dist *d, struct val *v
         return EW2(SUB, EW1(FN_log, p), EW2(MUL, p, v));
     case LAW_UNIFORM: {
         struct val *in = mb_ew2(b, SX_AND, EW2(LE, p, v), EW2(LE, v, q), loc);
-        struct val *pick[3] = {in, EW1(NEG, EW1(FN_log, EW2(SUB, q, p))), num(b, -HUGE_VAL)};
+        struct val *pick[3] = {in, EW1(NEG, EW1(FN_log, EW2(SUB, q, p))),
+                               num(b, -HUGE_VAL)};
         return mb_ew(b, SX_SEL, pick, 3, loc);
     }
     case LAW_BERNOULLI: {
@@ -580,7 +599,8 @@ struct val *mb_moment(struct mb *b, struct ecx *x, const struct prim *p, struct 
 }
 
 /* A distribution as a value: p->op is its law. */
-struct val *mb_distribution(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
+struct val *mb_distribution(struct mb *b, struct ecx *x, const struct prim *p,
+                            struct args *a)
 {
     const unsigned nparam = a->n - 3;
     struct dist d = {.law = (enum law)p->op, .loc = a->loc};

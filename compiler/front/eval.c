@@ -1,6 +1,6 @@
 /*
- * Expressions to values.  Evaluation goes in reading order; a mistake is reported once, at its
- * token, and leaves poison.
+ * Expressions to values.  Evaluation goes in reading order; a mistake is reported once, at
+ * its token, and leaves poison.
  */
 #include <math.h>
 #include <string.h>
@@ -58,8 +58,9 @@ static bool is_condition(struct mb *b, const struct val *v, struct loc loc)
 {
     if (v->kind == VAL_TUPLE || v->kind == VAL_POISON)
         return true; /* member by member; reported there */
-    if (v->kind == VAL_NUM ? v->is_bool
-                           : v->kind == VAL_TENSOR && graph_type(b->g, v->v)->dtype == DT_BOOL)
+    if (v->kind == VAL_NUM
+            ? v->is_bool
+            : v->kind == VAL_TENSOR && graph_type(b->g, v->v)->dtype == DT_BOOL)
         return true;
     diag(b->ds, E0314, loc, "expected a condition (bool), found %s", mb_show(b, v));
     diag_hint(b->ds, "`x > 0`");
@@ -74,7 +75,8 @@ static struct val *logic(struct mb *b, enum expr_op op, struct val *x, struct va
     return mb_ew2(b, op == XO_AND ? SX_AND : SX_OR, x, y, loc);
 }
 
-static void carry_ext(enum expr_op op, const struct val *x, const struct val *y, struct val *out)
+static void carry_ext(enum expr_op op, const struct val *x, const struct val *y,
+                      struct val *out)
 {
     const struct val *e = x->is_ext ? x : y, *k = x->is_ext ? y : x;
     if (out->kind != VAL_TENSOR || !e->is_ext || !(k->is_ext || k->kind == VAL_NUM))
@@ -92,11 +94,12 @@ static void carry_ext(enum expr_op op, const struct val *x, const struct val *y,
     }
 }
 
-struct val *mb_arith(struct mb *b, enum expr_op op, struct val *x, struct val *y, struct loc loc)
+struct val *mb_arith(struct mb *b, enum expr_op op, struct val *x, struct val *y,
+                     struct loc loc)
 {
-    static const int sx[] = {[XO_ADD] = SX_ADD, [XO_SUB] = SX_SUB, [XO_MUL] = SX_MUL,
-                             [XO_DIV] = SX_DIV, [XO_LT] = SX_LT,   [XO_LE] = SX_LE,
-                             [XO_EQ] = SX_EQ};
+    static const int sx[] = {
+        [XO_ADD] = SX_ADD, [XO_SUB] = SX_SUB, [XO_MUL] = SX_MUL, [XO_DIV] = SX_DIV,
+        [XO_LT] = SX_LT,   [XO_LE] = SX_LE,   [XO_EQ] = SX_EQ};
     if (op == XO_POW)
         return raise(b, x, y, loc);
     if (op == XO_GT || op == XO_GE)
@@ -159,8 +162,10 @@ static bool cut_item(struct mb *b, struct ecx *x, const struct expr *e, int64_t 
                      struct cut *c)
 {
     c->range = e->kind == EX_RANGE;
-    const struct expr *from = c->range ? e->child[0] : e, *to = c->range ? e->child[1] : NULL;
-    if (!cut_bound(b, x, from, extent, 0, &c->from) || !cut_bound(b, x, to, extent, extent, &c->to))
+    const struct expr *from = c->range ? e->child[0] : e,
+                      *to = c->range ? e->child[1] : NULL;
+    if (!cut_bound(b, x, from, extent, 0, &c->from) ||
+        !cut_bound(b, x, to, extent, extent, &c->to))
         return false;
     if (!c->range)
         c->to = c->from + 1;
@@ -174,7 +179,8 @@ static bool cut_item(struct mb *b, struct ecx *x, const struct expr *e, int64_t 
     return true;
 }
 
-static struct val *index_items(struct mb *b, struct ecx *x, const struct expr *e, struct val *v)
+static struct val *index_items(struct mb *b, struct ecx *x, const struct expr *e,
+                               struct val *v)
 {
     struct cut c;
     if (e->n != 2) {
@@ -190,7 +196,8 @@ static struct val *index_items(struct mb *b, struct ecx *x, const struct expr *e
     return out;
 }
 
-static struct val *index_tensor(struct mb *b, struct ecx *x, const struct expr *e, value_id v)
+static struct val *index_tensor(struct mb *b, struct ecx *x, const struct expr *e,
+                                value_id v)
 {
     struct graph *g = b->g;
     const unsigned skip = graph_type(g, v)->sample ? 1 : 0;
@@ -205,7 +212,8 @@ static struct val *index_tensor(struct mb *b, struct ecx *x, const struct expr *
         const struct ext extent = graph_type(g, v)->dim[axis];
         struct cut c;
         if (extent.b) {
-            diag(b->ds, E0001, e->child[i]->loc, "an index into an axis whose extent varies");
+            diag(b->ds, E0001, e->child[i]->loc,
+                 "an index into an axis whose extent varies");
             return mb_poison(b);
         }
         if (!cut_item(b, x, e->child[i], extent.c, &c))
@@ -237,7 +245,8 @@ static struct val *index_of(struct mb *b, struct ecx *x, const struct expr *e)
 /* Calls */
 
 /* `over=units` means the axes even where an argument is called `units`. */
-static struct val *word_arg(struct mb *b, struct ecx *x, const struct expr *e, const char *key)
+static struct val *word_arg(struct mb *b, struct ecx *x, const struct expr *e,
+                            const char *key)
 {
     static const char *const over[] = {"units", "batch", "member", "ticks"};
     static const char *const per[] = {"sample", "batch"};
@@ -289,7 +298,8 @@ static bool eval_slots(struct mb *b, struct ecx *x, const struct expr *e, struct
 static struct val *static_where(struct mb *b, struct ecx *x, const struct expr *e,
                                 const struct func *fn)
 {
-    if (fn->kind != FUNC_PRIM || strcmp(fn->prim->name, "where") != 0 || fn->nslot || e->n != 4)
+    if (fn->kind != FUNC_PRIM || strcmp(fn->prim->name, "where") != 0 || fn->nslot ||
+        e->n != 4)
         return NULL;
     for (uint32_t i = 1; i < 4; i++)
         if (e->child[i]->arg_name || e->child[i]->kind == EX_HOLE)
@@ -325,7 +335,8 @@ static struct val *eval_call(struct mb *b, struct ecx *x, const struct expr *e)
         return mb_call(b, x, e, callee->func, slot, e->n - 1, e->loc);
     struct func fn = *callee->func;
     if (fn.nslot) {
-        diag(b->ds, E0001, e->loc, "a place left open in a function that has open places already");
+        diag(b->ds, E0001, e->loc,
+             "a place left open in a function that has open places already");
         return mb_poison(b);
     }
     fn.slot = slot;
@@ -419,7 +430,12 @@ struct val *mb_eval_doc(struct mb *b, struct frame *f, struct doc *d, const char
     const struct expr *e = expr_parse(b->a, b->ds, d);
     if (!e)
         return mb_poison(b);
-    struct ecx x = {.f = f, .root = e, .site = site, .path = path, .suffix = "", .number = "",
+    struct ecx x = {.f = f,
+                    .root = e,
+                    .site = site,
+                    .path = path,
+                    .suffix = "",
+                    .number = "",
                     .state_path = path ? path : f->state_path};
     return mb_eval(b, &x, e);
 }

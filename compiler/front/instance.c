@@ -1,9 +1,10 @@
 /*
  * Calls: functions and networks become parts of the graph.
  *
- * A call opens a frame, binds arguments and the body's names, and evaluates `return`; nodes that
- * nothing reads are never built.  Sites and weight paths grow by rules of their own (language.md
- * sections 4 and 5): a site names every call as written, a weight path only networks and nodes.
+ * A call opens a frame, binds arguments and the body's names, and evaluates `return`; nodes
+ * that nothing reads are never built.  Sites and weight paths grow by rules of their own
+ * (language.md sections 4 and 5): a site names every call as written, a weight path only
+ * networks and nodes.
  */
 #include <string.h>
 
@@ -37,7 +38,8 @@ static struct saved enter(struct mb *b, struct frame *f, const char *name, struc
     const struct saved s = {g->at, g->where, g->expr};
     char *path = f->path ? node_path(b, f->path, name) : node_site(b, f->site, name);
     g->at = f->run->region;
-    g->where = graph_place(g, loc, f->place, f->is_phase ? WHY_WRITTEN : WHY_CALLED_FROM, path);
+    g->where =
+        graph_place(g, loc, f->place, f->is_phase ? WHY_WRITTEN : WHY_CALLED_FROM, path);
     g->expr = graph_new_expr(g);
     return s;
 }
@@ -50,14 +52,17 @@ static void leave(struct mb *b, struct saved s)
 }
 
 /* The expression of one name, under the name `as` (the first of its key list). */
-static struct val *eval_named(struct mb *b, struct frame *f, const struct expr *e, const char *as,
-                              struct loc loc)
+static struct val *eval_named(struct mb *b, struct frame *f, const struct expr *e,
+                              const char *as, struct loc loc)
 {
     const struct saved s = enter(b, f, as, loc);
-    struct ecx x = {.f = f, .root = e, .site = node_site(b, f->site, as),
+    struct ecx x = {.f = f,
+                    .root = e,
+                    .site = node_site(b, f->site, as),
                     .path = node_path(b, f->path, as),
                     .state_path = node_path(b, f->path ? f->path : f->state_path, as),
-                    .suffix = "", .number = ""};
+                    .suffix = "",
+                    .number = ""};
     struct val *v = mb_eval(b, &x, e);
     leave(b, s);
     return v;
@@ -143,8 +148,8 @@ static void duplicate(struct mb *b, const char *name, struct loc loc, struct loc
         diag_note(b->ds, first, "first here");
 }
 
-static struct bind *bind_new(struct mb *b, struct frame *f, const char *name, enum bind_kind kind,
-                             struct loc loc)
+static struct bind *bind_new(struct mb *b, struct frame *f, const char *name,
+                             enum bind_kind kind, struct loc loc)
 {
     const struct bind *old = mb_find(f, name);
     if (old && !f->body->bad)
@@ -168,7 +173,8 @@ static void bind_node(struct mb *b, struct frame *f, struct body_node *n)
     }
 }
 
-static void bind_map(struct mb *b, struct frame *f, const struct doc *d, enum bind_kind kind)
+static void bind_map(struct mb *b, struct frame *f, const struct doc *d,
+                     enum bind_kind kind)
 {
     struct expr_key key;
     for (uint32_t i = 0; d && d->kind == DOC_MAP && i < d->n; i++) {
@@ -244,7 +250,8 @@ char *mb_signature(struct mb *b, const struct func *fn)
     return arena_fmt(b->a, "%s)", s);
 }
 
-static void wrong_args(struct mb *b, const struct func *fn, struct loc loc, const char *what)
+static void wrong_args(struct mb *b, const struct func *fn, struct loc loc,
+                       const char *what)
 {
     diag(b->ds, E0208, loc, "%s", what);
     diag_hint(b->ds, "its signature: `%s`", mb_signature(b, fn));
@@ -265,8 +272,9 @@ static int param_find(const struct param *param, uint32_t n, const char *name)
 }
 
 /* Slots onto parameters: val[i] stays NULL where nothing was given. */
-bool mb_bind_args(struct mb *b, const struct func *fn, const struct param *param, uint32_t nparam,
-                  const struct slot *slot, uint32_t nslot, struct loc loc, struct val **val)
+bool mb_bind_args(struct mb *b, const struct func *fn, const struct param *param,
+                  uint32_t nparam, const struct slot *slot, uint32_t nslot, struct loc loc,
+                  struct val **val)
 {
     uint32_t at = 0;
     bool named = false, ok = true;
@@ -281,16 +289,19 @@ bool mb_bind_args(struct mb *b, const struct func *fn, const struct param *param
                 continue;
             }
         } else if (named || at >= nparam) {
-            wrong_args(b, fn, slot[i].loc,
-                       named ? arena_fmt(b->a, "a positional argument of `%s` after a named one", fn->written)
-                             : arena_fmt(b->a, "one argument of `%s` too many", fn->written));
+            wrong_args(
+                b, fn, slot[i].loc,
+                named ? arena_fmt(b->a, "a positional argument of `%s` after a named one",
+                                  fn->written)
+                      : arena_fmt(b->a, "one argument of `%s` too many", fn->written));
             return false;
         } else {
             at++;
         }
         if (val[k]) {
             wrong_args(b, fn, slot[i].loc,
-                       arena_fmt(b->a, "argument `%s` of `%s` is given twice", param[k].name, fn->written));
+                       arena_fmt(b->a, "argument `%s` of `%s` is given twice",
+                                 param[k].name, fn->written));
             ok = false;
         }
         val[k] = slot[i].val;
@@ -298,7 +309,8 @@ bool mb_bind_args(struct mb *b, const struct func *fn, const struct param *param
     for (uint32_t k = 0; k < nparam && ok; k++)
         if (!val[k] && !param[k].has_default) {
             wrong_args(b, fn, loc,
-                       arena_fmt(b->a, "argument `%s` of `%s` is missing", param[k].name, fn->written));
+                       arena_fmt(b->a, "argument `%s` of `%s` is missing", param[k].name,
+                                 fn->written));
             ok = false;
         }
     return ok;
@@ -308,27 +320,32 @@ static const struct param *key_params(struct mb *b, const struct expr_key *key)
 {
     struct param *p = arena_array(b->a, key->nparam + 1, sizeof *p);
     for (uint32_t i = 0; i < key->nparam; i++)
-        p[i] = (struct param){key->param[i].name, key->param[i].value != NULL, key->param[i].value};
+        p[i] = (struct param){key->param[i].name, key->param[i].value != NULL,
+                              key->param[i].value};
     return p;
 }
 
-static void bind_params(struct mb *b, struct frame *f, const struct param *param, uint32_t n,
-                        const struct expr_key *key, struct val **val)
+static void bind_params(struct mb *b, struct frame *f, const struct param *param,
+                        uint32_t n, const struct expr_key *key, struct val **val)
 {
     f->bind = arena_array(b->a, n + 1, sizeof *f->bind);
     f->nbind = n;
     for (uint32_t i = 0; i < n; i++) {
         struct bind *bind = &f->bind[i];
-        *bind = (struct bind){.name = param[i].name, .nparts = 1, .loc = key->param[i].loc,
-                              .kind = val[i] ? BIND_VALUE : BIND_DEFAULT, .value = val[i],
-                              .expr = param[i].expr, .state = val[i] ? 2 : 0};
+        *bind = (struct bind){.name = param[i].name,
+                              .nparts = 1,
+                              .loc = key->param[i].loc,
+                              .kind = val[i] ? BIND_VALUE : BIND_DEFAULT,
+                              .value = val[i],
+                              .expr = param[i].expr,
+                              .state = val[i] ? 2 : 0};
     }
 }
 
 /* Calling */
 
-static bool recursion(struct mb *b, const struct ecx *x, const void *callee, const char *name,
-                      struct loc loc)
+static bool recursion(struct mb *b, const struct ecx *x, const void *callee,
+                      const char *name, struct loc loc)
 {
     for (const struct frame *f = x->f; f; f = f->caller)
         if (f->callee == callee) {
@@ -351,7 +368,8 @@ static const char *call_suffix(struct mb *b, const struct ecx *x, const struct e
 }
 
 static struct frame *open_frame(struct mb *b, struct ecx *x, const struct expr *call,
-                                const struct func *fn, const struct doc *doc, struct loc loc)
+                                const struct func *fn, const struct doc *doc,
+                                struct loc loc)
 {
     struct frame *f = mb_frame(b, x->f->run, fn->written);
     f->caller = x->f;
@@ -368,7 +386,8 @@ static struct frame *open_frame(struct mb *b, struct ecx *x, const struct expr *
 }
 
 /* Several weighted calls in one expression are numbered: `encode.1.gates.weight`. */
-static void number_path(struct mb *b, struct ecx *x, const struct expr *call, struct frame *f)
+static void number_path(struct mb *b, struct ecx *x, const struct expr *call,
+                        struct frame *f)
 {
     unsigned total = 0;
     const unsigned k = mb_call_number(b, x, call, &total);
@@ -418,15 +437,22 @@ static struct val *call_instance(struct mb *b, struct frame *f, struct net *net,
     if (!e)
         return mb_poison(b);
     const struct saved s = enter(b, f, "return", net->loc);
-    struct ecx x = {.f = f, .root = e, .site = f->site, .path = f->path,
-                    .state_path = f->path, .suffix = "", .number = ""};
+    struct ecx x = {.f = f,
+                    .root = e,
+                    .site = f->site,
+                    .path = f->path,
+                    .state_path = f->path,
+                    .suffix = "",
+                    .number = ""};
     struct val *v = mb_eval(b, &x, e);
     if (v->kind == VAL_FUNC && v->func->kind != FUNC_PRIM) {
-        v = mb_call(b, &x, e->kind == EX_CALL ? e : NULL, v->func, (struct slot *)slot, nslot, loc);
+        v = mb_call(b, &x, e->kind == EX_CALL ? e : NULL, v->func, (struct slot *)slot,
+                    nslot, loc);
     } else if (v->kind != VAL_POISON) {
         diag(b->ds, E0307, net->body->loc, "expected a function for network `%s`, found %s",
              net->name, mb_kind_text(v));
-        diag_hint(b->ds, "leave a place open, `%s: linear(_, 64)`, or give it arguments: `%s(x):`",
+        diag_hint(b->ds,
+                  "leave a place open, `%s: linear(_, 64)`, or give it arguments: `%s(x):`",
                   net->name, net->name);
         v = mb_poison(b);
     }
@@ -434,8 +460,9 @@ static struct val *call_instance(struct mb *b, struct frame *f, struct net *net,
     return v;
 }
 
-static struct val *call_net(struct mb *b, struct ecx *x, const struct expr *call, struct func *fn,
-                            const struct slot *slot, uint32_t nslot, struct loc loc)
+static struct val *call_net(struct mb *b, struct ecx *x, const struct expr *call,
+                            struct func *fn, const struct slot *slot, uint32_t nslot,
+                            struct loc loc)
 {
     struct net *net = fn->net;
     const struct expr_key *key = &net->key;
@@ -462,8 +489,8 @@ static struct val *call_net(struct mb *b, struct ecx *x, const struct expr *call
 }
 
 /* A partial's open places take the positional arguments in order. */
-static bool fill(struct mb *b, const struct func *fn, const struct slot *slot, uint32_t nslot,
-                 struct slot *out, uint32_t *nout)
+static bool fill(struct mb *b, const struct func *fn, const struct slot *slot,
+                 uint32_t nslot, struct slot *out, uint32_t *nout)
 {
     uint32_t k = 0, n = 0;
     for (uint32_t i = 0; i < fn->nslot; i++) {
@@ -530,7 +557,8 @@ struct val *mb_taps(struct mb *b, struct ecx *x, const struct expr *call, struct
         const struct expr *e = expr_parse(b->a, b->ds, f->body->taps);
         return e ? eval_named(b, f, e, "return", f->body->taps->loc) : mb_poison(b);
     }
-    diag(b->ds, E0606, loc, "`match_features`: the net `%s` has no `taps`", fn->func->written);
+    diag(b->ds, E0606, loc, "`match_features`: the net `%s` has no `taps`",
+         fn->func->written);
     diag_hint(b->ds, "name its feature nodes: `taps: f1, f2`");
     return mb_poison(b);
 }

@@ -1,8 +1,8 @@
 /*
  * Phases: their nodes, update steps, commits, and the weights that updates move.
  *
- * Every node is evaluated, so that all mistakes come in one run; what no root reaches is dropped
- * from the graph later.
+ * Every node is evaluated, so that all mistakes come in one run; what no root reaches is
+ * dropped from the graph later.
  */
 #include <string.h>
 
@@ -22,7 +22,8 @@ void mb_find_phases(struct mb *b)
     }
 }
 
-static struct frame *phase_frame_new(struct mb *b, struct run *r, const struct phase_info *ph)
+static struct frame *phase_frame_new(struct mb *b, struct run *r,
+                                     const struct phase_info *ph)
 {
     struct doc *nodes = doc_get(ph->doc, "nodes");
     struct frame *f = mb_frame(b, r, ph->name);
@@ -30,7 +31,8 @@ static struct frame *phase_frame_new(struct mb *b, struct run *r, const struct p
     f->state_path = ph->name;
     f->is_phase = true;
     f->call = ph->loc;
-    f->body = mb_body(b, nodes && nodes->kind == DOC_MAP ? nodes : doc_map(b->a, ph->loc), ph->name);
+    f->body = mb_body(b, nodes && nodes->kind == DOC_MAP ? nodes : doc_map(b->a, ph->loc),
+                      ph->name);
     return f;
 }
 
@@ -49,8 +51,8 @@ struct frame *mb_phase_frame(struct mb *b, struct run *r, uint32_t i)
 
 /* Update steps */
 
-static bool text_list(struct mb *b, const struct doc *d, const char ***out, struct loc **loc,
-                      uint32_t *n)
+static bool text_list(struct mb *b, const struct doc *d, const char ***out,
+                      struct loc **loc, uint32_t *n)
 {
     const uint32_t max = d->kind == DOC_LIST ? d->n : 1;
     *out = arena_array(b->a, max + 1, sizeof **out);
@@ -107,7 +109,8 @@ static bool check_group(struct mb *b, const char *group, struct loc loc)
 {
     if (names_weights(b, group))
         return true;
-    if (!diag_errors(b->ds) || !mb_net(b, group)) /* else: it failed, and that has been said */
+    if (!diag_errors(b->ds) ||
+        !mb_net(b, group)) /* else: it failed, and that has been said */
         no_group(b, group, loc);
     return false;
 }
@@ -122,9 +125,11 @@ static value_id loss_value(struct mb *b, struct frame *f, struct doc *d, const c
     struct graph *g = b->g;
     const region_id at = g->at;
     g->at = f->run->region;
-    g->where = graph_place(g, d->loc, 0, WHY_WRITTEN, arena_fmt(b->a, "%s/update", f->site));
+    g->where =
+        graph_place(g, d->loc, 0, WHY_WRITTEN, arena_fmt(b->a, "%s/update", f->site));
     g->expr = graph_new_expr(g);
-    struct val *v = mb_eval_doc(b, f, d, arena_fmt(b->a, "%s/update.%s", f->site, groups), NULL);
+    struct val *v =
+        mb_eval_doc(b, f, d, arena_fmt(b->a, "%s/update.%s", f->site, groups), NULL);
     const value_id id = v->kind == VAL_POISON ? 0 : mb_f32(b, v, d->loc);
     g->at = at;
     if (!id)
@@ -132,7 +137,8 @@ static value_id loss_value(struct mb *b, struct frame *f, struct doc *d, const c
     const struct type *t = graph_type(g, id);
     if (!t->rank && !t->sample)
         return id;
-    diag(b->ds, E0302, d->loc, "expected one number for the batch, found %s", type_print(t, b->a));
+    diag(b->ds, E0302, d->loc, "expected one number for the batch, found %s",
+         type_print(t, b->a));
     diag_hint(b->ds, "`mean(...)`");
     return 0;
 }
@@ -152,7 +158,8 @@ static bool overlaps(struct mb *b, struct update_cx *x, const char *group, struc
     for (uint32_t i = 0; i < x->ngroup; i++) {
         if (!mb_path_under(group, x->group[i]) && !mb_path_under(x->group[i], group))
             continue;
-        diag(b->ds, E0504, loc, "groups overlap in one step: `%s` and `%s`", x->group[i], group);
+        diag(b->ds, E0504, loc, "groups overlap in one step: `%s` and `%s`", x->group[i],
+             group);
         diag_note(b->ds, x->loc[i], "the other");
         return true;
     }
@@ -163,7 +170,8 @@ static bool overlaps(struct mb *b, struct update_cx *x, const char *group, struc
     return false;
 }
 
-static void add_leaves(struct mb *b, struct update_cx *x, struct prog_update *u, const char *group)
+static void add_leaves(struct mb *b, struct update_cx *x, struct prog_update *u,
+                       const char *group)
 {
     for (uint32_t i = 0; i < b->p->nweight; i++) {
         const struct prog_weight *w = &b->p->weight[i];
@@ -196,7 +204,8 @@ static void update_entry(struct mb *b, struct update_cx *x, const struct doc_ent
     }
     const struct expr *loss = e->value->kind == DOC_SCALAR ? e->value->expr : NULL;
     u.groups = groups;
-    u.name = arena_fmt(b->a, "%s.%s", x->ph->name, is_node_path(x->f, loss) ? loss->name : groups);
+    u.name = arena_fmt(b->a, "%s.%s", x->ph->name,
+                       is_node_path(x->f, loss) ? loss->name : groups);
     if (!ok || !u.loss)
         return;
     step->update[step->nupdate++] = u;
@@ -238,7 +247,8 @@ static void hold(struct mb *b, struct frame *f, struct prog_phase *ph, const str
             for (uint32_t k = 0; k < f->nbind; k++)
                 names[k] = f->bind[k].name;
             const char *near = diag_nearest(name[i], names, f->nbind);
-            diag(b->ds, E0203, loc[i], "unknown name `%s`: `hold` takes nodes of the phase", name[i]);
+            diag(b->ds, E0203, loc[i], "unknown name `%s`: `hold` takes nodes of the phase",
+                 name[i]);
             if (near)
                 diag_hint(b->ds, "did you mean `%s`?", near);
             continue;
@@ -336,8 +346,9 @@ static void one_batch(struct mb *b, const struct prog_phase *ph)
         const struct prog_source *s = &b->p->source[mb_data_find(b, ph->source[0])];
         const struct prog_source *t = &b->p->source[mb_data_find(b, ph->source[i])];
         if (s->batch != t->batch && s->batch && t->batch) {
-            diag(b->ds, E0708, ph->loc, "phase `%s` reads two sources of different batch: `%s` and `%s`",
-                 ph->name, s->name, t->name);
+            diag(b->ds, E0708, ph->loc,
+                 "phase `%s` reads two sources of different batch: `%s` and `%s`", ph->name,
+                 s->name, t->name);
             return;
         }
     }
@@ -348,7 +359,8 @@ static void refuse_ticks(struct mb *b, const struct phase_info *info)
     static const char *const keys[] = {"ticks", "learn"};
     for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
         const struct doc_entry *e = doc_find(info->doc, keys[i]);
-        const bool rests = e && e->value->kind == DOC_SCALAR && !strcmp(e->value->text.text, "none");
+        const bool rests =
+            e && e->value->kind == DOC_SCALAR && !strcmp(e->value->text.text, "none");
         if (e && !rests)
             diag(b->ds, E0001, e->loc, "`%s` is not built yet", keys[i]);
     }
@@ -398,8 +410,10 @@ void mb_phases(struct mb *b)
         b->g->region[region].training = info->scheduled;
         info->run = mb_run(b, region, info->scheduled, "");
         info->run->is_main = true;
-        p->phase[i] = (struct prog_phase){.name = info->name, .region = region,
-                                          .scheduled = info->scheduled, .loc = info->loc};
+        p->phase[i] = (struct prog_phase){.name = info->name,
+                                          .region = region,
+                                          .scheduled = info->scheduled,
+                                          .loc = info->loc};
     }
     for (uint32_t i = 0; i < b->nphase; i++) {
         refuse_ticks(b, &b->phase[i]);

@@ -1,5 +1,6 @@
 /*
- * Primitives of the language: the table, how their arguments are bound, and the elementwise ones.
+ * Primitives of the language: the table, how their arguments are bound, and the elementwise
+ * ones.
  */
 #include "compiler/front/prim.h"
 
@@ -26,7 +27,8 @@ const struct prim *mb_prim(const char *name)
 }
 
 /* One "name=default" of a signature; the text after it. */
-static const char *sig_param(struct mb *b, const char *s, struct param *p, const char **text)
+static const char *sig_param(struct mb *b, const char *s, struct param *p,
+                             const char **text)
 {
     const size_t n = strcspn(s, "=,");
     *p = (struct param){.name = arena_strn(b->a, s, n), .has_default = s[n] == '='};
@@ -49,8 +51,9 @@ static struct val *sig_default(struct mb *b, const char *text)
     return mb_num(b, strtod(text, NULL));
 }
 
-struct val *mb_prim_call(struct mb *b, struct ecx *x, const struct expr *call, struct func *fn,
-                         const struct slot *slot, uint32_t nslot, struct loc loc)
+struct val *mb_prim_call(struct mb *b, struct ecx *x, const struct expr *call,
+                         struct func *fn, const struct slot *slot, uint32_t nslot,
+                         struct loc loc)
 {
     struct param param[16];
     const char *text[16];
@@ -64,8 +67,7 @@ struct val *mb_prim_call(struct mb *b, struct ecx *x, const struct expr *call, s
         s = sig_param(b, s, &param[a.n], &text[a.n]);
     }
     const uint32_t fixed = variadic && nslot > a.n ? a.n : nslot;
-    if (nslot > MB_ARGS ||
-        !mb_bind_args(b, fn, param, a.n, slot, fixed, loc, a.val))
+    if (nslot > MB_ARGS || !mb_bind_args(b, fn, param, a.n, slot, fixed, loc, a.val))
         return mb_poison(b);
     a.nall = a.n;
     for (uint32_t i = fixed; i < nslot; i++)
@@ -113,7 +115,8 @@ struct val *mb_where(struct mb *b, struct ecx *x, const struct prim *p, struct a
                         ? c->is_bool
                         : c->kind == VAL_TENSOR && graph_type(b->g, c->v)->dtype == DT_BOOL;
     if (!ok && c->kind != VAL_TUPLE) {
-        diag(b->ds, E0314, a->at[0], "expected a condition (bool), found %s", mb_show(b, c));
+        diag(b->ds, E0314, a->at[0], "expected a condition (bool), found %s",
+             mb_show(b, c));
         diag_hint(b->ds, "`x > 0`");
         return mb_poison(b);
     }
@@ -127,5 +130,6 @@ struct val *mb_floor(struct mb *b, struct ecx *x, const struct prim *p, struct a
     if (v->kind != VAL_TENSOR)
         return v;
     struct sxb *s = &b->g->sx;
-    return mb_tensor(b, mb_map(b, sx_make(s, SX_F2I, sx_arg(s, 0, SX_FLOAT), 0, 0), &v->v, 1, NULL));
+    return mb_tensor(
+        b, mb_map(b, sx_make(s, SX_F2I, sx_arg(s, 0, SX_FLOAT), 0, 0), &v->v, 1, NULL));
 }

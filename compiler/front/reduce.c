@@ -1,5 +1,6 @@
 /*
- * Reductions.  Which dims are meant is decided here; what is built are sums, folds and maps.
+ * Reductions.  Which dims are meant is decided here; what is built are sums, folds and
+ * maps.
  *
  * Tuples are reduced all members together: sums add up, other reductions see one vector.
  */
@@ -37,7 +38,9 @@ static bool over_item(struct mb *b, struct val *v, struct axes *x, struct loc lo
     }
     if (v->kind != VAL_NUM || !mb_whole(b, v, loc, &n)) {
         if (v->kind != VAL_NUM)
-            diag(b->ds, E0303, loc, "`over` takes `units`, `batch`, `member`, an axis number or a list of these");
+            diag(b->ds, E0303, loc,
+                 "`over` takes `units`, `batch`, `member`, an axis number or a list of "
+                 "these");
         return false;
     }
     if (x->naxis < HYP_RANK)
@@ -66,14 +69,16 @@ static bool read_axes(struct mb *b, struct val *over, struct val *keep, struct a
     return true;
 }
 
-bool mb_axis(struct mb *b, struct val *v, const struct type *t, struct loc loc, unsigned *dim)
+bool mb_axis(struct mb *b, struct val *v, const struct type *t, struct loc loc,
+             unsigned *dim)
 {
     int64_t n = 0;
     const int64_t m = mb_axes(t);
     if (!mb_whole(b, v, loc, &n))
         return false;
     if (n < -m || n >= m) {
-        diag(b->ds, E0303, loc, "axis %lld of a value with %lld", (long long)n, (long long)m);
+        diag(b->ds, E0303, loc, "axis %lld of a value with %lld", (long long)n,
+             (long long)m);
         diag_hint(b->ds, "it is %s", type_print(t, b->a));
         return false;
     }
@@ -81,7 +86,8 @@ bool mb_axis(struct mb *b, struct val *v, const struct type *t, struct loc loc, 
     return true;
 }
 
-static bool axis_bit(struct mb *b, int32_t n, const struct type *t, struct loc loc, uint32_t *bits)
+static bool axis_bit(struct mb *b, int32_t n, const struct type *t, struct loc loc,
+                     uint32_t *bits)
 {
     unsigned dim = 0;
     struct val v = {.kind = VAL_NUM, .num = n};
@@ -135,7 +141,8 @@ static struct ext count_of(const struct type *t, uint32_t bits)
     return n;
 }
 
-/* v / (n - less): a multiplication by the inverse, which the host computes if the batch counts. */
+/* v / (n - less): a multiplication by the inverse, which the host computes if the batch
+ * counts. */
 static value_id divided(struct mb *b, value_id v, struct ext n, int32_t less)
 {
     struct sxb *s = &b->g->sx;
@@ -146,13 +153,14 @@ static value_id divided(struct mb *b, value_id v, struct ext n, int32_t less)
         return v;
     if (n.b) {
         const value_id count = mb_ext(b, n);
-        in[1] = mb_map(b, sx_make(s, SX_DIV, sx_const(s, 1), sx_arg(s, 0, SX_FLOAT), 0), &count, 1,
-                       NULL);
+        in[1] = mb_map(b, sx_make(s, SX_DIV, sx_const(s, 1), sx_arg(s, 0, SX_FLOAT), 0),
+                       &count, 1, NULL);
         inverse = sx_arg(s, 1, SX_FLOAT);
     } else {
         inverse = sx_const(s, 1.0 / n.c);
     }
-    return mb_map(b, sx_make(s, SX_MUL, sx_arg(s, 0, SX_FLOAT), inverse, 0), in, n.b ? 2 : 1, NULL);
+    return mb_map(b, sx_make(s, SX_MUL, sx_arg(s, 0, SX_FLOAT), inverse, 0), in,
+                  n.b ? 2 : 1, NULL);
 }
 
 /* A reduced value with 1 where its dims were, so that it lines up with `like` again. */
@@ -177,7 +185,8 @@ static value_id op2(struct mb *b, enum sx_op op, value_id x, value_id y)
 {
     struct sxb *s = &b->g->sx;
     const value_id in[2] = {x, y};
-    return mb_map(b, sx_make(s, op, sx_arg(s, 0, SX_FLOAT), sx_arg(s, 1, SX_FLOAT), 0), in, 2, NULL);
+    return mb_map(b, sx_make(s, op, sx_arg(s, 0, SX_FLOAT), sx_arg(s, 1, SX_FLOAT), 0), in,
+                  2, NULL);
 }
 
 /* sqrt(s), with the derivative 0 where s is 0. */
@@ -216,7 +225,8 @@ static value_id log_sum_exp(struct mb *b, value_id v, uint32_t bits)
     return op2(b, SX_ADD, op1(b, SX_FN_log, graph_sum(b->g, e, bits)), top);
 }
 
-static value_id reduced(struct mb *b, enum reduction r, value_id v, uint32_t bits, bool unbiased)
+static value_id reduced(struct mb *b, enum reduction r, value_id v, uint32_t bits,
+                        bool unbiased)
 {
     struct graph *g = b->g;
     const struct type t = *graph_type(g, v);
@@ -250,19 +260,20 @@ static bool is_small(enum reduction r)
     return r == RED_NORM || r == RED_ARGMAX || r == RED_LOGSUMEXP;
 }
 
-static struct val *reduce_one(struct mb *b, enum reduction r, struct val *x, const struct axes *ax,
-                              bool unbiased, struct loc loc)
+static struct val *reduce_one(struct mb *b, enum reduction r, struct val *x,
+                              const struct axes *ax, bool unbiased, struct loc loc)
 {
     uint32_t bits = 0;
     const value_id v = mb_f32(b, x, loc);
-    if (!v || !dims_of(b, ax, graph_type(b->g, v), is_small(r), ax->loc.file ? ax->loc : loc, &bits))
+    if (!v || !dims_of(b, ax, graph_type(b->g, v), is_small(r),
+                       ax->loc.file ? ax->loc : loc, &bits))
         return mb_poison(b);
     return mb_tensor(b, reduced(b, r, v, bits, unbiased));
 }
 
 /* Sum, mean and norm of a tuple: the members' sums, added. */
-static struct val *added(struct mb *b, enum reduction r, struct val *x, const struct axes *ax,
-                         struct loc loc)
+static struct val *added(struct mb *b, enum reduction r, struct val *x,
+                         const struct axes *ax, struct loc loc)
 {
     struct val *total = NULL;
     struct ext n = {0, 0};
@@ -291,13 +302,15 @@ static struct val *by_member(struct mb *b, enum reduction r, struct val *x, stru
 {
     struct val **part = arena_array(b->a, x->n + 1, sizeof(struct val *));
     for (uint32_t i = 0; i < x->n; i++) {
-        part[i] = x->item[i]->kind == VAL_TUPLE && (r == RED_SUM || r == RED_MEAN || r == RED_NORM)
+        part[i] = x->item[i]->kind == VAL_TUPLE &&
+                          (r == RED_SUM || r == RED_MEAN || r == RED_NORM)
                       ? added(b, r, x->item[i], &ax, loc)
                       : reduce_one(b, r, x->item[i], &ax, unbiased, loc);
         if (part[i]->kind == VAL_POISON)
             return part[i];
         struct type t = *graph_type(b->g, part[i]->v);
-        memmove(t.dim + mb_first(&t) + 1, t.dim + mb_first(&t), mb_axes(&t) * sizeof t.dim[0]);
+        memmove(t.dim + mb_first(&t) + 1, t.dim + mb_first(&t),
+                mb_axes(&t) * sizeof t.dim[0]);
         t.dim[mb_first(&t)] = ext_const(1);
         t.rank++;
         part[i] = mb_tensor(b, graph_reshape(b->g, part[i]->v, &t));
@@ -331,7 +344,8 @@ struct val *mb_reduce(struct mb *b, struct ecx *x, const struct prim *p, struct 
     return reduce_one(b, r, mb_flat(b, v, a->loc), &ax, unbiased, a->loc);
 }
 
-struct val *mb_reduce_sum(struct mb *b, struct val *x, bool units, bool batch, struct loc loc)
+struct val *mb_reduce_sum(struct mb *b, struct val *x, bool units, bool batch,
+                          struct loc loc)
 {
     const struct axes ax = {.units = units, .batch = batch, .given = true};
     if (x->kind == VAL_POISON)
@@ -343,7 +357,8 @@ struct val *mb_dot(struct mb *b, struct ecx *x, const struct prim *p, struct arg
 {
     (void)x;
     (void)p;
-    return mb_reduce_sum(b, mb_ew2(b, SX_MUL, a->val[0], a->val[1], a->loc), true, false, a->loc);
+    return mb_reduce_sum(b, mb_ew2(b, SX_MUL, a->val[0], a->val[1], a->loc), true, false,
+                         a->loc);
 }
 
 static struct val *centred(struct mb *b, struct val *v, struct loc loc)
@@ -358,7 +373,8 @@ static struct val *centred(struct mb *b, struct val *v, struct loc loc)
     return mb_tensor(b, op2(b, SX_SUB, id, kept(b, mean, &t, bits)));
 }
 
-struct val *mb_correlation(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
+struct val *mb_correlation(struct mb *b, struct ecx *x, const struct prim *p,
+                           struct args *a)
 {
     struct val *c[2], *s[3];
     const struct loc loc = a->loc;
@@ -367,7 +383,8 @@ struct val *mb_correlation(struct mb *b, struct ecx *x, const struct prim *p, st
     for (unsigned i = 0; i < 2; i++)
         c[i] = centred(b, a->val[i], a->at[i]);
     for (unsigned i = 0; i < 3; i++)
-        s[i] = mb_reduce_sum(b, mb_ew2(b, SX_MUL, c[i == 2], c[i != 0], loc), true, false, loc);
+        s[i] = mb_reduce_sum(b, mb_ew2(b, SX_MUL, c[i == 2], c[i != 0], loc), true, false,
+                             loc);
     struct val *scale = mb_ew1(b, SX_SQRT, mb_ew2(b, SX_MUL, s[0], s[2], loc), loc);
     return mb_ew2(b, SX_DIV, s[1], scale, loc);
 }

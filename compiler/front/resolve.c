@@ -1,9 +1,9 @@
 /*
  * Names: the bodies of functions, networks and phases, and what a name means inside them.
  *
- * Inwards out: the body's own names, data and state, networks, constants, functions.  A dotted
- * path takes the longest declared prefix; what is left names parts.  Before `(` only functions
- * count, so a node may be called `mean`.
+ * Inwards out: the body's own names, data and state, networks, constants, functions.  A
+ * dotted path takes the longest declared prefix; what is left names parts.  Before `(` only
+ * functions count, so a node may be called `mean`.
  */
 #include "compiler/front/build.h"
 
@@ -18,10 +18,14 @@ struct special {
     size_t at; /* offset of the member, or 0: refused */
 };
 static const struct special specials[] = {
-    {"weights", offsetof(struct body, weights)}, {"state", offsetof(struct body, state)},
-    {"next", offsetof(struct body, next)},       {"taps", offsetof(struct body, taps)},
-    {"return", offsetof(struct body, ret)},      {"ticks", 0},
-    {"learn", 0},                                {"integrator", 0},
+    {"weights", offsetof(struct body, weights)},
+    {"state", offsetof(struct body, state)},
+    {"next", offsetof(struct body, next)},
+    {"taps", offsetof(struct body, taps)},
+    {"return", offsetof(struct body, ret)},
+    {"ticks", 0},
+    {"learn", 0},
+    {"integrator", 0},
 };
 
 static bool body_special(struct mb *b, struct body *body, const struct doc_entry *e)
@@ -58,8 +62,11 @@ static void body_add(struct mb *b, struct body *body, const struct doc_entry *e)
         return;
     }
     struct body_node *n = &body->node[body->nnode++];
-    *n = (struct body_node){.name = key.path, .name_loc = key.path_loc, .nname = key.npath,
-                            .value = e->value, .loc = e->loc};
+    *n = (struct body_node){.name = key.path,
+                            .name_loc = key.path_loc,
+                            .nname = key.npath,
+                            .value = e->value,
+                            .loc = e->loc};
 }
 
 struct body *mb_body(struct mb *b, const struct doc *d, const char *what)
@@ -108,8 +115,10 @@ struct val *mb_bound(struct mb *b, struct frame *f, struct bind *bind)
     return mb_poison(b);
 }
 
-/* Dotted paths: the longest prefix that `f` declares. *rest: what follows its dot, or NULL. */
-static struct bind *find_prefix(struct mb *b, struct frame *f, const char *path, const char **rest)
+/* Dotted paths: the longest prefix that `f` declares. *rest: what follows its dot, or NULL.
+ */
+static struct bind *find_prefix(struct mb *b, struct frame *f, const char *path,
+                                const char **rest)
 {
     char *s = arena_str(b->a, path);
     for (;;) {
@@ -192,9 +201,11 @@ static struct val *function_named(struct mb *b, const char *name, struct loc loc
     const struct model_function *fn = model_function(b->m, name);
     const struct prim *prim = fn ? NULL : mb_prim(name);
     if (fn)
-        return func_val(b, (struct func){.kind = FUNC_MODEL, .fn = fn, .written = name, .loc = loc});
+        return func_val(
+            b, (struct func){.kind = FUNC_MODEL, .fn = fn, .written = name, .loc = loc});
     if (prim)
-        return func_val(b, (struct func){.kind = FUNC_PRIM, .prim = prim, .written = name, .loc = loc});
+        return func_val(
+            b, (struct func){.kind = FUNC_PRIM, .prim = prim, .written = name, .loc = loc});
     return NULL;
 }
 
@@ -204,7 +215,8 @@ static struct val *net_named(struct mb *b, const char *name, struct loc loc)
     if (!net)
         return NULL;
     net->used = true;
-    return func_val(b, (struct func){.kind = FUNC_NET, .net = net, .written = name, .loc = loc});
+    return func_val(
+        b, (struct func){.kind = FUNC_NET, .net = net, .written = name, .loc = loc});
 }
 
 /* "D.x.weight": a weight by its path, once something has made it. */
@@ -305,8 +317,8 @@ static struct val *phase_named(struct mb *b, struct ecx *x, const struct expr *e
 static struct val *data_named(struct mb *b, struct ecx *x, const struct expr *e)
 {
     const char *dot = strchr(e->name, '.');
-    char *source = dot ? arena_strn(b->a, e->name, (size_t)(dot - e->name))
-                       : arena_str(b->a, e->name);
+    char *source =
+        dot ? arena_strn(b->a, e->name, (size_t)(dot - e->name)) : arena_str(b->a, e->name);
     const int i = mb_data_find(b, source);
     if (i < 0)
         return NULL;
@@ -342,7 +354,8 @@ static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, boo
         }
     for (uint32_t i = 0; i < b->nphase; i++)
         if (phase_has(b, i, e->name)) {
-            diag_hint(b->ds, "phase `%s` has a node of that name, which cannot be seen from here",
+            diag_hint(b->ds,
+                      "phase `%s` has a node of that name, which cannot be seen from here",
                       b->phase[i].name);
             return;
         }
@@ -437,7 +450,8 @@ static bool expr_weighted(struct mb *b, const struct expr *e, const struct expr_
         for (uint32_t i = 0; key && i < key->nparam; i++)
             if (!strcmp(key->param[i].name, e->name))
                 return false;
-        const struct model_function *fn = mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
+        const struct model_function *fn =
+            mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
         return fn && fn->body != body->doc && mb_weighted(b, fn->body, &fn->key);
     }
     for (uint32_t i = 0; i < e->n; i++)
@@ -481,7 +495,8 @@ static bool func_weighted(struct mb *b, struct ecx *x, const struct expr *e)
             return fn->kind == FUNC_MODEL && mb_weighted(b, fn->fn->body, &fn->fn->key);
         }
     }
-    const struct model_function *fn = mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
+    const struct model_function *fn =
+        mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
     return fn && mb_weighted(b, fn->body, &fn->key);
 }
 
@@ -501,14 +516,15 @@ static bool call_weighted(struct mb *b, struct ecx *x, const struct expr *e)
         return true;
     for (uint32_t i = 1; i < e->n; i++) {
         const struct expr *arg = e->child[i];
-        if (func_weighted(b, x, arg->kind == EX_CALL && has_hole(arg) ? arg->child[0] : arg))
+        if (func_weighted(b, x,
+                          arg->kind == EX_CALL && has_hole(arg) ? arg->child[0] : arg))
             return true;
     }
     return false;
 }
 
-static void number_walk(struct mb *b, struct ecx *x, const struct expr *e, const struct expr *call,
-                        unsigned *count, unsigned *mine)
+static void number_walk(struct mb *b, struct ecx *x, const struct expr *e,
+                        const struct expr *call, unsigned *count, unsigned *mine)
 {
     if (e->kind == EX_CALL && call_weighted(b, x, e)) {
         ++*count;
@@ -520,7 +536,8 @@ static void number_walk(struct mb *b, struct ecx *x, const struct expr *e, const
             number_walk(b, x, e->child[i], call, count, mine);
 }
 
-unsigned mb_call_number(struct mb *b, struct ecx *x, const struct expr *call, unsigned *total)
+unsigned mb_call_number(struct mb *b, struct ecx *x, const struct expr *call,
+                        unsigned *total)
 {
     unsigned mine = 0;
     *total = 0;
@@ -531,8 +548,8 @@ unsigned mb_call_number(struct mb *b, struct ecx *x, const struct expr *call, un
 
 static bool ordinal_walk(const struct expr *e, const struct expr *call, unsigned *n)
 {
-    if (e->kind == EX_CALL && e->child[0]->kind == EX_NAME && call->child[0]->kind == EX_NAME &&
-        !strcmp(e->child[0]->name, call->child[0]->name))
+    if (e->kind == EX_CALL && e->child[0]->kind == EX_NAME &&
+        call->child[0]->kind == EX_NAME && !strcmp(e->child[0]->name, call->child[0]->name))
         ++*n;
     if (e == call)
         return true;

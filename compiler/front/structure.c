@@ -109,8 +109,8 @@ static bool callable(struct mb *b, const struct val *f, struct loc loc)
     return false;
 }
 
-static struct val *apply(struct mb *b, struct ecx *x, struct args *a, struct val **arg, uint32_t n,
-                         uint32_t k, bool numbered)
+static struct val *apply(struct mb *b, struct ecx *x, struct args *a, struct val **arg,
+                         uint32_t n, uint32_t k, bool numbered)
 {
     struct ecx one = *x;
     struct slot slot[MB_ARGS];
@@ -119,7 +119,8 @@ static struct val *apply(struct mb *b, struct ecx *x, struct args *a, struct val
     if (numbered)
         one.number = arena_fmt(b->a, ".%u", k + 1);
     for (uint32_t i = 0; i < n; i++)
-        slot[i] = (struct slot){.val = arg[i], .loc = arg[i]->loc.file ? arg[i]->loc : a->loc};
+        slot[i] =
+            (struct slot){.val = arg[i], .loc = arg[i]->loc.file ? arg[i]->loc : a->loc};
     return mb_call(b, &one, a->call, a->val[0]->func, slot, n, a->loc);
 }
 
@@ -191,16 +192,34 @@ struct val *mb_stop(struct mb *b, struct ecx *x, const struct prim *p, struct ar
     return id ? mb_tensor(b, graph_stop(b->g, id)) : mb_poison(b);
 }
 
-/* stop(x) + c (x - stop(x)): the value is x to the bit. */
 struct val *mb_scale_grad(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
 {
-    const struct loc loc = a->loc;
-    struct val *v = a->val[0], *s = mb_stop(b, x, p, a);
-    struct val *d = mb_ew2(b, SX_MUL, a->val[1], mb_ew2(b, SX_SUB, v, s, loc), loc);
-    return mb_ew2(b, SX_ADD, s, d, loc);
+    struct val *v = a->val[0];
+    const value_id c = mb_f32(b, a->val[1], a->at[1]);
+    if (!c)
+        return mb_poison(b);
+    if (graph_type(b->g, c)->rank) {
+        diag(b->ds, E0301, a->at[1], "`scale_grad` scales by one number, found %s",
+             mb_show(b, a->val[1]));
+        return mb_poison(b);
+    }
+    if (v->kind == VAL_NUM)
+        return v;
+    if (v->kind == VAL_TUPLE) {
+        struct val **item = arena_array(b->a, v->n + 1, sizeof(struct val *));
+        for (uint32_t i = 0; i < v->n; i++) {
+            struct args one = *a;
+            one.val[0] = v->item[i];
+            item[i] = mb_scale_grad(b, x, p, &one);
+        }
+        return mb_tuple(b, item, v->n);
+    }
+    const value_id id = mb_f32(b, v, a->at[0]);
+    return id ? mb_tensor(b, graph_scale_grad(b->g, id, c)) : mb_poison(b);
 }
 
-static uint32_t tensors(struct mb *b, struct val *x, value_id *out, uint32_t n, struct loc loc)
+static uint32_t tensors(struct mb *b, struct val *x, value_id *out, uint32_t n,
+                        struct loc loc)
 {
     if (x->kind == VAL_TUPLE) {
         for (uint32_t i = 0; i < x->n; i++)
@@ -212,7 +231,8 @@ static uint32_t tensors(struct mb *b, struct val *x, value_id *out, uint32_t n, 
     return n + 1;
 }
 
-static struct val *like_tuple(struct mb *b, const struct val *x, const value_id *v, uint32_t *k)
+static struct val *like_tuple(struct mb *b, const struct val *x, const value_id *v,
+                              uint32_t *k)
 {
     if (x->kind != VAL_TUPLE)
         return mb_tensor(b, v[(*k)++]);
@@ -231,7 +251,8 @@ static value_id total(struct mb *b, struct val *y, struct loc loc)
         const value_id v = total(b, y->item[i], loc);
         if (!v)
             return 0;
-        struct val *part = mb_tensor(b, graph_sum(b->g, v, (1U << graph_type(b->g, v)->rank) - 1));
+        struct val *part =
+            mb_tensor(b, graph_sum(b->g, v, (1U << graph_type(b->g, v)->rank) - 1));
         sum = sum ? mb_ew2(b, SX_ADD, sum, part, loc) : part;
     }
     return sum ? sum->v : 0;
@@ -246,7 +267,8 @@ struct val *mb_grad(struct mb *b, struct ecx *x, const struct prim *p, struct ar
     const value_id y = total(b, a->val[0], a->at[0]);
     if (!y || a->val[1]->kind == VAL_NUM) {
         if (y)
-            diag(b->ds, E0307, a->at[1], "expected a node, argument or weight, found a number");
+            diag(b->ds, E0307, a->at[1],
+                 "expected a node, argument or weight, found a number");
         return mb_poison(b);
     }
     const uint32_t n = tensors(b, a->val[1], in, 0, a->at[1]);

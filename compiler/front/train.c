@@ -9,17 +9,32 @@
 
 /* Optimizers: calls of a fixed set of names. */
 
-enum opt_arg { OA_LR, OA_BETAS, OA_EPS, OA_MOMENTUM, OA_DECAY, OA_WEIGHT_DECAY, OA_AMSGRAD,
-               OA_MISSING, OA_CLIP, OA_CLIP_BY, OA_BOUNDS, OA_COUNT };
+enum opt_arg {
+    OA_LR,
+    OA_BETAS,
+    OA_EPS,
+    OA_MOMENTUM,
+    OA_DECAY,
+    OA_WEIGHT_DECAY,
+    OA_AMSGRAD,
+    OA_MISSING,
+    OA_CLIP,
+    OA_CLIP_BY,
+    OA_BOUNDS,
+    OA_COUNT
+};
 static const char *const opt_args[OA_COUNT] = {
-    "lr", "betas", "eps", "momentum", "decay", "weight_decay", "amsgrad", "missing_gradient",
-    "clip", "clip_by", "bounds"};
+    "lr",    "betas",        "eps",     "momentum",
+    "decay", "weight_decay", "amsgrad", "missing_gradient",
+    "clip",  "clip_by",      "bounds"};
 struct opt_row {
     const char *name;
     uint32_t takes; /* bits of opt_arg */
 };
 #define TAKES(x) (1U << OA_##x)
-#define COMMON (TAKES(LR) | TAKES(WEIGHT_DECAY) | TAKES(MISSING) | TAKES(CLIP) | TAKES(CLIP_BY) | TAKES(BOUNDS))
+#define COMMON                                                                             \
+    (TAKES(LR) | TAKES(WEIGHT_DECAY) | TAKES(MISSING) | TAKES(CLIP) | TAKES(CLIP_BY) |     \
+     TAKES(BOUNDS))
 static const struct opt_row opt_rows[] = {
     [OPT_SGD] = {"sgd", COMMON | TAKES(MOMENTUM)},
     [OPT_ADAM] = {"adam", COMMON | TAKES(BETAS) | TAKES(EPS) | TAKES(AMSGRAD)},
@@ -100,12 +115,14 @@ static value_id plateau(struct opt_cx *c)
             row.factor = arg_host(c, arg);
         else {
             diag(c->b->ds, E0207, arg->loc, "`plateau` has no such argument");
-            diag_hint(c->b->ds, "its signature: `plateau(lr, watch=PROBE, goal=min, patience=2, factor=0.5)`");
+            diag_hint(c->b->ds, "its signature: `plateau(lr, watch=PROBE, goal=min, "
+                                "patience=2, factor=0.5)`");
             return 0;
         }
     }
     if (!base || !row.watch) {
-        diag(c->b->ds, E0208, e->loc, "argument `%s` of `plateau` is missing", base ? "watch" : "lr");
+        diag(c->b->ds, E0208, e->loc, "argument `%s` of `plateau` is missing",
+             base ? "watch" : "lr");
         return 0;
     }
     const value_id lr = arg_host(c, base);
@@ -115,7 +132,8 @@ static value_id plateau(struct opt_cx *c)
         row.factor = mb_host_of(c->b, mb_num(c->b, 0.5), e->loc);
     row.counter = arena_fmt(c->b->a, "plateau/%u", p->nplateau);
     c->o->plateau = (int)p->nplateau;
-    p->plateau = arena_grow(c->b->a, p->plateau, &p->cplateau, p->nplateau + 1, sizeof *p->plateau);
+    p->plateau =
+        arena_grow(c->b->a, p->plateau, &p->cplateau, p->nplateau + 1, sizeof *p->plateau);
     p->plateau[p->nplateau++] = row;
     if (!lr)
         return 0;
@@ -165,26 +183,30 @@ static const char *opt_signature(struct mb *b, const struct opt_row *row)
     return arena_fmt(b->a, "%s)", s);
 }
 
-static void optimizer_args(struct opt_cx *c, const struct expr *e, const struct opt_row *row)
+static void optimizer_args(struct opt_cx *c, const struct expr *e,
+                           const struct opt_row *row)
 {
     struct mb *b = c->b;
     uint32_t given = 0;
     for (uint32_t i = 1; i < e->n; i++) {
         const struct expr *arg = e->child[i];
         unsigned which = arg->arg_name ? 0 : i == 1 ? OA_LR : OA_COUNT;
-        while (arg->arg_name && which < OA_COUNT && strcmp(opt_args[which], arg->arg_name) != 0)
+        while (arg->arg_name && which < OA_COUNT &&
+               strcmp(opt_args[which], arg->arg_name) != 0)
             which++;
         const struct loc loc = arg->arg_name ? arg->arg_loc : arg->loc;
         if (which == OA_COUNT || !(row->takes >> which & 1)) {
             if (arg->arg_name)
-                diag(b->ds, E0207, loc, "`%s` has no argument `%s`", row->name, arg->arg_name);
+                diag(b->ds, E0207, loc, "`%s` has no argument `%s`", row->name,
+                     arg->arg_name);
             else
                 diag(b->ds, E0208, loc, "one argument of `%s` too many", row->name);
             diag_hint(b->ds, "its signature: `%s`", opt_signature(b, row));
             continue;
         }
         if (given >> which & 1)
-            diag(b->ds, E0208, loc, "argument `%s` of `%s` is given twice", opt_args[which], row->name);
+            diag(b->ds, E0208, loc, "argument `%s` of `%s` is given twice", opt_args[which],
+                 row->name);
         given |= 1U << which;
         c->arg = arg;
         optimizer_arg(c, (enum opt_arg)which);
@@ -248,12 +270,17 @@ static void optimizer(struct mb *b, const char *group, struct doc *d, struct loc
         unknown_optimizer(b, name, e->child[0]->loc);
         return;
     }
-    struct prog_optimizer o = {.group = group, .rule = (enum opt_rule)rule, .plateau = -1, .loc = loc};
-    struct ecx x = {.f = b->host, .root = e, .site = arena_fmt(b->a, "optimizers/%s", group),
-                    .suffix = "", .number = ""};
+    struct prog_optimizer o = {
+        .group = group, .rule = (enum opt_rule)rule, .plateau = -1, .loc = loc};
+    struct ecx x = {.f = b->host,
+                    .root = e,
+                    .site = arena_fmt(b->a, "optimizers/%s", group),
+                    .suffix = "",
+                    .number = ""};
     struct opt_cx c = {.b = b, .x = &x, .o = &o};
     g->at = p->host;
-    g->where = graph_place(g, d->loc, 0, WHY_WRITTEN, arena_fmt(b->a, "optimizers.%s", group));
+    g->where =
+        graph_place(g, d->loc, 0, WHY_WRITTEN, arena_fmt(b->a, "optimizers.%s", group));
     g->expr = graph_new_expr(g);
     optimizer_args(&c, e, &opt_rows[rule]);
     opt_defaults(b, &o);
@@ -269,7 +296,8 @@ static bool group_exists(const struct mb *b, const char *group)
     for (uint32_t i = 0; i < b->p->nweight; i++)
         if (!b->p->weight[i].state && mb_path_under(b->p->weight[i].path, group))
             return true;
-    for (uint32_t i = 0; i < b->nnet; i++) /* a network whose calls failed, or that nothing calls */
+    for (uint32_t i = 0; i < b->nnet;
+         i++) /* a network whose calls failed, or that nothing calls */
         if (mb_path_under(b->net[i].name, group) || mb_path_under(group, b->net[i].name))
             return diag_errors(b->ds) > 0;
     return false;
@@ -316,7 +344,8 @@ static void check_updates(struct mb *b)
                     const char *path = b->g->leaf[u->leaf[w]].path;
                     if (optimizer_of(b, path) >= 0)
                         continue;
-                    diag(b->ds, E0703, u->loc, "group `%s` is updated and has no optimizer: weight `%s`",
+                    diag(b->ds, E0703, u->loc,
+                         "group `%s` is updated and has no optimizer: weight `%s`",
                          u->groups, path);
                     diag_hint(b->ds, "optimizers: {'%s': adam(lr=1e-3)}", u->groups);
                     break;
@@ -413,7 +442,8 @@ void mb_scheduled_names(struct mb *b)
     }
 }
 
-static void entries(struct mb *b, const struct doc *cycle, struct prog_entry **out, uint32_t *nout);
+static void entries(struct mb *b, const struct doc *cycle, struct prog_entry **out,
+                    uint32_t *nout);
 
 static bool entry_map(struct mb *b, const struct doc *e, struct prog_entry *out)
 {
@@ -438,7 +468,8 @@ static bool entry_map(struct mb *b, const struct doc *e, struct prog_entry *out)
     return found;
 }
 
-static void entries(struct mb *b, const struct doc *cycle, struct prog_entry **out, uint32_t *nout)
+static void entries(struct mb *b, const struct doc *cycle, struct prog_entry **out,
+                    uint32_t *nout)
 {
     const uint32_t n = cycle->kind == DOC_LIST ? cycle->n : 1;
     *out = arena_array(b->a, n + 1, sizeof **out);
@@ -504,21 +535,28 @@ static value_id until_value(struct mb *b, struct doc *d)
     for (uint32_t i = 0; i < n; i++) {
         const char *name = probes->entry[i].key.text;
         f.bind[f.nbind++] = (struct bind){
-            .name = name, .kind = BIND_VALUE, .state = 2, .nparts = 1,
+            .name = name,
+            .kind = BIND_VALUE,
+            .state = 2,
+            .nparts = 1,
             .value = mb_tensor(b, graph_leaf(b->g, LEAF_COUNTER, 0, 0,
-                                             arena_fmt(b->a, "probe/%s", name), type_scalar(DT_F32)))};
+                                             arena_fmt(b->a, "probe/%s", name),
+                                             type_scalar(DT_F32)))};
     }
     b->g->at = b->p->host;
     b->g->expr = graph_new_expr(b->g);
     struct val *v = mb_eval_doc(b, &f, d, "until", NULL);
-    if (v->kind == VAL_TENSOR && mb_is_host(b, v->v) && graph_type(b->g, v->v)->dtype == DT_BOOL)
+    if (v->kind == VAL_TENSOR && mb_is_host(b, v->v) &&
+        graph_type(b->g, v->v)->dtype == DT_BOOL)
         return v->v;
     if (v->kind != VAL_POISON)
-        diag(b->ds, E0314, d->loc, "expected a condition (bool) over probes, found %s", mb_show(b, v));
+        diag(b->ds, E0314, d->loc, "expected a condition (bool) over probes, found %s",
+             mb_show(b, v));
     return 0;
 }
 
-bool mb_setting_values(struct mb *b, const struct doc *d, struct prog_named **out, uint32_t *n)
+bool mb_setting_values(struct mb *b, const struct doc *d, struct prog_named **out,
+                       uint32_t *n)
 {
     *out = arena_array(b->a, d->n + 1, sizeof **out);
     for (uint32_t i = 0; d->kind == DOC_MAP && i < d->n; i++) {
@@ -532,7 +570,8 @@ bool mb_setting_values(struct mb *b, const struct doc *d, struct prog_named **ou
         }
         const value_id v = mb_host_value(b, d->entry[i].value);
         if (v)
-            (*out)[(*n)++] = (struct prog_named){.name = name, .value = v, .region = b->p->host};
+            (*out)[(*n)++] =
+                (struct prog_named){.name = name, .value = v, .region = b->p->host};
     }
     return true;
 }

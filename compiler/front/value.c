@@ -1,8 +1,9 @@
 /*
- * Values of the language: numbers known when compiling, tensors of the graph, tuples of values.
+ * Values of the language: numbers known when compiling, tensors of the graph, tuples of
+ * values.
  *
- * Elementwise operations work on all of them: numbers fold in double, tuples go member by member,
- * and numbers beside tensors become constants inside the map, never nodes.
+ * Elementwise operations work on all of them: numbers fold in double, tuples go member by
+ * member, and numbers beside tensors become constants inside the map, never nodes.
  */
 #include "compiler/front/build.h"
 
@@ -66,8 +67,9 @@ bool mb_is(const struct val *v, enum val_kind k)
 
 const char *mb_kind_text(const struct val *v)
 {
-    static const char *const text[] = {"a value that failed", "a number", "a value", "a tuple",
-                                       "a list", "a function", "a distribution", "a word"};
+    static const char *const text[] = {
+        "a value that failed", "a number",       "a value", "a tuple", "a list",
+        "a function",          "a distribution", "a word"};
     return text[v->kind];
 }
 
@@ -128,7 +130,8 @@ value_id mb_ext(struct mb *b, struct ext e)
     const region_id at = g->at;
     const value_id batch = counter(b, "batch_size");
     g->at = b->p->host;
-    sx_id s = sx_make(&g->sx, SX_MUL, sx_const(&g->sx, e.b), sx_arg(&g->sx, 0, SX_FLOAT), 0);
+    sx_id s =
+        sx_make(&g->sx, SX_MUL, sx_const(&g->sx, e.b), sx_arg(&g->sx, 0, SX_FLOAT), 0);
     if (e.c)
         s = sx_make(&g->sx, SX_ADD, sx_const(&g->sx, e.c), s, 0);
     const value_id v = e.b == 1 && !e.c ? batch : graph_map(g, s, &batch, 1, NULL);
@@ -136,12 +139,15 @@ value_id mb_ext(struct mb *b, struct ext e)
     return v;
 }
 
-/* Maps. All operands must have been joined before: what does not fit is asserted in the graph. */
-value_id mb_map(struct mb *b, sx_id fn, const value_id *in, uint32_t n, const struct type *wide)
+/* Maps. All operands must have been joined before: what does not fit is asserted in the
+ * graph. */
+value_id mb_map(struct mb *b, sx_id fn, const value_id *in, uint32_t n,
+                const struct type *wide)
 {
     struct graph *g = b->g;
     const region_id at = g->at;
-    bool host = n > 0 && !(wide && (wide->rank || wide->sample)) && !sx_uses_rng(&g->sx, fn);
+    bool host =
+        n > 0 && !(wide && (wide->rank || wide->sample)) && !sx_uses_rng(&g->sx, fn);
     for (uint32_t i = 0; i < n && host; i++)
         host = mb_is_host(b, in[i]);
     if (host)
@@ -208,7 +214,8 @@ static value_id list_value(struct mb *b, struct val *v, struct loc loc)
             in[n] = t;
             one = sx_arg(&g->sx, n++, SX_FLOAT);
         }
-        const sx_id here = sx_make(&g->sx, SX_EQ, sx_axis(&g->sx, 0), sx_int(&g->sx, (int32_t)i), 0);
+        const sx_id here =
+            sx_make(&g->sx, SX_EQ, sx_axis(&g->sx, 0), sx_int(&g->sx, (int32_t)i), 0);
         pick = pick ? sx_make(&g->sx, SX_SEL, here, one, pick) : one;
     }
     return graph_map(g, pick, in, (uint8_t)n, &wide);
@@ -248,7 +255,9 @@ static void not_whole(struct mb *b, const struct val *v, struct loc loc)
 {
     diag(b->ds, E0305, loc, "an extent must be a whole number known when compiling");
     if (v->kind == VAL_TENSOR && mb_is_host(b, v->v))
-        diag_hint(b->ds, "this is known only while running: use `constants:` instead of `settings:`");
+        diag_hint(
+            b->ds,
+            "this is known only while running: use `constants:` instead of `settings:`");
     else if (v->kind == VAL_NUM)
         diag_hint(b->ds, "this is %g", v->num);
     else
@@ -259,7 +268,8 @@ bool mb_whole(struct mb *b, struct val *v, struct loc loc, int64_t *out)
 {
     if (v->kind == VAL_POISON)
         return false;
-    if (v->kind != VAL_NUM || v->is_bool || v->num != floor(v->num) || fabs(v->num) > 0x1p31) {
+    if (v->kind != VAL_NUM || v->is_bool || v->num != floor(v->num) ||
+        fabs(v->num) > 0x1p31) {
         not_whole(b, v, loc);
         return false;
     }
@@ -296,14 +306,16 @@ bool mb_shape(struct mb *b, struct val *v, struct loc loc, struct type *out)
         return mb_shape(b, &list, loc, out);
     }
     if (v->n > HYP_RANK - 1) {
-        diag(b->ds, E0902, loc, "limit exceeded: rank %u, the limit is %d", v->n, HYP_RANK - 1);
+        diag(b->ds, E0902, loc, "limit exceeded: rank %u, the limit is %d", v->n,
+             HYP_RANK - 1);
         return false;
     }
     for (uint32_t i = 0; i < v->n; i++) {
         if (!mb_ext_of(b, v->item[i], loc, &out->dim[i]))
             return false;
         if (out->dim[i].c < 0 || (out->dim[i].c == 0 && !out->dim[i].b)) {
-            diag(b->ds, E0305, loc, "an extent must be at least 1, found %d", out->dim[i].c);
+            diag(b->ds, E0305, loc, "an extent must be at least 1, found %d",
+                 out->dim[i].c);
             return false;
         }
         elems *= out->dim[i].b ? 1 : out->dim[i].c;
@@ -318,8 +330,8 @@ bool mb_shape(struct mb *b, struct val *v, struct loc loc, struct type *out)
 
 /* Joining */
 
-static void clash(struct mb *b, const struct type *x, const struct type *y, const struct val *vx,
-                  const struct val *vy, struct loc loc)
+static void clash(struct mb *b, const struct type *x, const struct type *y,
+                  const struct val *vx, const struct val *vy, struct loc loc)
 {
     diag(b->ds, E0301, loc, "shapes %s and %s do not fit", mb_shape_text(b, x),
          mb_shape_text(b, y));
@@ -330,7 +342,8 @@ static void clash(struct mb *b, const struct type *x, const struct type *y, cons
     diag_hint(b->ds, "`reshape`, `along` and `expand` line shapes up");
 }
 
-bool mb_join(struct mb *b, struct val *const *x, uint32_t n, struct loc loc, struct type *out)
+bool mb_join(struct mb *b, struct val *const *x, uint32_t n, struct loc loc,
+             struct type *out)
 {
     const struct val *first = NULL;
     *out = type_scalar(DT_F32);
@@ -359,7 +372,8 @@ static struct val *fold(struct mb *b, int op, struct val *const *x, uint32_t n)
     struct sx_env env = {0};
     sx_id in[3] = {0};
     for (uint32_t i = 0; i < n; i++)
-        in[i] = x[i]->is_bool ? sx_bool(&g->sx, x[i]->num != 0) : sx_const(&g->sx, x[i]->num);
+        in[i] =
+            x[i]->is_bool ? sx_bool(&g->sx, x[i]->num != 0) : sx_const(&g->sx, x[i]->num);
     for (uint32_t i = op == SX_SEL ? 1 : 0; i < n && (op == SX_EQ || op == SX_SEL); i++)
         if (x[i]->is_bool != x[n - 1]->is_bool)
             in[i] = sx_const(&g->sx, x[i]->num);
@@ -369,7 +383,8 @@ static struct val *fold(struct mb *b, int op, struct val *const *x, uint32_t n)
     return v;
 }
 
-static struct val *by_member(struct mb *b, int op, struct val *const *x, uint32_t n, struct loc loc)
+static struct val *by_member(struct mb *b, int op, struct val *const *x, uint32_t n,
+                             struct loc loc)
 {
     struct val *item[MB_PARTS], *arg[3];
     uint32_t m = 0;
@@ -404,8 +419,10 @@ static sx_id to_float(struct sxb *s, sx_id x)
     return t == SX_BOOL ? sx_make(s, SX_SEL, x, sx_const(s, 1), sx_const(s, 0)) : x;
 }
 
-/* Operands of comparisons and selections must have one type: that of the tensors, else float. */
-static void same_type(struct sxb *s, struct val *const *x, sx_id *in, uint32_t from, uint32_t n)
+/* Operands of comparisons and selections must have one type: that of the tensors, else
+ * float. */
+static void same_type(struct sxb *s, struct val *const *x, sx_id *in, uint32_t from,
+                      uint32_t n)
 {
     bool i32 = true, boolean = true;
     for (uint32_t i = from; i < n; i++) {
@@ -441,7 +458,8 @@ static bool usable(struct mb *b, struct val **x, uint32_t n, struct loc loc)
     return true;
 }
 
-static struct val *ew_map(struct mb *b, int op, struct val *const *x, uint32_t n, struct loc loc)
+static struct val *ew_map(struct mb *b, int op, struct val *const *x, uint32_t n,
+                          struct loc loc)
 {
     struct graph *g = b->g;
     struct sxb *s = &g->sx;
@@ -467,8 +485,8 @@ static struct val *ew_map(struct mb *b, int op, struct val *const *x, uint32_t n
         same_type(s, x, arg, 0, n);
     if (op == SX_SEL)
         same_type(s, x, arg, 1, n);
-    struct val *v =
-        mb_tensor(b, mb_map(b, sx_make(s, (enum sx_op)op, arg[0], arg[1], arg[2]), in, nin, NULL));
+    struct val *v = mb_tensor(
+        b, mb_map(b, sx_make(s, (enum sx_op)op, arg[0], arg[1], arg[2]), in, nin, NULL));
     mb_track(b, v, op, x, n);
     return v;
 }

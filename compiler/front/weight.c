@@ -1,9 +1,10 @@
 /*
  * Weights and states: leaves with paths, and their initial values in the init region.
  *
- * A network called twice meets its weights again; two calls inside one instance that arrive at
- * the same path are E0506.  Initial values are evaluated in a copy of the frame that declares the
- * weight, with the init region's run: other weights there mean their initial values.
+ * A network called twice meets its weights again; two calls inside one instance that arrive
+ * at the same path are E0506.  Initial values are evaluated in a copy of the frame that
+ * declares the weight, with the init region's run: other weights there mean their initial
+ * values.
  */
 #include <string.h>
 
@@ -30,21 +31,21 @@ static int add(struct mb *b, struct prog_weight w, struct frame *f, struct doc *
     p->weight = arena_grow(b->a, p->weight, &p->cweight, p->nweight + 1, sizeof *p->weight);
     b->weight = arena_grow(b->a, b->weight, &b->cweight, p->nweight + 1, sizeof *b->weight);
     p->weight[p->nweight] = w;
-    b->weight[p->nweight] =
-        (struct weight_info){.index = p->nweight, .frame = f, .decl = decl, .pass = f->pass,
-                             .owner = f};
+    b->weight[p->nweight] = (struct weight_info){
+        .index = p->nweight, .frame = f, .decl = decl, .pass = f->pass, .owner = f};
     return (int)p->nweight++;
 }
 
 /* One key of a declaration as a value, in its frame; NULL: not there. */
-static struct val *decl_key(struct mb *b, struct frame *f, struct doc *decl, const char *key,
-                            struct doc **d)
+static struct val *decl_key(struct mb *b, struct frame *f, struct doc *decl,
+                            const char *key, struct doc **d)
 {
     *d = decl->kind == DOC_MAP ? doc_get(decl, key) : !strcmp(key, "shape") ? decl : NULL;
     return *d ? mb_eval_doc(b, f, *d, f->site, f->path) : NULL;
 }
 
-static bool decl_shape(struct mb *b, struct frame *f, const struct bind *bind, struct type *out)
+static bool decl_shape(struct mb *b, struct frame *f, const struct bind *bind,
+                       struct type *out)
 {
     struct doc *d = NULL;
     struct val *v = decl_key(b, f, bind->doc, "shape", &d);
@@ -56,7 +57,8 @@ static bool decl_shape(struct mb *b, struct frame *f, const struct bind *bind, s
     return mb_shape(b, v, d->loc, out);
 }
 
-static bool decl_flag(struct mb *b, struct frame *f, struct doc *decl, const char *key, bool *out)
+static bool decl_flag(struct mb *b, struct frame *f, struct doc *decl, const char *key,
+                      bool *out)
 {
     struct doc *d = NULL;
     struct val *v = decl_key(b, f, decl, key, &d);
@@ -67,8 +69,8 @@ static bool decl_flag(struct mb *b, struct frame *f, struct doc *decl, const cha
         return true;
     }
     if (v->kind != VAL_POISON)
-        diag(b->ds, E0314, d->loc, "expected a condition known when compiling (bool), found %s",
-             mb_show(b, v));
+        diag(b->ds, E0314, d->loc,
+             "expected a condition known when compiling (bool), found %s", mb_show(b, v));
     return false;
 }
 
@@ -110,7 +112,8 @@ static value_id fit(struct mb *b, struct val *v, const struct type *t, struct lo
         return 0;
     const struct type *have = graph_type(b->g, id);
     if (!type_join(t, have, &joined, &axis) || joined.rank != t->rank ||
-        joined.sample != t->sample || memcmp(joined.dim, t->dim, t->rank * sizeof t->dim[0])) {
+        joined.sample != t->sample ||
+        memcmp(joined.dim, t->dim, t->rank * sizeof t->dim[0])) {
         diag(b->ds, E0301, loc, "shapes %s and %s do not fit", mb_shape_text(b, t),
              mb_shape_text(b, have));
         diag_note(b->ds, loc, "the initial value is %s, what it is for %s",
@@ -140,8 +143,8 @@ static bool init_clean(const struct mb *b, value_id v)
     return true;
 }
 
-static value_id init_value(struct mb *b, struct frame *f, struct doc *decl, const char *path,
-                           const struct type *t, struct loc loc)
+static value_id init_value(struct mb *b, struct frame *f, struct doc *decl,
+                           const char *path, const struct type *t, struct loc loc)
 {
     struct graph *g = b->g;
     struct doc *d = decl->kind == DOC_MAP ? doc_get(decl, "init") : NULL;
@@ -163,7 +166,8 @@ static value_id init_value(struct mb *b, struct frame *f, struct doc *decl, cons
             v = mb_draw(b, &x, v, arena_fmt(b->a, "%s~1", site), t, d->loc);
         out = fit(b, v, t, d->loc);
         if (out && !init_clean(b, out)) {
-            diag(b->ds, E0001, d->loc, "an initial value that depends on values of a phase");
+            diag(b->ds, E0001, d->loc,
+                 "an initial value that depends on values of a phase");
             out = 0;
         }
     } else {
@@ -189,8 +193,8 @@ static value_id weight_init(struct mb *b, int i, struct loc loc)
     b->weight[i].init_state = 1;
     const leaf_id leaf = b->p->weight[i].leaf;
     const struct type t = b->g->leaf[leaf].type;
-    const value_id v = init_value(b, b->weight[i].frame, b->weight[i].decl, path, &t,
-                                  b->p->weight[i].loc);
+    const value_id v =
+        init_value(b, b->weight[i].frame, b->weight[i].decl, path, &t, b->p->weight[i].loc);
     b->weight[i].init_state = 2;
     b->weight[i].init = v;
     if (v)
@@ -244,15 +248,15 @@ static bool meets_again(struct mb *b, struct frame *f, int i, const struct bind 
     return false;
 }
 
-static struct val *weight_new(struct mb *b, struct frame *f, struct bind *bind, const char *path,
-                              const struct type *t, bool fixed)
+static struct val *weight_new(struct mb *b, struct frame *f, struct bind *bind,
+                              const char *path, const struct type *t, bool fixed)
 {
-    const struct prog_weight w = {
-        .path = path,
-        .leaf = b->g->node[b->g->value[graph_leaf(b->g, LEAF_PARAM, 0, 0, path, *t)].def].attr,
-        .fixed = fixed,
-        .optimizer = -1,
-        .loc = bind->loc};
+    graph_leaf(b->g, LEAF_PARAM, 0, 0, path, *t);
+    const struct prog_weight w = {.path = path,
+                                  .leaf = graph_find_leaf(b->g, LEAF_PARAM, path),
+                                  .fixed = fixed,
+                                  .optimizer = -1,
+                                  .loc = bind->loc};
     const int i = add(b, w, f, bind->doc);
     const value_id init = weight_init(b, i, bind->loc);
     return f->in_init && !init ? mb_poison(b) : weight_value(b, f, i, bind->loc);
@@ -271,7 +275,8 @@ static struct val *weight_eval(struct mb *b, struct frame *f, struct bind *bind)
         return mb_poison(b);
     if (!exists)
         return mb_tensor(b, filled(b, 0, &t));
-    const char *path = *f->path ? arena_fmt(b->a, "%s.%s", f->path, bind->name) : bind->name;
+    const char *path =
+        *f->path ? arena_fmt(b->a, "%s.%s", f->path, bind->name) : bind->name;
     const int i = mb_weight_find(b, path);
     if (i < 0)
         return weight_new(b, f, bind, path, &t, fixed);
@@ -283,7 +288,8 @@ struct val *mb_weight(struct mb *b, struct frame *f, struct bind *bind)
     if (bind->state == 2)
         return bind->value;
     if (bind->state == 1) {
-        diag(b->ds, f->in_init ? E0507 : E0411, bind->loc, "`%s` depends on itself", bind->name);
+        diag(b->ds, f->in_init ? E0507 : E0411, bind->loc, "`%s` depends on itself",
+             bind->name);
         return mb_poison(b);
     }
     bind->state = 1;
@@ -294,7 +300,8 @@ struct val *mb_weight(struct mb *b, struct frame *f, struct bind *bind)
 
 /* States */
 
-static bool state_type(struct mb *b, struct frame *f, const struct bind *bind, struct type *t)
+static bool state_type(struct mb *b, struct frame *f, const struct bind *bind,
+                       struct type *t)
 {
     struct type shape;
     if (!decl_shape(b, f, bind, &shape))
@@ -303,7 +310,8 @@ static bool state_type(struct mb *b, struct frame *f, const struct bind *bind, s
     bool sample = true;
     if (per) {
         struct val *v = mb_eval_doc(b, f, per, f->site, NULL);
-        if (v->kind != VAL_WORD || (strcmp(v->word, "batch") && strcmp(v->word, "sample"))) {
+        if (v->kind != VAL_WORD ||
+            (strcmp(v->word, "batch") && strcmp(v->word, "sample"))) {
             if (v->kind != VAL_POISON)
                 diag(b->ds, E0203, per->loc, "`per` is `sample` or `batch`");
             return false;
@@ -342,9 +350,12 @@ static struct val *state_eval(struct mb *b, struct frame *f, struct bind *bind)
     const char *path = state_path(b, f, bind);
     int i = mb_weight_find(b, path);
     if (i < 0) {
-        const value_id v = graph_leaf(b->g, LEAF_STATE, 0, 0, path, t);
-        const struct prog_weight w = {.path = path, .leaf = b->g->node[b->g->value[v].def].attr,
-                                      .state = true, .per_sample = t.sample, .optimizer = -1,
+        graph_leaf(b->g, LEAF_STATE, 0, 0, path, t);
+        const struct prog_weight w = {.path = path,
+                                      .leaf = graph_find_leaf(b->g, LEAF_STATE, path),
+                                      .state = true,
+                                      .per_sample = t.sample,
+                                      .optimizer = -1,
                                       .loc = bind->loc};
         i = add(b, w, f, bind->doc);
         weight_init(b, i, bind->loc);
@@ -359,7 +370,8 @@ struct val *mb_state(struct mb *b, struct frame *f, struct bind *bind)
     if (bind->state == 2)
         return bind->value;
     if (bind->state == 1) {
-        diag(b->ds, E0411, bind->loc, "the shape of state `%s` depends on itself", bind->name);
+        diag(b->ds, E0411, bind->loc, "the shape of state `%s` depends on itself",
+             bind->name);
         diag_hint(b->ds, "give the extents: `[units]`");
         return mb_poison(b);
     }
@@ -384,7 +396,8 @@ static void not_state(struct mb *b, const struct frame *f, const char *name, str
         diag_hint(b->ds, "declare it under `state:`; a node is always of this tick");
 }
 
-void mb_commit(struct mb *b, struct run *r, struct frame *f, const char *name, struct loc loc, struct val *v)
+void mb_commit(struct mb *b, struct run *r, struct frame *f, const char *name,
+               struct loc loc, struct val *v)
 {
     struct bind *bind = mb_find(f, name);
     if (!bind || bind->kind != BIND_STATE) {
@@ -402,12 +415,13 @@ void mb_commit(struct mb *b, struct run *r, struct frame *f, const char *name, s
     if (!id)
         return;
     const struct type *have = graph_type(b->g, id);
-    if (!type_join(&t, have, &joined, &axis) || joined.rank != t.rank || joined.sample != t.sample ||
-        memcmp(joined.dim, t.dim, t.rank * sizeof t.dim[0])) {
-        diag(b->ds, E0404, v->loc.file ? v->loc : loc, "`next` of `%s` is %s, the state %s", name,
-             type_print(have, b->a), type_print(&t, b->a));
-        diag_hint(b->ds, have->sample && !t.sample ? "`mean(..., over=batch)` for a state `per: batch`"
-                                                   : "shape and kind must agree");
+    if (!type_join(&t, have, &joined, &axis) || joined.rank != t.rank ||
+        joined.sample != t.sample || memcmp(joined.dim, t.dim, t.rank * sizeof t.dim[0])) {
+        diag(b->ds, E0404, v->loc.file ? v->loc : loc, "`next` of `%s` is %s, the state %s",
+             name, type_print(have, b->a), type_print(&t, b->a));
+        diag_hint(b->ds, have->sample && !t.sample
+                             ? "`mean(..., over=batch)` for a state `per: batch`"
+                             : "shape and kind must agree");
         return;
     }
     struct pending *p = arena_alloc(b->a, sizeof *p);
