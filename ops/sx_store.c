@@ -86,7 +86,7 @@ unsigned sx_operands(const struct sx_node *n, sx_id in[3])
 static struct sx_hash node_hash(const struct sxb *b, const struct sx_node *n)
 {
     struct sx_hash h = {mix(n->op + 0x100U, n->type), mix(n->type + 0x777U, n->op)};
-    sx_id in[3];
+    sx_id in[3] = {0};
     const unsigned arity = sx_operands(n, in);
 
     if (n->op <= SX_RNG) {
@@ -233,12 +233,12 @@ static sx_id convert(struct sxb *b, sx_id x, unsigned type)
 
 /* The type that operands of "any, all the same" agree on. */
 static unsigned common_type(const struct sxb *b, const struct sx_info *info,
-                            const sx_id in[3])
+                            const sx_id in[3], unsigned arity)
 {
     bool seen[4] = {false};
     bool ints = false;
 
-    for (unsigned i = 0; i < info->arity; i++) {
+    for (unsigned i = 0; i < arity; i++) {
         if (info->in[i] == SX_ANY_INT)
             ints = true;
         if (info->in[i] >= SX_ANY_TYPE)
@@ -266,18 +266,17 @@ sx_id sx_make(struct sxb *b, enum sx_op op, sx_id x, sx_id y, sx_id z)
 {
     const struct sx_info *info = sx_op_info(op);
     sx_id in[3] = {x, y, z}, folded;
-    unsigned common, type;
+    unsigned arity, common, type;
 
     if (!info)
         return 0;
-    for (unsigned i = 0; i < 3; i++) {
-        if (i >= info->arity)
-            in[i] = 0;
-        else if (!in[i])
+    arity = info->arity < 3 ? info->arity : 3;
+    for (unsigned i = 0; i < arity; i++) {
+        if (!in[i])
             return 0;
     }
-    common = common_type(b, info, in);
-    for (unsigned i = 0; i < info->arity; i++) {
+    common = common_type(b, info, in, arity);
+    for (unsigned i = 0; i < arity; i++) {
         const unsigned want = info->in[i] >= SX_ANY_TYPE ? common : info->in[i];
         if (info->in[i] == SX_ANY_INT && common == SX_FLOAT)
             return 0;
@@ -291,6 +290,8 @@ sx_id sx_make(struct sxb *b, enum sx_op op, sx_id x, sx_id y, sx_id z)
         in[0] = in[1];
         in[1] = swap;
     }
+    for (unsigned i = arity; i < 3; i++)
+        in[i] = 0;
     folded = sx_fold(b, op, type, in);
     return folded ? folded : sx_intern(b, op, type, in[0], in[1], in[2]);
 }

@@ -148,7 +148,12 @@ static bool run_stages(struct compiled *c, const char *path, const struct compil
     if (!choose_backend(c, o))
         return false;
     plan.f64 = c->backend->f64;
-    c->model = model_load(c->arena, c->diags, path, &o->model);
+    c->options = o->model;
+    if (!c->options.fields) {
+        c->options.fields = driver_fields;
+        c->options.cx = &c->options;
+    }
+    c->model = model_load(c->arena, c->diags, path, &c->options);
     if (!c->model || !model_elaborate(c->model))
         return false;
     if (until == UNTIL_MODEL)

@@ -21,6 +21,7 @@ struct compile_options {
 struct compiled {
     struct arena *arena;
     struct diag_sink *diags;
+    struct model_options options;
     struct model *model;
     struct program program;
     struct plan_ir ir;
@@ -32,6 +33,10 @@ struct compiled {
     unsigned threads;
     double seconds;          /* all compile work so far */
 };
+
+/* model_options.fields for the runtime's sources; cx is the model_options themselves. */
+bool driver_fields(void *cx, struct arena *a, const char *kind, const struct doc *entry,
+                   struct model_field **field, uint32_t *nfield, const char **why);
 
 /* How far to go. */
 enum compile_until { UNTIL_MODEL, UNTIL_PROGRAM, UNTIL_GRAPH, UNTIL_PLAN, UNTIL_CODE };

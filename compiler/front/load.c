@@ -226,6 +226,5 @@ struct model *model_load(struct arena *a, struct diag_sink *ds, const char *path
     d = set_apply(m, d);
     functions_add(m, d, FROM_MODEL);
     m->merged = self_contained(l, d);
-    merge_refuse_original(m, m->merged);
     return diag_errors(ds) && !m->options.go_on ? NULL : m;
 }

@@ -86,6 +86,22 @@ static bool same_but_digits(const char *a, const char *b)
     }
 }
 
+/* Part by part: `gap.x` and `gap.y` are two names, `gaps.x` and `gap.x` may be one. */
+static bool similar_parts(struct arena *a, const char *x, const char *y)
+{
+    while (*x && *y) {
+        const size_t nx = strcspn(x, ".("), ny = strcspn(y, ".(");
+        const char *px = arena_strn(a, x, nx), *py = arena_strn(a, y, ny);
+        if (strcmp(px, py) != 0 && !diag_nearest(px, &py, 1))
+            return false;
+        x += nx + (x[nx] == '.');
+        y += ny + (y[ny] == '.');
+        if (*x == '(' || *y == '(')
+            break;
+    }
+    return true;
+}
+
 static void warn_similar(struct model *m, const struct doc *base, const struct doc *over,
                          const struct doc_entry *e)
 {
@@ -97,7 +113,8 @@ static void warn_similar(struct model *m, const struct doc *base, const struct d
         if (!doc_find(over, base->entry[i].key.text))
             name[n++] = base->entry[i].key.text;
     const char *near = diag_nearest(e->key.text, name, n);
-    if (!near || same_but_digits(near, e->key.text))
+    if (!near || same_but_digits(near, e->key.text) ||
+        !similar_parts(m->arena, near, e->key.text))
         return;
     diag(m->diags, W0803, e->loc,
          "an override adds `%s`, and the base has the similar `%s`", e->key.text, near);

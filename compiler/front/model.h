@@ -21,6 +21,9 @@ struct model_options {
     bool go_on; /* after mistakes, come back with what was understood, to find the rest of
                    them */
     const char *const
+        *node; /* "x.sleep": values of layers to keep although nothing reads them */
+    uint32_t nnode;
+    const char *const
         *data_dir; /* folders of --data: shapes of npy, csv and folder sources */
     uint32_t ndata_dir;
     /*

@@ -150,8 +150,10 @@ node_id graph_add(struct graph *g, const struct node *n, const value_id *in,
     /* `in` and `out` may point into the tables that grow */
     value_id operand[256];
     struct type type[256];
-    memcpy(operand, in ? in : operand, x.nin * sizeof *operand);
-    memcpy(type, out, x.nout * sizeof *type);
+    for (unsigned i = 0; i < x.nin; i++)
+        operand[i] = in[i];
+    for (unsigned i = 0; i < x.nout; i++)
+        type[i] = out[i];
     const node_id id = append(g, &x, operand, type);
     g->bucket[at & (g->nbucket - 1)] = id;
     return id;
@@ -160,7 +162,8 @@ node_id graph_add(struct graph *g, const struct node *n, const value_id *in,
 static value_id add1(struct graph *g, const struct node *n, const value_id *in,
                      const struct type *out)
 {
-    return g->node[graph_add(g, n, in, out)].out0;
+    const node_id id = graph_add(g, n, in, out); /* moves the table */
+    return g->node[id].out0;
 }
 
 /* ---- leaves ---- */
@@ -295,7 +298,8 @@ value_id graph_map(struct graph *g, sx_id fn, const value_id *in, uint8_t nin,
     GRAPH_CHECK(fn);
     const struct type t = map_type(g, fn, in, nin, type);
     value_id operand[256];
-    memcpy(operand, in ? in : operand, nin * sizeof *operand);
+    for (unsigned i = 0; i < nin; i++)
+        operand[i] = in[i];
     nin = tidy_operands(g, &fn, operand, nin);
     const struct sx_node *root = &g->sx.node[fn];
     if (root->op == SX_ARG && type_eq(graph_type(g, operand[root->a]), &t))

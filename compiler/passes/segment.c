@@ -96,6 +96,7 @@ static bool join(struct rebuild *r, node_id id)
     return true;
 }
 
+pass_fn pass_segment;
 enum pass_result pass_segment(struct pass_cx *cx)
 {
     struct arena *a = arena_new();

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "ops/sx.h"
+#include "ops/sx_lane.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/philox.h"
 
@@ -86,78 +87,79 @@ struct fold_case {
     const char *text, *want;
 };
 
+static const struct fold_case folds[] = {
+    {"mul(%0, 1)", "%0"},
+    {"mul(%0, -1)", "neg(%0)"},
+    {"add(%0, -0)", "%0"},
+    {"add(%0, 0)", "add(%0, 0)"},
+    {"sub(%0, 0)", "%0"},
+    {"mul(%0, 0)", "mul(%0, 0)"},
+    {"div(%0, 1)", "%0"},
+    {"add(%0, neg(%1))", "sub(%0, %1)"},
+    {"neg(neg(%0))", "%0"},
+    {"abs(neg(%0))", "abs(%0)"},
+    {"sel(true, %0, %1)", "%0"},
+    {"sel(false, %0, %1)", "%1"},
+    {"sel(%2:b, %0, %0)", "%0"},
+    {"sel(not(%2:b), %0, %1)", "sel(%2:b, %1, %0)"},
+    {"and(%2:b, true)", "%2:b"},
+    {"or(%2:b, true)", "true"},
+    {"not(not(%2:b))", "%2:b"},
+    {"add(0.1, 0.2)", "0.30000000000000004"},
+    {"exp(1)", "2.7182818284590451"},
+    {"iadd(2i, 3i)", "5i"},
+    {"idiv(-7i, 2i)", "-3i"},
+    {"irem(-7i, 2i)", "-1i"},
+    {"idiv(7i, 0i)", "0i"},
+    {"mulhi(4294967295u, 4294967295u)", "4294967294u"},
+    {"shr(-8i, 1i)", "-4i"},
+    {"shr(4294967288u, 1u)", "2147483644u"},
+    {"iadd(%3:i, 0i)", "%3:i"},
+    {"imul(%3:i, 0i)", "0i"},
+    {"f2i(floor(-2.5))", "-3i"},
+    {"f2i(nan)", "0i"},
+    {"f2i(inf)", "2147483647i"},
+    {"lt(1i, 2i)", "true"},
+    {"eq(nan, nan)", "false"},
+    {"irem(7u, 4u)", "3u"},
+    {"irem(7u, 0u)", "7u"},
+    {"irem(7i, 0i)", "7i"},
+    {"idiv(4294967290u, 3u)", "1431655763u"},
+    {"isub(1u, 2u)", "4294967295u"},
+    {"imul(65537u, 65537u)", "131073u"},
+    {"shl(1i, 31i)", "-2147483648i"},
+    {"shl(1u, 33u)", "2u"},
+    {"iand(12u, 10u)", "8u"},
+    {"ior(12u, 10u)", "14u"},
+    {"ixor(12u, 10u)", "6u"},
+    {"i2u(-1i)", "4294967295u"},
+    {"u2i(4294967295u)", "-1i"},
+    {"i2f(-3i)", "-3"},
+    {"u2f(4294967295u)", "4294967295"},
+    {"min(1, 2)", "1"},
+    {"max(1, 2)", "2"},
+    {"abs(-2)", "2"},
+    {"sqrt(2)", "1.4142135623730951"},
+    {"floor(-0.5)", "-1"},
+    {"le(2u, 2u)", "true"},
+    {"lt(-1i, 0i)", "true"},
+    {"lt(4294967295u, 0u)", "false"},
+    {"eq(true, false)", "false"},
+    {"and(true, false)", "false"},
+    {"or(true, false)", "true"},
+    {"fma(1, 2, 3)", "fma(1, 2, 3)"},
+    {"add(%3:i, %0)", "add(%0, i2f(%3:i))"},
+    {"mul(%2:b, %0)", "mul(%0, sel(%2:b, 1, 0))"},
+};
+
 static void folding_keeps_ieee(void **state)
 {
-    static const struct fold_case cases[] = {
-        {"mul(%0, 1)", "%0"},
-        {"mul(%0, -1)", "neg(%0)"},
-        {"add(%0, -0)", "%0"},
-        {"add(%0, 0)", "add(%0, 0)"},
-        {"sub(%0, 0)", "%0"},
-        {"mul(%0, 0)", "mul(%0, 0)"},
-        {"div(%0, 1)", "%0"},
-        {"add(%0, neg(%1))", "sub(%0, %1)"},
-        {"neg(neg(%0))", "%0"},
-        {"abs(neg(%0))", "abs(%0)"},
-        {"sel(true, %0, %1)", "%0"},
-        {"sel(false, %0, %1)", "%1"},
-        {"sel(%2:b, %0, %0)", "%0"},
-        {"sel(not(%2:b), %0, %1)", "sel(%2:b, %1, %0)"},
-        {"and(%2:b, true)", "%2:b"},
-        {"or(%2:b, true)", "true"},
-        {"not(not(%2:b))", "%2:b"},
-        {"add(0.1, 0.2)", "0.30000000000000004"},
-        {"exp(1)", "2.7182818284590451"},
-        {"iadd(2i, 3i)", "5i"},
-        {"idiv(-7i, 2i)", "-3i"},
-        {"irem(-7i, 2i)", "-1i"},
-        {"idiv(7i, 0i)", "0i"},
-        {"mulhi(4294967295u, 4294967295u)", "4294967294u"},
-        {"shr(-8i, 1i)", "-4i"},
-        {"shr(4294967288u, 1u)", "2147483644u"},
-        {"iadd(%3:i, 0i)", "%3:i"},
-        {"imul(%3:i, 0i)", "0i"},
-        {"f2i(floor(-2.5))", "-3i"},
-        {"f2i(nan)", "0i"},
-        {"f2i(inf)", "2147483647i"},
-        {"lt(1i, 2i)", "true"},
-        {"eq(nan, nan)", "false"},
-        {"irem(7u, 4u)", "3u"},
-        {"irem(7u, 0u)", "7u"},
-        {"irem(7i, 0i)", "7i"},
-        {"idiv(4294967290u, 3u)", "1431655763u"},
-        {"isub(1u, 2u)", "4294967295u"},
-        {"imul(65537u, 65537u)", "131073u"},
-        {"shl(1i, 31i)", "-2147483648i"},
-        {"shl(1u, 33u)", "2u"},
-        {"iand(12u, 10u)", "8u"},
-        {"ior(12u, 10u)", "14u"},
-        {"ixor(12u, 10u)", "6u"},
-        {"i2u(-1i)", "4294967295u"},
-        {"u2i(4294967295u)", "-1i"},
-        {"i2f(-3i)", "-3"},
-        {"u2f(4294967295u)", "4294967295"},
-        {"min(1, 2)", "1"},
-        {"max(1, 2)", "2"},
-        {"abs(-2)", "2"},
-        {"sqrt(2)", "1.4142135623730951"},
-        {"floor(-0.5)", "-1"},
-        {"le(2u, 2u)", "true"},
-        {"lt(-1i, 0i)", "true"},
-        {"lt(4294967295u, 0u)", "false"},
-        {"eq(true, false)", "false"},
-        {"and(true, false)", "false"},
-        {"or(true, false)", "true"},
-        {"fma(1, 2, 3)", "fma(1, 2, 3)"},
-        {"add(%3:i, %0)", "add(%0, i2f(%3:i))"},
-        {"mul(%2:b, %0)", "mul(%0, sel(%2:b, 1, 0))"},
-    };
     struct fixture *f = *state;
 
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const sx_id got = parse(f, cases[i].text), want = parse(f, cases[i].want);
+    for (size_t i = 0; i < sizeof folds / sizeof *folds; i++) {
+        const sx_id got = parse(f, folds[i].text), want = parse(f, folds[i].want);
         if (got != want)
-            fail_msg("%s became %s", cases[i].text, sx_print(&f->b, got, f->a, NULL, NULL));
+            fail_msg("%s became %s", folds[i].text, sx_print(&f->b, got, f->a, NULL, NULL));
     }
     assert_int_equal(sx_make(&f->b, SX_IADD, f->x, f->y, 0), 0);
     assert_int_equal(sx_make(&f->b, SX_ADD, f->x, 0, 0), 0);
@@ -426,69 +428,120 @@ static bool same(double x, double y)
     return (isnan(x) && isnan(y)) || (x == y && signbit(x) == signbit(y));
 }
 
+/* The op on operands 0..2, bit casts and a comparison standing in for words and bools. */
+static sx_id call_on_floats(struct sxb *b, enum sx_op op)
+{
+    const struct sx_info *info = sx_op_info(op);
+    sx_id in[3] = {0}, root;
+
+    for (unsigned i = 0; i < info->arity; i++) {
+        in[i] = sx_arg(b, i, SX_FLOAT);
+        if (info->in[i] == SX_BOOL)
+            in[i] = sx_make(b, SX_LT, in[i], sx_arg(b, 2 - i, SX_FLOAT), 0);
+        else if (info->in[i] != SX_FLOAT && info->in[i] != SX_ANY_TYPE)
+            in[i] = sx_make(b, SX_BITS, in[i], 0, 0);
+    }
+    root = sx_make(b, op, in[0], in[1], in[2]);
+    if (b->node[root].type == SX_FLOAT)
+        return root;
+    return sx_make(b, SX_MUL, root, sx_const(b, 1.5), 0); /* to float */
+}
+
+struct lanes {
+    double d[3][SX_BLOCK], out_d[SX_BLOCK];
+    float f[3][SX_BLOCK], out_f[SX_BLOCK];
+};
+
+static void run_lanes(struct sx_prog *p, struct lanes *x, uint32_t *seed, bool wide)
+{
+    const void *arg[3];
+    const int32_t step[] = {1, 1, 1};
+    const struct sx_block env = {.arg = arg, .arg_step = step};
+    void *scratch = malloc(sx_prog_scratch(p));
+    void *out[] = {wide ? (void *)x->out_d : (void *)x->out_f};
+
+    for (int k = 0; k < 3; k++) {
+        arg[k] = wide ? (const void *)x->d[k] : (const void *)x->f[k];
+        for (int i = 0; i < SX_BLOCK; i++) {
+            x->d[k][i] = random_float(seed, i % 5 != 0);
+            x->f[k][i] = (float)x->d[k][i];
+        }
+    }
+    sx_prog_prepare(p, scratch);
+    sx_prog_run_block(p, &env, SX_BLOCK, scratch, out);
+    free(scratch);
+}
+
+static void check_lanes(struct fixture *f, enum sx_op op, uint32_t *seed, bool wide)
+{
+    const sx_id root = call_on_floats(&f->b, op);
+    struct sx_prog *p = sx_compile(f->a, &f->b, &root, 1, wide);
+    double *reg = calloc(sx_prog_regs(p), sizeof *reg);
+    struct lanes x;
+
+    run_lanes(p, &x, seed, wide);
+    for (int i = 0; i < SX_BLOCK; i++) {
+        const double arg[] = {x.d[0][i], x.d[1][i], x.d[2][i]};
+        const struct sx_env e = {.arg = arg};
+        const double got = wide ? x.out_d[i] : (double)x.out_f[i];
+        double one;
+        sx_prog_run(p, &e, reg, &one);
+        if (!same(one, got))
+            fail_msg("%s%s(%a, %a, %a): one %a, block %a", sx_op_info(op)->name,
+                     wide ? " in f64" : "", arg[0], arg[1], arg[2], one, got);
+        one = wide ? sx_eval_f64(&f->b, root, &e) : sx_eval_f32(&f->b, root, &e);
+        assert_true(same(one, got));
+    }
+    free(reg);
+}
+
 /*
- * Every function and float primitive: the block program (the fast lanes), the program of
- * one element and the evaluation agree to the bit, in both widths, on any patterns.
+ * Every function and primitive: the block program, the program of one element and the
+ * evaluation agree to the bit, in both widths, on any patterns.
  */
 static void blocks_agree_with_elements(void **state)
 {
-    struct fixture *f = *state;
-    struct sxb *b = &f->b;
     uint32_t seed = 99;
 
     for (unsigned op = SX_ADD; op < SX_OP_COUNT; op++) {
-        const struct sx_info *info = sx_op_info((enum sx_op)op);
-        const sx_id cond = sx_make(b, SX_LT, f->y, f->x, 0);
-        sx_id in[3] = {0}, root;
-        for (unsigned i = 0; i < info->arity; i++) {
-            const sx_id arg = sx_arg(b, i, SX_FLOAT);
-            in[i] = info->in[i] == SX_BOOL ? cond
-                    : info->in[i] == SX_FLOAT || info->in[i] == SX_ANY_TYPE
-                        ? arg
-                        : sx_make(b, SX_BITS, arg, 0, 0);
-        }
-        root = sx_make(b, (enum sx_op)op, in[0], in[1], in[2]);
-        if (b->node[root].type == SX_U32)
-            root = sx_make(b, SX_U2F, root, 0, 0);
-        assert_int_not_equal(root, 0);
-        for (int wide = 0; wide < 2; wide++) {
-            struct sx_prog *p = sx_compile(f->a, b, &root, 1, wide);
-            double *reg = calloc(sx_prog_regs(p), sizeof *reg);
-            void *scratch = malloc(sx_prog_scratch(p));
-            float xf[3][SX_BLOCK];
-            double xd[3][SX_BLOCK], one;
-            const int32_t step[] = {1, 1, 1};
-            const void *af[] = {xf[0], xf[1], xf[2]}, *ad[] = {xd[0], xd[1], xd[2]};
-            const struct sx_block env = {.arg = wide ? ad : af, .arg_step = step};
-            float yf[SX_BLOCK];
-            double yd[SX_BLOCK];
-            void *out[] = {wide ? (void *)yd : (void *)yf};
+        check_lanes(*state, (enum sx_op)op, &seed, false);
+        check_lanes(*state, (enum sx_op)op, &seed, true);
+    }
+}
 
-            for (int i = 0; i < 3 * SX_BLOCK; i++) {
-                const double x = random_float(&seed, i % 5 != 0);
-                xd[i % 3][i / 3] = x;
-                xf[i % 3][i / 3] = (float)x;
-            }
-            sx_prog_prepare(p, scratch);
-            sx_prog_run_block(p, &env, SX_BLOCK, scratch, out);
-            for (int i = 0; i < SX_BLOCK; i++) {
-                const double arg[] = {xd[0][i], xd[1][i], xd[2][i]};
-                const struct sx_env e = {.arg = arg};
-                double got = wide ? yd[i] : (double)yf[i];
-                if (b->node[root].type != SX_FLOAT) {
-                    int32_t w;
-                    memcpy(&w, wide ? (char *)yd + 4 * i : (char *)yf + 4 * i, sizeof w);
-                    got = w;
-                }
-                sx_prog_run(p, &e, reg, &one);
-                if (!same(one, got))
-                    fail_msg("%s%s(%a, %a, %a): one %a, block %a", info->name,
-                             wide ? " in f64" : "", arg[0], arg[1], arg[2], one, got);
-                one = wide ? sx_eval_f64(b, root, &e) : sx_eval_f32(b, root, &e);
-                assert_true(same(one, got));
-            }
-            free(reg);
-            free(scratch);
+static uint32_t word_of(float x)
+{
+    uint32_t w;
+    memcpy(&w, &x, sizeof w);
+    return w;
+}
+
+/* The fast lanes and the plain ones: the same bits, row by row. */
+static void lanes_agree(void **state)
+{
+    enum { N = 1024 };
+    static float x[3][N], y[N], z[N];
+    const struct sx_code *rows = sx_lanes();
+    uint32_t seed = 5;
+
+    (void)state;
+    if (rows == sx_lanes_base)
+        skip();
+    for (uint32_t r = 0; r < sx_lanes_count && rows[r].f32; r++) {
+        const unsigned arity = sx_op_info((enum sx_op)rows[r].op)->arity;
+        for (int i = 0; i < 3 * N; i++) {
+            const uint32_t w = ((uint32_t)i * 2654435761U) >> 31;
+            x[i % 3][i / 3] = (float)random_float(&seed, i % 5 != 0);
+            if (rows[r].in[i % 3] == SX_BOOL && (unsigned)i % 3 < arity)
+                memcpy(&x[i % 3][i / 3], &w, sizeof w);
+        }
+        rows[r].f32(y, x[0], x[1], x[2], N);
+        sx_lanes_base[r].f32(z, x[0], x[1], x[2], N);
+        for (int i = 0; i < N; i++) {
+            const bool nans = rows[r].type == SX_FLOAT && isnan(y[i]) && isnan(z[i]);
+            if (!nans && word_of(y[i]) != word_of(z[i]))
+                fail_msg("%s, row %u: %a and %a", sx_op_info((enum sx_op)rows[r].op)->name,
+                         r, (double)y[i], (double)z[i]);
         }
     }
 }
@@ -502,7 +555,7 @@ int main(void)
         TEST(primitives_round_to_f32),    TEST(powers_multiply),
         TEST(substitution_and_queries),   TEST(words_become_numbers),
         TEST(laws_have_their_moments),    TEST(whole_numbers_and_coins),
-        TEST(blocks_agree_with_elements),
+        TEST(blocks_agree_with_elements), TEST(lanes_agree),
     };
     return cmocka_run_group_tests_name("sx", tests, NULL, NULL);
 }

@@ -1,0 +1,60 @@
+/* What is in a source: asks the runtime's data layer for fields and shapes on the front
+ * end's behalf. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/driver/compile.h"
+#include "runtime/base/arena.h"
+#include "runtime/data.h"
+
+static const char *text_of(const struct doc *entry, const char *key)
+{
+    const struct doc *d = doc_get(entry, key);
+    return d && d->kind == DOC_SCALAR ? d->text.text : NULL;
+}
+
+static uint32_t number_of(const struct doc *entry, const char *key)
+{
+    const char *t = text_of(entry, key);
+    const long n = t ? strtol(t, NULL, 10) : 0;
+    return n > 0 && n < 1 << 16 ? (uint32_t)n : 0;
+}
+
+static void describe(struct hyp_source_desc *d, const char *kind, const struct doc *entry)
+{
+    hyp_source_defaults(d);
+    d->name = kind;
+    d->kind = kind;
+    d->split = text_of(entry, "split");
+    d->file = text_of(entry, "file");
+    d->resize[0] = d->resize[1] = number_of(entry, "resize");
+    if (doc_get(entry, "parts"))
+        d->split = NULL; /* shapes do not depend on the part */
+}
+
+bool driver_fields(void *cx, struct arena *a, const char *kind, const struct doc *entry,
+                   struct model_field **field, uint32_t *nfield, const char **why)
+{
+    const struct model_options *o = cx;
+    struct hyp_source_desc d;
+    struct data_info info;
+    struct hyp_error err = {0};
+
+    describe(&d, kind, entry);
+    if (data_probe(&d, o->data_dir, o->ndata_dir, &info, &err) != HYP_OK) {
+        *why = arena_str(a, err.text);
+        return false;
+    }
+    *field = arena_array(a, info.nfield + 1U, sizeof **field);
+    *nfield = info.nfield;
+    for (uint32_t i = 0; i < info.nfield; i++) {
+        struct model_field *f = &(*field)[i];
+        f->name = arena_str(a, info.field[i].name);
+        f->is_int = info.field[i].dtype == DATA_I32;
+        f->rank = (uint8_t)info.field[i].rank;
+        for (uint32_t k = 0; k < info.field[i].rank && k < 8; k++)
+            f->dim[k] = (int32_t)info.field[i].dim[k];
+    }
+    data_info_fini(&info);
+    return true;
+}

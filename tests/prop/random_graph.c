@@ -1,0 +1,495 @@
+/* The generator keeps a pool of float values; every step makes one value from values of the
+ * pool. */
+#include "tests/prop/random_graph.h"
+
+#include <string.h>
+
+#include "runtime/base/arena.h"
+#include "runtime/base/philox.h"
+
+uint32_t rng_below(struct rng *r, uint32_t n)
+{
+    r->state = r->state * 6364136223846793005U + 1442695040888963407U;
+    return (uint32_t)((r->state >> 33) % n);
+}
+
+struct maker {
+    struct graph *g;
+    struct rng rng;
+    const struct random_options *o;
+    struct arena *a;
+    value_id *pool;
+    bool *used;
+    uint32_t n, cap, cused;
+    unsigned nleaf, nsite;
+    region_id region;
+};
+
+static uint32_t below(struct maker *m, uint32_t n)
+{
+    return rng_below(&m->rng, n);
+}
+
+static bool fits(const struct maker *m, const struct type *t)
+{
+    return t->rank < HYP_RANK - 2 &&
+           type_elems(t, 5) <= (m->o->max_elems ? m->o->max_elems : 400);
+}
+
+static void keep(struct maker *m, value_id v)
+{
+    if (!v || !fits(m, graph_type(m->g, v)) || graph_type(m->g, v)->dtype != DT_F32)
+        return;
+    for (uint32_t i = 0; i < m->n; i++)
+        if (m->pool[i] == v)
+            return;
+    m->pool = arena_grow(m->a, m->pool, &m->cap, m->n + 1, sizeof *m->pool);
+    m->used = arena_grow(m->a, m->used, &m->cused, m->n + 1, sizeof *m->used);
+    m->pool[m->n] = v;
+    m->used[m->n++] = false;
+}
+
+/* A value of the pool; recent ones more often. */
+static value_id pick(struct maker *m)
+{
+    const uint32_t i = m->n - 1 - below(m, 1 + below(m, m->n));
+    m->used[i] = true;
+    return m->pool[i];
+}
+
+static int32_t size(struct maker *m)
+{
+    static const int32_t sizes[] = {1, 2, 3, 3, 4, 5, 7};
+    return sizes[below(m, sizeof sizes / sizeof *sizes)];
+}
+
+static struct type random_type(struct maker *m, bool sample)
+{
+    struct type t = {.dtype = DT_F32, .sample = sample};
+    if (sample)
+        t.dim[t.rank++] = (struct ext){0, 1};
+    for (unsigned n = below(m, 4); n > 0; n--)
+        t.dim[t.rank++] = ext_const(size(m));
+    return t;
+}
+
+static value_id leaf(struct maker *m, enum leaf_what what, const struct type *t)
+{
+    const char *path = arena_fmt(m->a, "leaf%u", m->nleaf++);
+    return graph_leaf(m->g, what, 0, 0, path, *t);
+}
+
+static value_id param(struct maker *m, unsigned rank, const struct ext *dim)
+{
+    struct type t = {.dtype = DT_F32, .rank = (uint8_t)rank};
+    memcpy(t.dim, dim, rank * sizeof *dim);
+    return leaf(m, LEAF_PARAM, &t);
+}
+
+/* ---- maps ---- */
+
+static const enum sx_op smooth1[] = {SX_FN_tanh, SX_FN_sigmoid, SX_FN_softplus, SX_FN_sin,
+                                     SX_FN_cos,  SX_NEG,        SX_FN_square,   SX_FN_erf};
+static const enum sx_op kinked1[] = {SX_FN_relu,         SX_ABS,    SX_FN_elu, SX_FN_sign,
+                                     SX_FN_hard_sigmoid, SX_FN_tanh};
+static const enum sx_op smooth2[] = {SX_ADD, SX_SUB, SX_MUL};
+static const enum sx_op kinked2[] = {SX_MIN, SX_MAX, SX_FN_maximum, SX_FN_leaky_relu};
+
+static value_id unary(struct maker *m)
+{
+    const bool kink = !m->o->smooth && below(m, 2);
+    const enum sx_op op = kink ? kinked1[below(m, 6)] : smooth1[below(m, 8)];
+    return graph_op1(m->g, op, pick(m));
+}
+
+static value_id binary(struct maker *m)
+{
+    const bool kink = !m->o->smooth && below(m, 3) == 0;
+    const enum sx_op op = kink ? kinked2[below(m, 4)] : smooth2[below(m, 3)];
+    struct type t;
+    unsigned axis;
+    for (unsigned tries = 0; tries < 8; tries++) {
+        const value_id x = pick(m), y = pick(m);
+        if (type_join(graph_type(m->g, x), graph_type(m->g, y), &t, &axis) && fits(m, &t))
+            return graph_op2(m->g, op, x, y);
+    }
+    return 0;
+}
+
+/* x * y + c, over axes and draws: one expression written as several sx nodes. */
+static value_id mixed(struct maker *m)
+{
+    struct sxb *b = &m->g->sx;
+    const value_id x = pick(m);
+    const struct type t = *graph_type(m->g, x);
+    sx_id fn = sx_arg(b, 0, SX_FLOAT);
+    const unsigned dim = t.rank ? below(m, t.rank) : 0;
+    if (t.rank && !t.dim[dim].b) {
+        const sx_id axis = sx_make(b, SX_I2F, sx_axis(b, dim), 0, 0);
+        fn = sx_make(b, SX_ADD, sx_make(b, SX_MUL, fn, sx_const(b, 0.5), 0),
+                     sx_make(b, SX_MUL, axis, sx_const(b, 0.125), 0), 0);
+    }
+    if (below(m, 2)) {
+        const char *path = arena_fmt(m->a, "phase/draw~%u", ++m->nsite);
+        const site_id site = graph_site(m->g, path, m->region, below(m, 3) != 0);
+        const sx_id e = t.rank ? sx_axis(b, t.rank - 1U) : sx_int(b, 3);
+        const sx_id w = below(m, 2) ? sx_normal(b, site, e) : sx_uniform(b, site, e);
+        fn = sx_make(b, SX_ADD, sx_make(b, SX_MUL, fn, w, 0), sx_const(b, -0.25), 0);
+    }
+    return graph_map(m->g, fn, &x, 1, NULL);
+}
+
+/* ---- forms ---- */
+
+static value_id sum_some(struct maker *m)
+{
+    const value_id x = pick(m);
+    const unsigned rank = graph_type(m->g, x)->rank;
+    const uint32_t over = rank ? below(m, 1U << rank) : 0;
+    return over ? graph_sum(m->g, x, over) : 0;
+}
+
+static value_id product(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    if (t->rank <= t->sample || t->dim[t->rank - 1].b)
+        return 0;
+    struct ext d[2] = {t->dim[t->rank - 1], ext_const(size(m))};
+    if (below(m, 4) == 0 && t->rank + 1 < HYP_RANK - 2)
+        return graph_matmul(m->g, x, param(m, 1, d));
+    return graph_matmul(m->g, x, param(m, 2, d));
+}
+
+/* Two values of the pool, one axis of each: every pair summed over the batch or a unit
+ * axis. */
+static value_id pair_product(struct maker *m)
+{
+    const value_id x = pick(m), y = pick(m);
+    const struct type *s = graph_type(m->g, x), *t = graph_type(m->g, y);
+    const value_id in[2] = {x, y};
+    if (!s->rank || !t->rank || !ext_eq(s->dim[0], t->dim[0]) || s->rank > 3 || t->rank > 3)
+        return 0;
+    struct form f = {.nport = 3};
+    const struct type *side[2] = {s, t};
+    f.axis[f.naxis++] = s->dim[0];
+    for (unsigned p = 0; p < 2; p++) {
+        struct port *q = &f.port[p + 1];
+        q->rank = side[p]->rank;
+        q->shape[0] = side[p]->dim[0];
+        q->dim[0] = (struct dimmap){.n = 1, .axis = {0}, .coef = {1}};
+        for (unsigned i = 1; i < q->rank; i++) {
+            const struct dimmap d = {.n = 1, .axis = {(int8_t)f.naxis}, .coef = {1}};
+            q->shape[i] = f.axis[f.naxis++] = side[p]->dim[i];
+            q->dim[i] = d;
+            f.port[0].shape[f.port[0].rank] = side[p]->dim[i];
+            f.port[0].dim[f.port[0].rank++] = d;
+        }
+    }
+    return graph_form(m->g, &f, 0, in, false, DT_F32);
+}
+
+static value_id slice(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    const unsigned axis = t->rank ? below(m, t->rank) : 0;
+    if (t->rank <= t->sample || t->dim[axis].b || t->dim[axis].c < 2)
+        return 0;
+    const int32_t n = t->dim[axis].c, from = (int32_t)below(m, (uint32_t)n);
+    const int32_t count = 1 + (int32_t)below(m, (uint32_t)(n - from));
+    return graph_slice(m->g, x, (uint8_t)axis, ext_const(from), ext_const(count));
+}
+
+static value_id concat(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    value_id in[2] = {x, 0};
+    if (t->rank <= t->sample)
+        return 0;
+    const unsigned axis = t->sample + below(m, (uint32_t)(t->rank - t->sample));
+    in[1] = below(m, 2) ? x : graph_op1(m->g, SX_NEG, x);
+    return graph_concat(m->g, in, 2, (uint8_t)axis);
+}
+
+static value_id permute(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    uint8_t perm[HYP_RANK];
+    if (t->rank < t->sample + 2)
+        return 0;
+    for (unsigned i = 0; i < t->rank; i++)
+        perm[i] = (uint8_t)i;
+    for (unsigned i = t->rank - 1U; i > t->sample; i--) {
+        const unsigned j = t->sample + below(m, i + 1 - t->sample);
+        const uint8_t swap = perm[i];
+        perm[i] = perm[j];
+        perm[j] = swap;
+    }
+    return graph_permute(m->g, x, perm);
+}
+
+static value_id flatten(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    struct type flat = {.dtype = DT_F32, .rank = t->sample, .sample = t->sample};
+    int32_t n = 1;
+    flat.dim[0] = t->dim[0];
+    for (unsigned i = t->sample; i < t->rank; i++) {
+        if (t->dim[i].b)
+            return 0;
+        n *= t->dim[i].c;
+    }
+    if (n > 2 && n % 2 == 0 && below(m, 2)) {
+        flat.dim[flat.rank++] = ext_const(2);
+        n /= 2;
+    }
+    flat.dim[flat.rank++] = ext_const(n);
+    return graph_reshape(m->g, x, &flat);
+}
+
+/* As an axis and back: the flag alone. */
+static value_id retype(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    if (t->sample)
+        return graph_retype(m->g, x, false);
+    return t->rank && t->dim[0].b == 1 && !t->dim[0].c ? graph_retype(m->g, x, true) : 0;
+}
+
+/* One window dim h = s o + d k - p over the last axis, the rest plain. */
+static struct form window_form(struct maker *m, const struct type *t, int32_t *out)
+{
+    struct form f = {.naxis = t->rank, .nport = 2};
+    const unsigned last = t->rank - 1U;
+    const int32_t n = t->dim[last].c, k = 1 + (int32_t)below(m, 3);
+    const int32_t s = 1 + (int32_t)below(m, 3), d = 1 + (int32_t)below(m, 2);
+    const int32_t pad = (int32_t)below(m, 2);
+    const int32_t o = (n + 2 * pad - d * (k - 1) - 1) / s + 1;
+    *out = n + 2 * pad < d * (k - 1) + 1 ? 0 : o;
+    for (unsigned i = 0; i < t->rank; i++) {
+        f.axis[i] = i == last ? ext_const(*out) : t->dim[i];
+        f.port[0].dim[i] = f.port[1].dim[i] =
+            (struct dimmap){.n = 1, .axis = {(int8_t)i}, .coef = {1}};
+        f.port[0].shape[i] = t->dim[i];
+        f.port[1].shape[i] = f.axis[i];
+    }
+    f.port[0].rank = f.port[1].rank = t->rank;
+    f.axis[f.naxis++] = ext_const(k);
+    f.port[0].dim[last] = (struct dimmap){.n = 2,
+                                          .axis = {(int8_t)last, (int8_t)t->rank},
+                                          .coef = {s, d},
+                                          .off = ext_const(-pad)};
+    return f;
+}
+
+static bool has_unit_axis(const struct type *t)
+{
+    return t->rank > t->sample && !t->dim[t->rank - 1].b;
+}
+
+/* Sums, or the largest, of windows; or spread back by the same form. */
+static value_id window(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    int32_t out;
+    if (!has_unit_axis(t) || m->o->no_windows)
+        return 0;
+    const struct form f = window_form(m, t, &out);
+    if (out < 1)
+        return 0;
+    const value_id y = graph_form(m->g, &f, 1, &x, t->sample, DT_F32);
+    return below(m, 2) ? y : graph_form(m->g, &f, 0, &y, t->sample, DT_F32);
+}
+
+/* A product along the last axis with a window: a convolution in one dim, or its transpose.
+ */
+static value_id convolution(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type t = *graph_type(m->g, x);
+    int32_t out;
+    if (!has_unit_axis(&t) || t.rank < t.sample + 2 || m->o->no_windows || t.rank > 4)
+        return 0;
+    struct form f = window_form(m, &t, &out);
+    if (out < 1)
+        return 0;
+    /* port 2: weights [f, c, k]; the channel axis (last but one) is summed, f takes its
+     * place */
+    const unsigned c = t.rank - 2U;
+    const struct ext channels = t.dim[c], filters = ext_const(size(m)), k = f.axis[t.rank];
+    if (channels.b)
+        return 0;
+    const struct port image = f.port[0];
+    struct port result = f.port[1];
+    const int8_t af = (int8_t)f.naxis;
+    f.axis[f.naxis++] = filters;
+    result.dim[c].axis[0] = af;
+    result.shape[c] = filters;
+    f.nport = 3;
+    f.port[0] = result;
+    f.port[1] = image;
+    f.port[2] = (struct port){.rank = 3, .shape = {filters, channels, k}};
+    const int8_t axes[3] = {af, (int8_t)c, (int8_t)t.rank};
+    for (unsigned i = 0; i < 3; i++)
+        f.port[2].dim[i] = (struct dimmap){.n = 1, .axis = {axes[i]}, .coef = {1}};
+    value_id in[2] = {x, param(m, 3, f.port[2].shape)};
+    const value_id y = graph_form(m->g, &f, 0, in, t.sample, DT_F32);
+    if (below(m, 2))
+        return y;
+    in[0] = y;
+    return graph_form(m->g, &f, 1, in, t.sample, DT_F32);
+}
+
+/* The last axis reversed, or every second element of it. */
+static value_id stride_or_flip(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    struct form f = {.naxis = t->rank, .nport = 2};
+    if (!has_unit_axis(t))
+        return 0;
+    const unsigned last = t->rank - 1U;
+    const int32_t n = t->dim[last].c;
+    const bool flip = below(m, 2);
+    for (unsigned i = 0; i < t->rank; i++) {
+        f.axis[i] = i < last || flip ? t->dim[i] : ext_const((n + 1) / 2);
+        f.port[0].dim[i] = f.port[1].dim[i] =
+            (struct dimmap){.n = 1, .axis = {(int8_t)i}, .coef = {1}};
+        f.port[0].shape[i] = t->dim[i];
+        f.port[1].shape[i] = f.axis[i];
+    }
+    f.port[0].rank = f.port[1].rank = t->rank;
+    f.port[0].dim[last].coef[0] = flip ? -1 : 2;
+    f.port[0].dim[last].off = ext_const(flip ? n - 1 : 0);
+    return graph_form(m->g, &f, 1, &x, t->sample, DT_F32);
+}
+
+/* ---- folds and choices ---- */
+
+static value_id fold(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    int32_t out;
+    if (m->o->smooth || !has_unit_axis(t))
+        return 0;
+    if (below(m, 2) && !m->o->no_windows) {
+        const struct form f = window_form(m, t, &out);
+        /* every window must meet the image: pads of 1 do with kernels of 2 and more */
+        if (out < 1 || (f.port[0].dim[t->rank - 1].off.c && f.axis[t->rank].c < 2))
+            return 0;
+        return graph_fold(m->g, &f, 1, COMB_MAX, x, t->sample, NULL);
+    }
+    const struct form f = form_sum(t->dim, t->rank, 1U << (t->rank - 1));
+    value_id index;
+    const value_id v = graph_fold(m->g, &f, 1, COMB_ARGMAX, x, t->sample, &index);
+    keep(m, graph_op1(m->g, SX_I2F, index));
+    return v;
+}
+
+/* Integers from -1 to the extent: out of range on both sides. */
+static value_id random_index(struct maker *m, const struct type *t, int32_t n)
+{
+    struct sxb *b = &m->g->sx;
+    sx_id at = sx_int(b, (int32_t)below(m, 7));
+    for (unsigned d = 0; d < t->rank; d++)
+        at =
+            sx_make(b, SX_IADD, sx_make(b, SX_IMUL, at, sx_int(b, 3), 0), sx_axis(b, d), 0);
+    at = sx_make(b, SX_ISUB, sx_make(b, SX_IREM, at, sx_int(b, n + 2), 0), sx_int(b, 1), 0);
+    struct type index = *t;
+    index.dtype = DT_I32;
+    return graph_map(m->g, at, NULL, 0, &index);
+}
+
+static value_id choose(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type t = *graph_type(m->g, x);
+    if (m->o->smooth || !has_unit_axis(&t))
+        return 0;
+    const unsigned axis = t.rank - 1U;
+    struct type at = t;
+    at.dim[axis] = ext_const(size(m));
+    at.rank = (uint8_t)(axis + below(m, 2));
+    const value_id index = random_index(m, &at, t.dim[axis].c);
+    const value_id got = graph_gather(m->g, x, index, (uint8_t)axis);
+    return below(m, 2) ? got : graph_scatter(m->g, got, index, (uint8_t)axis, &t);
+}
+
+/* ---- all ---- */
+
+typedef value_id make_fn(struct maker *m);
+static make_fn *const makers[] = {
+    unary,   unary,   binary,       binary,      mixed,          mixed,   sum_some,
+    product, product, pair_product, slice,       concat,         permute, flatten,
+    retype,  window,  fold,         convolution, stride_or_flip, choose};
+
+static void name_places(struct maker *m, unsigned step)
+{
+    const struct loc loc = {1, step + 1, 3, 5};
+    m->g->where =
+        graph_place(m->g, loc, 0, WHY_WRITTEN, arena_fmt(m->a, "phase/n\"%u", step));
+    if (below(m, 2))
+        m->g->expr = graph_new_expr(m->g);
+}
+
+static void add_roots(struct maker *m)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < m->n; i++)
+        if (!m->used[i])
+            graph_root(m->g, m->region, ROOT_OUTPUT, 0, 0, m->pool[i],
+                       arena_fmt(m->a, "o%u", n++));
+}
+
+void random_graph(struct arena *a, uint64_t seed, const struct random_options *o,
+                  struct program *p)
+{
+    struct maker m = {.g = &p->graph, .rng = {seed * 7919 + 1}, .o = o, .a = a};
+    const unsigned nodes = o->nodes ? o->nodes : 14;
+    memset(p, 0, sizeof *p);
+    p->arena = a;
+    graph_init(&p->graph, a);
+    p->host = graph_region(&p->graph, REGION_HOST, "host");
+    m.region = m.g->at = graph_region(&p->graph, REGION_PHASE, "phase");
+    for (unsigned i = 0; i < 3; i++) {
+        const struct type t = random_type(&m, i < 2);
+        keep(&m, leaf(&m, i < 2 ? LEAF_DATA : LEAF_PARAM, &t));
+    }
+    while (m.n < 3) {
+        const struct type t = type_scalar(DT_F32);
+        keep(&m, leaf(&m, LEAF_SETTING, &t));
+    }
+    for (unsigned i = 0; m.n < nodes && i < 10 * nodes; i++) {
+        name_places(&m, i);
+        keep(&m, makers[below(&m, sizeof makers / sizeof *makers)](&m));
+    }
+    m.g->expr = 0;
+    add_roots(&m);
+}
+
+/* ---- evaluation ---- */
+
+static void leaf_values(void *cx, const struct leaf *l, int64_t n, double *out)
+{
+    const uint64_t site = hyp_site(l->path);
+    (void)cx;
+    for (int64_t i = 0; i < n; i++) {
+        const uint32_t w = hyp_random_word(1, site, 0, 0, (uint32_t)i);
+        out[i] = l->type.dtype == DT_F32   ? 2 * (double)hyp_uniform(w) - 1
+                 : l->type.dtype == DT_I32 ? w % 5
+                                           : w & 1;
+    }
+}
+
+struct graph_eval random_eval(const struct graph *g, int64_t batch, bool f32)
+{
+    return (struct graph_eval){
+        .graph = g, .batch = batch, .f32 = f32, .seed = 7, .leaf = leaf_values};
+}
