@@ -286,6 +286,48 @@ static void folders(void **state)
     data_close(s);
 }
 
+static void channels_have_their_own_scale(void **state)
+{
+    struct hyp_source_desc d = describe("folder", "colours");
+    float x[12 + 1];
+    (void)state;
+    put_image("colours/a/1.png", 2, 2, 3, 100);
+    d.nmean = 3;
+    for (unsigned c = 0; c < 3; c++) {
+        d.mean[c] = 0.1 * (c + 1);
+        d.std[c] = 0.5 + c;
+    }
+    struct data_src *s = open_it(&d);
+    x[12] = 77; /* nothing is written behind the sample */
+    data_batch(s, 0, 0, 1, x);
+    for (unsigned c = 0; c < 3; c++)
+        for (unsigned i = 0; i < 4; i++)
+            assert_true(x[c * 4 + i] ==
+                        (float)(((100 + i * 3 + c) / 255.0 - d.mean[c]) / d.std[c]));
+    assert_true(x[12] == 77);
+    data_close(s);
+}
+
+/* f32 fields are scaled as images are; numbers and i32 fields are not. */
+static void arrays_are_scaled(void **state)
+{
+    static const float x[4] = {0, 0.25F, 0.5F, 1}, y[2] = {0.25F, 1};
+    const uint64_t d22[] = {2, 2}, d2[] = {2};
+    struct hyp_source_desc d = describe("npy", "scaled");
+    float got[4];
+    (void)state;
+    save("scaled/x.npy", NPY_F32, 2, d22, x);
+    save("scaled/y.npy", NPY_F32, 1, d2, y);
+    d.scale[0] = -1;
+    struct data_src *s = open_it(&d);
+    data_batch(s, 0, 0, 2, got);
+    for (unsigned i = 0; i < 4; i++)
+        assert_true(got[i] == 2 * x[i] - 1);
+    data_batch(s, 1, 0, 2, got);
+    assert_true(got[0] == y[0] && got[1] == y[1]);
+    data_close(s);
+}
+
 static void folders_are_resized(void **state)
 {
     struct hyp_source_desc d = describe("folder", "sizes");
@@ -351,11 +393,18 @@ static void survives_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables),          cmocka_unit_test(damaged_tables),
-        cmocka_unit_test(packed_tables),   cmocka_unit_test(arrays),
-        cmocka_unit_test(damaged_arrays),  cmocka_unit_test(signals),
-        cmocka_unit_test(folders),         cmocka_unit_test(folders_are_resized),
-        cmocka_unit_test(damaged_folders), cmocka_unit_test(survives_failures),
+        cmocka_unit_test(tables),
+        cmocka_unit_test(damaged_tables),
+        cmocka_unit_test(packed_tables),
+        cmocka_unit_test(arrays),
+        cmocka_unit_test(damaged_arrays),
+        cmocka_unit_test(signals),
+        cmocka_unit_test(folders),
+        cmocka_unit_test(channels_have_their_own_scale),
+        cmocka_unit_test(arrays_are_scaled),
+        cmocka_unit_test(folders_are_resized),
+        cmocka_unit_test(damaged_folders),
+        cmocka_unit_test(survives_failures),
     };
     return cmocka_run_group_tests_name("data files", tests, scratch_setup,
                                        scratch_teardown);

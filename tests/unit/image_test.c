@@ -32,7 +32,7 @@ static void decodes(void **state)
         {"rgb.png", 6, 4, 3, 10185, {120, 122, 50}},
         {"palette.png", 6, 4, 3, 10340, {127, 141, 140}},
         {"one_bit.png", 7, 5, 1, 4590, {0, 255, 255}},
-        {"grey16.png", 4, 3, 1, 1284, {0, 19, 39}},
+        {"grey16.png", 4, 3, 1, 1294, {1, 20, 40}},
         {"rgba.png", 3, 3, 3, 3619, {115, 16, 153}},
         {"grey.jpeg", 7, 5, 1, 4412, {101, 118, 198}},
         {"rgb.jpeg", 6, 4, 3, 10179, {132, 91, 121}},
@@ -184,7 +184,7 @@ static void sheets(void **state)
 
 static void coloured_sheets(void **state)
 {
-    static const float x[6] = {0, 1, 0.5F, NAN, 1, 0}; /* two pixels, planes apart */
+    static const float x[6] = {0, 0, 0.5F, NAN, 1, 1}; /* two pixels, planes apart */
     struct image_sheet s = {.values = x,
                             .n = 1,
                             .channels = 3,

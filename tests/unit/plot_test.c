@@ -117,12 +117,14 @@ static void many_points_are_thinned(void **state)
     double *y = malloc(N * sizeof *y);
     (void)state;
     for (size_t i = 0; i < N; i++)
-        y[i] = i == 123456 ? 100 : sin((double)i);
+        y[i] = i == 123456 ? 100 : i == 654400 ? -100 : sin((double)i);
     const struct plot_series s = {NULL, NULL, y, N};
     const struct plot p = {.kind = PLOT_LINES, .nseries = 1, .series = &s};
     char *text = draw(&p);
     assert_in_range(strlen(text), 1000, 100000);
-    assert_non_null(strstr(text, " 32.0")); /* the field's top, where 100 is */
+    const char *line = strstr(text, "stroke-opacity=\"0.30\"");
+    assert_non_null(strstr(line, " 32.0")); /* the field's top, where 100 is */
+    assert_non_null(strstr(line, " 404.0")); /* its bottom, where -100 is */
     hyp_free(text);
     free(y);
 }
