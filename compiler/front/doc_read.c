@@ -35,6 +35,7 @@ struct reader {
     struct level level[DEEPEST];
     unsigned depth, nvalue;
     struct doc *root;
+    unsigned skip;   /* levels open inside a list or mapping that is the rest of a cut */
     struct loc last; /* the scalar read last: what an unexpected `[` belongs to */
     bool stop, done;
 };
@@ -98,6 +99,13 @@ static bool has_colon(const struct reader *r, const yaml_event_t *key)
     return i < r->src.n && r->src.text[i] == ':';
 }
 
+static void refuse_merge(struct reader *r, struct doc *map, struct loc loc)
+{
+    diag(r->ds, E0103, loc, "merge keys are not part of the language");
+    diag_hint(r->ds, "write a function, or `all:`");
+    map->bad = true; /* what it lacks now is not missing */
+}
+
 static void take_key(struct reader *r, const yaml_event_t *e, struct level *l)
 {
     const struct doc_text t = doc_source_text(r->a, &r->src, e);
@@ -124,7 +132,7 @@ static void take_key(struct reader *r, const yaml_event_t *e, struct level *l)
     else if (t.n == 0)
         diag(r->ds, E0109, loc, "empty value: a key is missing here");
     else if (strcmp(t.text, "<<") == 0)
-        diag(r->ds, E0103, loc, "merge keys are not part of the language");
+        refuse_merge(r, l->d, loc);
     else if (is_truth(t.text))
         diag(r->ds, E0105, loc, "YAML readers take the key `%s` for a truth value or null",
              t.text);
@@ -202,11 +210,17 @@ static void take_scalar(struct reader *r, const yaml_event_t *e)
 static void open_level(struct reader *r, const yaml_event_t *e, enum doc_kind kind,
                        bool flow)
 {
+    struct level *l = top(r);
+    if (l && l->open > 0) {
+        r->skip = 1;
+        l->has_key = l->drop = l->keyless = wants_key(l);
+        return;
+    }
     struct doc *d = arena_alloc(r->a, sizeof *d);
     d->kind = (uint8_t)kind;
     d->flow = flow;
     d->loc = event_loc(r, e);
-    if (wants_key(top(r))) {
+    if (wants_key(l)) {
         diag(r->ds, E0108, d->loc, "expected a key, found a %s",
              kind == DOC_MAP ? "mapping" : "list");
         r->stop = true;
@@ -258,6 +272,15 @@ static void close_level(struct reader *r)
 static void take_event(struct reader *r, const yaml_event_t *e)
 {
     const struct loc loc = event_loc(r, e);
+    const bool opens =
+        e->type == YAML_SEQUENCE_START_EVENT || e->type == YAML_MAPPING_START_EVENT;
+    const bool closes =
+        e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT;
+    if (r->skip) {
+        r->skip += opens;
+        r->skip -= closes;
+        return;
+    }
     switch (e->type) {
     case YAML_DOCUMENT_START_EVENT:
         if (r->root) {

@@ -79,6 +79,17 @@ static struct doc *make_phases(struct elaboration *e)
     return all;
 }
 
+/* What is gone from an elaborated file: the layered keys, and what may change them. */
+static bool is_gone(const char *key)
+{
+    static const char *const gone[] = {"layers", "pathways",   "discriminators", "networks",
+                                       "phases", "conditions", "sweep"};
+    for (unsigned i = 0; i < sizeof gone / sizeof *gone; i++)
+        if (strcmp(key, gone[i]) == 0)
+            return true;
+    return false;
+}
+
 static struct doc *elaborate_file(struct elaboration *e)
 {
     struct arena *a = e->a;
@@ -96,7 +107,7 @@ static struct doc *elaborate_file(struct elaboration *e)
             doc_add(a, to, "phases", x->loc, phases);
             placed = true;
         }
-        if (!layered && strcmp(key, "networks") != 0 && strcmp(key, "phases") != 0)
+        if (!is_gone(key))
             doc_push(a, to, *x);
     }
     return to;
@@ -117,7 +128,7 @@ bool model_elaborate(struct model *m)
     struct arena *a = m->arena;
     struct doc *file = drop_none_but_phases(a, merge_all(a, m->merged));
     refuse_unbuilt(m, file);
-    schema_need(a, m->diags, file);
+    schema_need(m->diags, file);
     if (is_layered(file)) {
         struct elaboration e = {.m = m, .a = a, .file = file};
         e.networks = doc_map(a, file->loc);

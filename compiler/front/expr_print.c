@@ -97,8 +97,8 @@ static void print_index(struct text *t, const struct expr *e)
 static void print_part(struct text *t, const struct expr *e)
 {
     const struct expr *of = e->child[0];
-    const bool wrap = of->kind == EX_NUMBER || of->kind == EX_NAME ||
-                      of->kind == EX_SETTING || of->kind == EX_AT;
+    const bool wrap =
+        of->kind == EX_NUMBER || of->kind == EX_NAME || of->kind == EX_SETTING;
     text_put(t, wrap ? "(" : "");
     print(t, of, L_POSTFIX);
     text_fmt(t, wrap ? ").%s" : ".%s", e->name);

@@ -51,8 +51,8 @@ static void take_path(struct lexer *x, struct token *k)
     for (;;) {
         while (letter(look(x, 0)) || digit(look(x, 0)) || look(x, 0) == '_')
             x->at++;
-        if (look(x, 0) != '.')
-            return;
+        if (look(x, 0) != '.' || (k->from > 0 && x->t->text[k->from - 1] == '@'))
+            return; /* `u@now.x` is a part of `u@now` */
         if (digit(look(x, 1))) {
             uint32_t n = 1;
             while (digit(look(x, n)))

@@ -67,7 +67,7 @@ const char *schema_form_words(enum schema_form form); /* "an expression" */
  */
 void schema_check(struct arena *a, struct diag_sink *ds, struct doc *file);
 /* E0202 after inheritance: what must stand in each mapping of this merged file. */
-void schema_need(struct arena *a, struct diag_sink *ds, const struct doc *file);
+void schema_need(struct diag_sink *ds, const struct doc *file);
 
 void schema_manual(FILE *out); /* docs/keys.md */
 void schema_json(FILE *out);   /* docs/hypnograph.schema.json */
