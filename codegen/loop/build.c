@@ -26,14 +26,15 @@ struct stmt *nb_stmt(struct sched *s, enum stmt_op op)
     return st;
 }
 
-struct stmt *nb_for(struct sched *s, enum for_kind kind, const char *name, struct index lo,
-                    struct index hi, int32_t step)
+struct stmt *nb_for(struct sched *s, enum for_kind kind, struct index lo, struct index hi,
+                    int32_t step)
 {
     struct stmt *f = nb_stmt(s, S_FOR);
-    assert(s->n->naxis < NEST_AXES);
-    f->axis = s->n->naxis++;
-    snprintf(s->n->axis_name[f->axis], sizeof s->n->axis_name[0], "%.3s%u", name,
-             (unsigned)f->axis);
+    assert(s->naxis < NEST_AXES);
+    f->axis = s->naxis++;
+    if (f->axis == s->n->naxis)
+        snprintf(s->n->axis_name[s->n->naxis++], sizeof s->n->axis_name[0], "a%u",
+                 (unsigned)f->axis);
     f->kind = (uint8_t)kind;
     f->lo = lo;
     f->hi = hi;
@@ -44,9 +45,11 @@ struct stmt *nb_for(struct sched *s, enum for_kind kind, const char *name, struc
     return f;
 }
 
+/* Axes are numbered by depth: loops one after the other share a number. */
 void nb_close(struct sched *s)
 {
     s->depth--;
+    s->naxis--;
 }
 
 void nb_guard(struct sched *s, struct stmt *f, struct index index, struct ext bound)
@@ -102,8 +105,7 @@ void nb_stage(struct sched *s, struct ext units, int32_t div)
         arena_grow(s->arena, n->stage, &s->cap_stage, n->nstage + 1, sizeof *n->stage);
     n->stage[n->nstage++] = (struct nstage){.units = units, .units_div = div};
     assert(s->depth == 0);
-    struct stmt *g =
-        nb_for(s, FOR_GRID, "g", index_const(0), (struct index){.off = units}, 1);
+    struct stmt *g = nb_for(s, FOR_GRID, index_const(0), (struct index){.off = units}, 1);
     g->bound = units;
     g->bound_div = div;
 }

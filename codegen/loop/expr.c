@@ -106,7 +106,7 @@ uint8_t sched_bind(struct sched *s, unsigned axis)
 {
     if (!s->scalar || index_is_plain(&s->at[axis]))
         return 0;
-    struct stmt *f = nb_for(s, FOR_SEQ, "z", s->at[axis], index_offset(s->at[axis], 1), 1);
+    struct stmt *f = nb_for(s, FOR_SEQ, s->at[axis], index_offset(s->at[axis], 1), 1);
     s->at[axis] = index_axis(f->axis, 1);
     return 1;
 }

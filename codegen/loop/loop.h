@@ -132,6 +132,7 @@ struct kernel {
  * lo..hi of the call. UNROLL and VEC run from 0 to the constant hi by 1; REG tiles are
  * indexed by constants and their axes alone.  Lanes of a VEC are independent: none reads
  * what another one writes.  Where a guard of a for fails, that iteration is skipped.
+ * Loops one after the other may share an axis number; nested ones do not.
  */
 
 enum for_kind { FOR_GRID, FOR_SEQ, FOR_UNROLL, FOR_VEC };

@@ -91,6 +91,7 @@ struct sched {
     uint16_t (*partial)[8];     /* by stage and segment: buffer of its partials */
     struct open_body open[64];
     unsigned depth;
+    uint8_t naxis; /* open loops */
     uint32_t cap_buf, cap_tile, cap_stage, cap_rng;
     bool scalar;       /* digits of axes are taken: no tiles, no lanes */
     int32_t rows;      /* rows of a unit */
@@ -107,8 +108,8 @@ struct item_tiles {
 };
 
 /* build.c */
-struct stmt *nb_for(struct sched *s, enum for_kind kind, const char *name, struct index lo,
-                    struct index hi, int32_t step); /* opened: what follows is its body */
+struct stmt *nb_for(struct sched *s, enum for_kind kind, struct index lo, struct index hi,
+                    int32_t step); /* opened: what follows is its body */
 void nb_close(struct sched *s);
 struct stmt *nb_stmt(struct sched *s, enum stmt_op op);
 void nb_guard(struct sched *s, struct stmt *f, struct index index, struct ext bound);

@@ -32,7 +32,7 @@ void sched_colsum_store(struct sched *s, struct index base, int32_t width, bool 
 {
     struct index j = index_const(0);
     if (width > 1) {
-        struct stmt *f = nb_for(s, FOR_VEC, "j", index_const(0), index_const(width), 1);
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
         j = index_axis(f->axis, 1);
     }
     struct index col = index_sum(base, j);
@@ -67,12 +67,12 @@ static void add_blocks(struct sched *s, struct item *it, uint32_t seg, bool firs
     const struct kstage *k = &s->k->stage[it->stage];
     struct ext n = s->k->axis[k->seg[seg].red[0]];
     struct index hi = first ? index_const(1) : (struct index){.off = n};
-    struct stmt *u = nb_for(s, FOR_SEQ, "u", index_const(!first && seg == 0), hi, 1);
+    struct stmt *u = nb_for(s, FOR_SEQ, index_const(!first && seg == 0), hi, 1);
     u->bound = n;
     u->bound_div = k->chunk;
     struct index j = index_const(0);
     if (width > 1) {
-        struct stmt *f = nb_for(s, FOR_VEC, "j", index_const(0), index_const(width), 1);
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
         j = index_axis(f->axis, 1);
     }
     if (s->g->col >= 0)

@@ -113,12 +113,12 @@ static void accumulate(struct sched *s, const struct tile_at *t, struct item *it
     struct index m = index_const(0), j = index_const(0);
     unsigned opened = 0;
     if (t->mr > 1) {
-        struct stmt *f = nb_for(s, FOR_UNROLL, "m", index_const(0), index_const(t->mr), 1);
+        struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(t->mr), 1);
         m = index_axis(f->axis, 1);
         opened++;
     }
     if (t->width > 1) {
-        struct stmt *f = nb_for(s, FOR_VEC, "j", index_const(0), index_const(t->width), 1);
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(t->width), 1);
         j = index_axis(f->axis, 1);
         opened++;
     }
@@ -146,7 +146,7 @@ static unsigned reduction_loops(struct sched *s, const struct item *it,
         int32_t chunk = s->k->stage[it->stage].chunk;
         struct index lo = index_const(0);
         index_add(&lo, &s->unit, ext_const(chunk));
-        struct stmt *f = nb_for(s, FOR_SEQ, "k", lo, index_offset(lo, chunk), 1);
+        struct stmt *f = nb_for(s, FOR_SEQ, lo, index_offset(lo, chunk), 1);
         f->bound = s->k->axis[g->red[0]];
         s->at[g->red[0]] = index_axis(f->axis, 1);
         opened = first = 1;
@@ -243,11 +243,10 @@ static void spill_tiles(struct sched *s, const struct tile_at *t)
         uint8_t dtype = s->k->stage[it->stage].dtype;
         uint16_t copy = nb_tile(s, "y", TILE_STACK, dtype, t->mr, t->width, false);
         struct index at = index_const(0);
-        struct stmt *m = nb_for(s, FOR_UNROLL, "m", index_const(0), index_const(t->mr), 1);
+        struct stmt *m = nb_for(s, FOR_UNROLL, index_const(0), index_const(t->mr), 1);
         index_term(&at, (struct term){m->axis, 1, 0, {t->width, 0}});
         if (t->width > 1) {
-            struct stmt *j =
-                nb_for(s, FOR_VEC, "j", index_const(0), index_const(t->width), 1);
+            struct stmt *j = nb_for(s, FOR_VEC, index_const(0), index_const(t->width), 1);
             index_term(&at, (struct term){j->axis, 1, 0, {1, 0}});
         }
         struct stmt *st = nb_set_tile(s, copy, at);
@@ -265,14 +264,14 @@ static void epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
     unsigned opened = 0;
     if (t->mr > 1 && epilogue_cost(s) > ROLL_COST) {
         spill_tiles(s, t);
-        struct stmt *f = nb_for(s, FOR_SEQ, "r", t->row, index_offset(t->row, t->mr), 1);
+        struct stmt *f = nb_for(s, FOR_SEQ, t->row, index_offset(t->row, t->mr), 1);
         f->bound = s->k->axis[s->g->row];
         w.tile_row = index_axis(f->axis, 1);
         index_add(&w.tile_row, &t->row, ext_const(-1));
         s->at[s->g->row] = index_axis(f->axis, 1);
         opened = 1;
     } else if (t->mr > 1) {
-        struct stmt *f = nb_for(s, FOR_UNROLL, "m", index_const(0), index_const(t->mr), 1);
+        struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(t->mr), 1);
         w.tile_row = index_axis(f->axis, 1);
         s->at[s->g->row] = index_sum(t->row, w.tile_row);
         if (t->guarded)
@@ -304,8 +303,7 @@ static void full_tiles(struct sched *s, const struct panel *p, struct tile_at *t
                        int32_t valid)
 {
     struct ext rows = s->k->axis[s->g->row];
-    struct stmt *f =
-        nb_for(s, FOR_SEQ, "r", s->row0, index_offset(s->row0, s->rows), p->mr);
+    struct stmt *f = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, s->rows), p->mr);
     t->mr = p->mr;
     t->guarded = rows.b && p->mr > 1;
     f->bound = rows.b ? rows : ext_const(rows.c - p->mr + 1);
@@ -320,7 +318,7 @@ static void rest_tile(struct sched *s, const struct panel *p, struct tile_at *t,
 {
     struct ext rows = s->k->axis[s->g->row];
     int32_t rest = rows.c % p->mr, at = rows.c - rest;
-    struct stmt *f = nb_for(s, FOR_SEQ, "r", index_const(at), index_const(at + 1), 1);
+    struct stmt *f = nb_for(s, FOR_SEQ, index_const(at), index_const(at + 1), 1);
     struct index inside = index_axis(f->axis, 1);
     index_add(&inside, &s->row0, ext_const(-1));
     nb_guard(s, f, inside, ext_const(s->rows));

@@ -25,7 +25,7 @@ static void guard_block(const struct range *r, struct stmt *f, struct index at)
 
 static void one_by_one(const struct range *r, struct index from)
 {
-    struct stmt *f = nb_for(r->s, FOR_SEQ, "e", from, (struct index){.off = r->n}, 1);
+    struct stmt *f = nb_for(r->s, FOR_SEQ, from, (struct index){.off = r->n}, 1);
     guard_block(r, f, index_axis(f->axis, 1));
     r->fn(r->s, r->cx, index_axis(f->axis, 1), 1, -1);
     nb_close(r->s);
@@ -38,7 +38,7 @@ static void piece(const struct range *r, int32_t at, int32_t width)
         r->fn(r->s, r->cx, index_const(at), width, at % 16);
         return;
     }
-    struct stmt *f = nb_for(r->s, FOR_SEQ, "e", index_const(at), index_const(at + 1), 1);
+    struct stmt *f = nb_for(r->s, FOR_SEQ, index_const(at), index_const(at + 1), 1);
     guard_block(r, f, index_axis(f->axis, 1));
     r->fn(r->s, r->cx, index_axis(f->axis, 1), width, at % 16);
     nb_close(r->s);
@@ -66,7 +66,7 @@ static void constant(const struct range *r)
         r->fn(r->s, r->cx, index_const(0), w, 0);
     } else if (full) {
         struct index hi = r->c->len ? index_offset(r->c->lo, r->c->len) : index_const(full);
-        struct stmt *f = nb_for(r->s, FOR_SEQ, "q", r->c->lo, hi, w);
+        struct stmt *f = nb_for(r->s, FOR_SEQ, r->c->lo, hi, w);
         if (r->c->len)
             f->bound = ext_const(full);
         r->fn(r->s, r->cx, index_axis(f->axis, 1), w, w % 16 ? -1 : 0);
@@ -84,17 +84,17 @@ static void dynamic(const struct range *r)
     struct index end = {.off = r->n};
     struct index hi = r->c->len ? index_offset(r->c->lo, r->c->len) : end;
     if (w == 1) {
-        struct stmt *f = nb_for(s, FOR_SEQ, "e", r->c->lo, hi, 1);
+        struct stmt *f = nb_for(s, FOR_SEQ, r->c->lo, hi, 1);
         f->bound = r->n;
         r->fn(s, r->cx, index_axis(f->axis, 1), 1, -1);
         nb_close(s);
         return;
     }
-    struct stmt *f = nb_for(s, FOR_SEQ, "q", r->c->lo, hi, w);
+    struct stmt *f = nb_for(s, FOR_SEQ, r->c->lo, hi, w);
     f->bound = (struct ext){r->n.c - (w - 1), r->n.b};
     r->fn(s, r->cx, index_axis(f->axis, 1), w, -1);
     nb_close(s);
-    struct stmt *z = nb_for(s, FOR_SEQ, "z", end, index_offset(end, 1), 1);
+    struct stmt *z = nb_for(s, FOR_SEQ, end, index_offset(end, 1), 1);
     struct index from = {0};
     index_term(&from, (struct term){z->axis, w, 0, {w, 0}});
     one_by_one(r, from);
@@ -118,9 +118,8 @@ void sched_cols(struct sched *s, const struct cols *c, unsigned axis, cols_fn *f
 unsigned sched_loops(struct sched *s, const uint8_t *axis, unsigned n)
 {
     for (unsigned i = 0; i < n; i++) {
-        char name[2] = {s->k->axis_name[axis[i]], 0};
         struct index hi = {.off = s->k->axis[axis[i]]};
-        struct stmt *f = nb_for(s, FOR_SEQ, name, index_const(0), hi, 1);
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), hi, 1);
         s->at[axis[i]] = index_axis(f->axis, 1);
     }
     return n;
@@ -301,7 +300,7 @@ void sched_points(struct sched *s, const struct walk *w, struct index base, int3
     }
     open_homes(s, w, base, width);
     if (width > 1) {
-        struct stmt *f = nb_for(s, FOR_VEC, "j", index_const(0), index_const(width), 1);
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
         j = index_axis(f->axis, 1);
         s->at[s->g->col] = index_sum(base, j);
         opened++;

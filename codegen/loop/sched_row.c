@@ -30,7 +30,7 @@ static void halving_tree(struct sched *s, uint16_t tile)
     for (int32_t w = 8; w >= 1; w /= 2) {
         struct index j = index_const(0);
         if (w > 1) {
-            struct stmt *f = nb_for(s, FOR_VEC, "j", index_const(0), index_const(w), 1);
+            struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(w), 1);
             j = index_axis(f->axis, 1);
         }
         struct stmt *st = nb_stmt(s, S_ACC);
@@ -56,7 +56,7 @@ static void lanes_of_list(struct sched *s, struct item *it, uint16_t tile)
         index_add(&up, &e, s->k->axis[seg->red[i]]);
         e = index_sum(up, s->at[seg->red[i]]);
     }
-    struct stmt *f = nb_for(s, FOR_SEQ, "z", e, index_offset(e, 1), 1);
+    struct stmt *f = nb_for(s, FOR_SEQ, e, index_offset(e, 1), 1);
     struct stmt *st = nb_stmt(s, S_ACC);
     st->place = k->place;
     st->dst_tile = true;
@@ -255,7 +255,7 @@ void sched_rows(struct sched *s, bool replay)
         one_row(s, replay);
         return;
     }
-    struct stmt *f = nb_for(s, FOR_SEQ, "r", s->row0, index_offset(s->row0, s->rows), 1);
+    struct stmt *f = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, s->rows), 1);
     f->bound = s->k->axis[s->g->row];
     s->at[s->g->row] = index_axis(f->axis, 1);
     one_row(s, replay);

@@ -250,7 +250,7 @@ static unsigned decode(struct sched *s, const struct grid *gr)
         return 0;
     index_add(&s->row0, &s->unit, ext_const(s->rows));
     if (s->ncb > 1 && s->k->axis[g->row].b) { /* units beyond the last rows do nothing */
-        struct stmt *f = nb_for(s, FOR_SEQ, "y", index_const(0), index_const(1), 1);
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
         nb_guard(s, f, s->row0, s->k->axis[g->row]);
         opened++;
     }
@@ -296,7 +296,7 @@ static void emit_group(struct sched *s, const struct group *g)
     unsigned opened = decode(s, &gr);
     sched_unit_values(s);
     if (gr.rows_in_unit && g->row >= 0) {
-        struct stmt *f = nb_for(s, FOR_SEQ, "i", index_const(0),
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0),
                                 (struct index){.off = s->k->axis[g->row]}, s->rows);
         s->row0 = index_axis(f->axis, 1);
         opened++;

@@ -1,0 +1,35 @@
+/* Keys of compiled code: nests with equal text share it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "codegen/loop/loop.h"
+#include "runtime/base/arena.h"
+#include "runtime/base/sha256.h"
+
+enum { EMITTER_VERSION = 1 }; /* raised when a back end makes other code of the same nest */
+
+static void add_text(struct sha256 *h, const char *s)
+{
+    sha256_add(h, s, strlen(s) + 1);
+}
+
+void nest_key(const struct nest *n, const struct target *t, const char *backend,
+              uint8_t key[32])
+{
+    struct arena *a = arena_new();
+    struct nest bare = *n; /* names and places of a kernel do not make other code */
+    struct sha256 h;
+    char row[128];
+    bare.name = "";
+    bare.buf = arena_copy(a, n->buf, n->nbuf * sizeof *n->buf);
+    for (uint32_t i = 0; i < n->nbuf; i++)
+        bare.buf[i].name = "";
+    snprintf(row, sizeof row, "%s %d %d %d %d", t->name, t->vec, t->mr, t->nr,
+             EMITTER_VERSION);
+    sha256_init(&h);
+    add_text(&h, nest_print(&bare, a));
+    add_text(&h, row);
+    add_text(&h, backend);
+    sha256_end(&h, key);
+    arena_free(a);
+}
