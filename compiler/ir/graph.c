@@ -147,14 +147,9 @@ node_id graph_add(struct graph *g, const struct node *n, const value_id *in,
         if (node_same(g, &g->node[id], &x, in, out))
             return id;
     }
-    /* `in` and `out` may point into the tables that grow */
-    value_id operand[256];
-    struct type type[256];
-    for (unsigned i = 0; i < x.nin; i++)
-        operand[i] = in[i];
-    for (unsigned i = 0; i < x.nout; i++)
-        type[i] = out[i];
-    const node_id id = append(g, &x, operand, type);
+    /* `in` and `out` may point into tables that grow; in an arena the old ones stay
+     * readable */
+    const node_id id = append(g, &x, in, out);
     g->bucket[at & (g->nbucket - 1)] = id;
     return id;
 }
@@ -313,9 +308,7 @@ value_id graph_map(struct graph *g, sx_id fn, const value_id *in, uint8_t nin,
 static struct type port_type(const struct port *p, bool sample, uint8_t dtype)
 {
     struct type t = {.dtype = dtype, .rank = p->rank, .sample = sample};
-    memcpy(t.dim, p->shape, sizeof t.dim);
-    for (unsigned i = t.rank; i < HYP_RANK; i++)
-        t.dim[i] = (struct ext){0};
+    memcpy(t.dim, p->shape, p->rank * sizeof *t.dim);
     return t;
 }
 
@@ -341,8 +334,8 @@ value_id graph_form(struct graph *g, const struct form *f, uint8_t port, const v
     return add1(g, &n, in, &t);
 }
 
-value_id graph_form_onto(struct graph *g, const struct form *f, uint8_t port, const value_id *in,
-                         value_id acc)
+value_id graph_form_onto(struct graph *g, const struct form *f, uint8_t port,
+                         const value_id *in, value_id acc)
 {
     const uint8_t nin = f->nport;
     const struct type t = *graph_type(g, acc);
@@ -411,7 +404,7 @@ void graph_grad(struct graph *g, value_id y, const value_id *x, uint8_t n,
                 bool missing_zero, value_id *out)
 {
     value_id in[256] = {y};
-    struct type type[256];
+    struct type type[256] = {0};
     GRAPH_CHECK(n < 255);
     for (unsigned i = 0; i < n; i++) {
         in[i + 1] = x[i];

@@ -85,7 +85,9 @@ static void put_ext(struct text *t, struct ext e)
     if (!e.b || e.c)
         put(t, "%d", e.c);
     if (e.b)
-        put(t, "%s%d", e.c && e.b > 0 ? "+" : "", e.b);
+        put(t, "%s", e.c && e.b > 0 ? "+" : "");
+    if (e.b && e.b != 1)
+        put(t, "%d", e.b);
     if (e.b)
         put(t, "B");
 }

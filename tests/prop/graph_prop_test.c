@@ -5,6 +5,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +112,12 @@ static bool second_run_fails(const char *text, void *cx)
     return bad;
 }
 
+static void fail_small(uint64_t seed, const char *text)
+{
+    fputs(text, stderr); /* longer than cmocka prints */
+    fail_msg("seed %llu", (unsigned long long)seed);
+}
+
 static void try_all(bool (*fails)(const char *text, void *cx), void *cx)
 {
     for (unsigned i = 0; i < ngraph; i++) {
@@ -120,8 +127,7 @@ static void try_all(bool (*fails)(const char *text, void *cx), void *cx)
         random_graph(a, first_seed + i, &o, &p);
         const char *text = graph_print(&p.graph, a);
         if (fails(text, cx))
-            fail_msg("seed %llu:\n%s", (unsigned long long)(first_seed + i),
-                     shrink_graph(a, text, fails, cx));
+            fail_small(first_seed + i, shrink_graph(a, text, fails, cx));
         arena_free(a);
     }
 }

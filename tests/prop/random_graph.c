@@ -261,6 +261,48 @@ static value_id retype(struct maker *m)
     return t->rank && t->dim[0].b == 1 && !t->dim[0].c ? graph_retype(m->g, x, true) : 0;
 }
 
+/* The batch as an axis between others. */
+static value_id bury_batch(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    uint8_t perm[HYP_RANK];
+    if (!t->sample || t->rank < 2)
+        return 0;
+    const unsigned rank = t->rank, at = 1 + below(m, rank - 1U);
+    for (unsigned i = 0; i < rank && i < HYP_RANK; i++)
+        perm[i] = (uint8_t)(i == at ? 0 : i < at ? i + 1 : i);
+    return graph_permute(m->g, graph_retype(m->g, x, false), perm);
+}
+
+/* Units and batch in one form, as the adjoint of a broadcast has it; kept dims anywhere. */
+static value_id sum_at_once(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    const uint32_t over = t->rank ? 1 | below(m, 1U << t->rank) : 0;
+    if (!over)
+        return 0;
+    const struct form f = form_sum(t->dim, t->rank, over);
+    return graph_form(m->g, &f, 1, &x, false, DT_F32);
+}
+
+/* To the type of another value: as a map operand, and by a form along any axes. */
+static value_id broadcast(struct maker *m)
+{
+    const value_id x = pick(m), y = pick(m);
+    const struct type *t = graph_type(m->g, y);
+    int8_t to[HYP_RANK];
+    if (map_align(t, graph_type(m->g, x), to))
+        return graph_broadcast(m->g, x, t);
+    const uint32_t over = t->rank > 1 ? below(m, 1U << t->rank) & ~1U : 0;
+    if (!over)
+        return 0;
+    const value_id part = graph_sum(m->g, y, over);
+    const struct form f = form_sum(t->dim, t->rank, over);
+    return graph_op2(m->g, SX_MUL, graph_form(m->g, &f, 0, &part, t->sample, DT_F32), y);
+}
+
 /* One window dim h = s o + d k - p over the last axis, the rest plain. */
 static struct form window_form(struct maker *m, const struct type *t, int32_t *out)
 {
@@ -426,9 +468,10 @@ static value_id choose(struct maker *m)
 
 typedef value_id make_fn(struct maker *m);
 static make_fn *const makers[] = {
-    unary,   unary,   binary,       binary,      mixed,          mixed,   sum_some,
-    product, product, pair_product, slice,       concat,         permute, flatten,
-    retype,  window,  fold,         convolution, stride_or_flip, choose};
+    unary,          unary,   binary,     binary,       mixed,    mixed,
+    sum_some,       product, product,    pair_product, slice,    concat,
+    permute,        flatten, retype,     window,       fold,     convolution,
+    stride_or_flip, choose,  bury_batch, sum_at_once,  broadcast};
 
 static void name_places(struct maker *m, unsigned step)
 {
@@ -468,7 +511,9 @@ void random_graph(struct arena *a, uint64_t seed, const struct random_options *o
     }
     for (unsigned i = 0; m.n < nodes && i < 10 * nodes; i++) {
         name_places(&m, i);
-        keep(&m, makers[below(&m, sizeof makers / sizeof *makers)](&m));
+        const value_id v = makers[below(&m, sizeof makers / sizeof *makers)](&m);
+        /* difference quotients need values that stay small */
+        keep(&m, v && o->smooth ? graph_op1(m.g, SX_FN_sin, v) : v);
     }
     m.g->expr = 0;
     add_roots(&m);

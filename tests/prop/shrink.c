@@ -56,11 +56,16 @@ static char *smaller(struct arena *a, const char *text, uint32_t root, node_id n
     return graph_rebuild(&g, cut_node, &c, NULL) ? graph_print(&g, a) : NULL;
 }
 
-static unsigned lines(const char *text)
+/* Nodes that compute, and roots. */
+static unsigned weight(const char *text)
 {
     unsigned n = 0;
-    for (; *text; text++)
-        n += *text == '\n';
+    for (const char *line = text; *line; line++) {
+        const char *end = strchr(line, '\n');
+        const char *leaf = strstr(line, "= leaf ");
+        n += (*line == '%' && !(leaf && leaf < end)) || !strncmp(line, "root ", 5);
+        line = end;
+    }
     return n;
 }
 
@@ -72,7 +77,7 @@ char *shrink_graph(struct arena *a, const char *text,
         progress = false;
         for (uint32_t i = 0; i < 400 && !progress; i++) {
             char *s = smaller(a, best, i / 2, i % 2 ? 1 + i / 2 : 0);
-            if (s && lines(s) < lines(best) && fails(s, cx)) {
+            if (s && weight(s) < weight(best) && fails(s, cx)) {
                 best = s;
                 progress = true;
             }
