@@ -320,7 +320,7 @@ static bool canon_node(struct rebuild *r, node_id id)
     const struct node *n = &r->from->node[id];
     if (n->op == OP_MAP) {
         canon_map(r, id);
-    } else if (n->op == OP_FORM) {
+    } else if (n->op == OP_FORM && n->nin != r->from->form[n->attr].nport) {
         canon_form(r, id);
     } else if (n->op == OP_STOP && c->last) {
         r->map[n->out0] = r->map[graph_in(r->from, n)[0]];

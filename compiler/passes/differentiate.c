@@ -79,8 +79,8 @@ static void map_rule(struct sweep *s, const struct node *n, value_id y)
 static void form_rule(struct sweep *s, const struct node *n, value_id y)
 {
     struct graph *g = s->g;
-    const unsigned nin = n->nin, port = n->port;
     struct form f = g->form[n->attr];
+    const unsigned nin = f.nport - 1U, port = n->port;
     value_id tensor[HYP_PORTS] = {0};
     f.order = ORDER_SEQ;
     f.chunk = 0;

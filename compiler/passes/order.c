@@ -99,7 +99,7 @@ static bool order_node(struct rebuild *r, node_id id)
 {
     const struct node *n = &r->from->node[id];
     value_id in[HYP_PORTS];
-    if (n->op != OP_FORM) {
+    if (n->op != OP_FORM || n->nin == r->from->form[n->attr].nport) {
         graph_copy_node(r, id);
         return true;
     }
