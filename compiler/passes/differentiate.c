@@ -98,7 +98,8 @@ static void form_rule(struct sweep *s, const struct node *n, value_id y)
         add_adjoint(
             s, tensor[q],
             graph_form(g, &f, (uint8_t)q, in, graph_type(g, tensor[q])->sample, DT_F32));
-    }
+    }    if (n->nin > nin && s->depends[graph_in(g, n)[nin]]) /* what the chain went on from */
+        add_adjoint(s, graph_in(g, n)[nin], y);
 }
 
 /*
