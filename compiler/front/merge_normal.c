@@ -5,6 +5,8 @@
 #include "compiler/front/merge.h"
 #include "runtime/base/arena.h"
 
+enum split { SPLIT_NAMES, SPLIT_NODES };
+
 struct normal {
     struct arena *a;
     struct diag_sink *ds;
@@ -67,15 +69,31 @@ static void add_node(struct normal *n, struct doc *to, struct doc *seen,
         doc_push(n->a, to, *e);
 }
 
-enum split { SPLIT_NAMES, SPLIT_NODES };
+/* A mistake was reported here: its names stay known, if they are names. */
+static void add_bad(struct normal *n, struct doc *to, struct doc *seen,
+                    const struct doc_entry *e, enum split split)
+{
+    struct expr_key k;
+    const struct diag_mark mark = diag_mark(n->ds);
+    const bool named = expr_parse_key(n->a, n->ds, &e->key, &k);
+    diag_rewind(n->ds, mark);
+    if (!named || (k.is_call && split == SPLIT_NODES))
+        return;
+    if (!k.is_call && !k.is_rate)
+        add_names(n, to, seen, &k, e->value);
+    else if (!is_double(n, seen, k.path[0], k.path_loc[0], e->value))
+        doc_push(n->a, to, *e);
+}
 
 /* One entry whose key is a name, a key list, a signature or a rate. */
 static void add_entry(struct normal *n, struct doc *to, struct doc *seen,
                       const struct doc_entry *e, enum split split)
 {
     struct expr_key k;
-    if (e->value->bad || !expr_parse_key(n->a, n->ds, &e->key, &k)) {
-        doc_push(n->a, to, *e);
+    if (e->value->bad) {
+        add_bad(n, to, seen, e, split);
+    } else if (!expr_parse_key(n->a, n->ds, &e->key, &k)) {
+        e->value->bad = true;
     } else if (k.is_call || k.is_rate) {
         if (!is_double(n, seen, k.path[0], k.path_loc[0], e->value) || k.is_rate)
             doc_push(n->a, to, *e);
