@@ -350,6 +350,7 @@ bool mb_bind_args(struct mb *b, const struct func *fn, const struct param *param
 extern const struct prim mb_prims[];
 extern const unsigned mb_nprims;
 
+struct val *mb_flat(struct mb *b, struct val *x, struct loc loc);
 /* reduce.c */
 struct val *mb_reduce_sum(struct mb *b, struct val *x, bool units, bool batch,
                           struct loc loc);

@@ -423,6 +423,11 @@ void mb_phases(struct mb *b)
     for (uint32_t i = 0; i < b->nphase; i++) { /* after all weights have been made */
         phase_program(b, i);
         sources(b, &p->phase[i]);
+        for (uint32_t k = 0; k < p->phase[i].nsource; k++) {
+            const int s = mb_data_find(b, p->phase[i].source[k]);
+            if (s >= 0 && p->phase[i].scheduled)
+                p->source[s].scheduled = true;
+        }
         one_batch(b, &p->phase[i]);
     }
 }

@@ -1,9 +1,557 @@
+/*
+ * Probes: what is watched, and in which region it is computed.
+ *
+ * A value or image of the cycle just run is an output of its phase.  Everything else gets
+ * regions of its own, where the phases it reads are instantiated again: on another source,
+ * with frozen weights, with draws under `probe/NAME/`.
+ */
+#include <stdlib.h>
+#include <string.h>
+
 #include "compiler/front/build.h"
+#include "runtime/base/arena.h"
+
+/* Which metrics there are; the others of the language are refused. */
+struct metric_row {
+    const char *name;
+    bool built, labels;
+};
+static const struct metric_row metric_rows[] = {
+    {"accuracy", false, true},
+    {"confusion", false, true},
+    {"class_agreement", true, true},
+    {"linear_readout", true, true},
+    {"pattern_overlap", true, false},
+    {"histogram_kl", true, false},
+    {"frechet", false, false},
+    {"latent_geometry", false, false},
+    {"pca", false, false},
+    {"participation", false, false},
+    {"alignment_uniformity", false, false},
+    {"spread", false, false},
+    {"parzen", false, false},
+    {"binned_mean", false, false},
+    {"auroc", false, false},
+    {"effect_size", false, false},
+    {"lag", false, false},
+    {"power", false, false},
+};
+/* Keys that are expressions over nodes, and keys that are numbers or words. */
+static const char *const value_keys[] = {"against", "at", "positive", "features"};
+static const char *const param_keys[] = {
+    "shape",      "grid",  "units",    "samples", "bins",  "range",  "fit",
+    "fit_epochs", "batch", "controls", "classes", "sigma", "period", "repeats"};
+
+struct probe_cx {
+    struct mb *b;
+    struct doc *doc;
+    struct prog_probe *p;
+    struct frame *f;
+    struct run *run;
+    const char *replace; /* the source that the phases train on */
+    uint32_t cvalue, cparam;
+};
+
+/* Which phases an expression reads */
+
+static bool phase_reads(const struct mb *b, const struct expr *e, uint32_t i)
+{
+    if (e->kind == EX_NAME) {
+        const char *path = e->name;
+        const size_t n = strlen(b->phase[i].name);
+        if (!strncmp(path, b->phase[i].name, n) && path[n] == '.')
+            return true;
+        char prefix[1024];
+        const struct frame *f = mb_phase_frame((struct mb *)b, b->phase[i].run, i);
+        if (strlen(path) >= sizeof prefix)
+            return false;
+        strcpy(prefix, path);
+        for (char *dot = prefix; dot; dot = strrchr(prefix, '.')) {
+            if (dot != prefix)
+                *dot = 0;
+            if (mb_find((struct frame *)f, prefix))
+                return true;
+        }
+        return false;
+    }
+    for (uint32_t k = 0; k < e->n; k++)
+        if (e->child[k] && phase_reads(b, e->child[k], i))
+            return true;
+    return false;
+}
+
+static void reads_doc(struct mb *b, struct doc *d, bool *read)
+{
+    for (uint32_t i = 0; d && d->kind == DOC_MAP && i < d->n; i++)
+        reads_doc(b, d->entry[i].value, read);
+    if (!d || d->kind == DOC_MAP || d->bad)
+        return;
+    const struct expr *e = expr_parse(b->a, b->ds, d);
+    for (uint32_t i = 0; e && i < b->nphase; i++)
+        read[i] |= phase_reads(b, e, i);
+}
+
+/* The only scheduled phase it reads, or -1: then it needs a region of its own. */
+static int only_phase(struct mb *b, struct doc *probe, int *first)
+{
+    static const char *const keys[] = {"value", "image", "beside", "of", "nodes"};
+    bool *read = arena_array(b->a, b->nphase + 1, sizeof *read);
+    int n = 0;
+    *first = -1;
+    for (unsigned k = 0; k < ARRAY_LEN(keys); k++)
+        reads_doc(b, doc_get(probe, keys[k]), read);
+    for (uint32_t i = 0; i < b->nphase; i++) {
+        if (!read[i])
+            continue;
+        n++;
+        if (*first < 0 || (b->phase[i].scheduled && !b->phase[*first].scheduled))
+            *first = (int)i;
+    }
+    return n == 1 && b->phase[*first].scheduled ? *first : -1;
+}
+
+/* The source that a probe's phases train on: what `from` replaces. */
+static const char *trains_on(const struct mb *b, int phase)
+{
+    const struct program *p = b->p;
+    if (phase >= 0 && p->phase[phase].nsource)
+        return p->phase[phase].source[0];
+    for (uint32_t i = 0; i < p->nphase; i++)
+        if (p->phase[i].scheduled && p->phase[i].nsource)
+            return p->phase[i].source[0];
+    return NULL;
+}
+
+/* Frames of probes: they see the phases */
+
+static struct frame *probe_frame(struct mb *b, struct run *r, struct doc *nodes,
+                                 const char *name, struct loc loc)
+{
+    struct frame *f = mb_frame(b, r, name);
+    f->site = arena_fmt(b->a, "probe/%s", name);
+    f->is_probe = true;
+    f->call = loc;
+    f->body =
+        mb_body(b, nodes && nodes->kind == DOC_MAP ? nodes : doc_map(b->a, loc), name);
+    mb_bind_body(b, f);
+    return f;
+}
+
+static struct run *own_run(struct mb *b, const char *name, bool training, const char *from,
+                           const char *replace)
+{
+    const region_id region = graph_region(b->g, REGION_PHASE, name);
+    b->g->region[region].training = training;
+    struct run *r = mb_run(b, region, training, arena_fmt(b->a, "%s/", name));
+    r->from = from;
+    r->replace = replace;
+    return r;
+}
+
+static struct val *eval_key(struct mb *b, struct frame *f, struct doc *d, const char *key)
+{
+    struct graph *g = b->g;
+    const char *site = arena_fmt(b->a, "%s/%s", f->site, key);
+    g->at = f->run->region;
+    g->where = graph_place(g, d->loc, 0, WHY_WRITTEN, site);
+    g->expr = graph_new_expr(g);
+    return mb_eval_doc(b, f, d, site, NULL);
+}
+
+static void add_value(struct probe_cx *c, const char *name, value_id v, region_id region)
+{
+    struct mb *b = c->b;
+    struct prog_probe *p = c->p;
+    graph_root(b->g, region, ROOT_OUTPUT, 0, 0, v,
+               arena_fmt(b->a, "probe/%s/%s", p->name, name));
+    p->value = arena_grow(b->a, p->value, &c->cvalue, p->nvalue + 1, sizeof *p->value);
+    p->value[p->nvalue++] = (struct prog_named){.name = name, .value = v, .region = region};
+}
+
+/* Tuples and lists become NAME.0, NAME.1, ... */
+static void add_val(struct probe_cx *c, const char *name, struct val *v, struct frame *f,
+                    struct loc loc)
+{
+    struct mb *b = c->b;
+    if (v->kind == VAL_TUPLE || v->kind == VAL_LIST) {
+        for (uint32_t i = 0; i < v->n; i++)
+            add_val(c, arena_fmt(b->a, "%s.%u", name, i), v->item[i], f, loc);
+        return;
+    }
+    b->g->at = f->run->region;
+    const value_id id = v->kind == VAL_POISON ? 0 : mb_value(b, v, loc);
+    if (id)
+        add_value(c, arena_str(b->a, name), id, f->run->region);
+}
+
+static void shared_only(struct mb *b, const struct val *v, struct loc loc)
+{
+    for (uint32_t i = 0; (v->kind == VAL_TUPLE || v->kind == VAL_LIST) && i < v->n; i++)
+        shared_only(b, v->item[i], loc);
+    if (v->kind != VAL_TENSOR || !graph_type(b->g, v->v)->sample)
+        return;
+    diag(b->ds, E0302, loc, "expected one number for the batch, found a sample value: %s",
+         mb_show(b, v));
+    diag_hint(b->ds, "`mean(...)`");
+}
+
+/* Parameters: numbers, words, calls */
+
+static void add_param(struct probe_cx *c, const char *name, const char *text, double number)
+{
+    struct prog_probe *p = c->p;
+    p->param = arena_grow(c->b->a, p->param, &c->cparam, p->nparam + 1, sizeof *p->param);
+    p->param[p->nparam++] =
+        (struct prog_param){.name = name, .text = text, .number = number};
+}
+
+static void param_expr(struct probe_cx *c, const char *name, const struct expr *e)
+{
+    struct mb *b = c->b;
+    if (e->kind == EX_LIST || e->kind == EX_TUPLE) {
+        for (uint32_t i = 0; i < e->n; i++)
+            param_expr(c, arena_fmt(b->a, "%s.%u", name, i), e->child[i]);
+        return;
+    }
+    const bool constant = e->kind == EX_NAME && mb_find(b->constants, e->name);
+    if (e->kind == EX_CALL || (e->kind == EX_NAME && !constant)) {
+        add_param(c, name, expr_print(e, b->a), 0);
+        return;
+    }
+    struct ecx x = {.f = b->host, .root = e, .site = "host", .suffix = "", .number = ""};
+    b->g->at = b->p->host;
+    const struct val *v = mb_eval(b, &x, e);
+    if (v->kind == VAL_NUM)
+        add_param(c, name, NULL, v->num);
+    else if (v->kind != VAL_POISON)
+        diag(b->ds, E0305, e->loc, "expected a number known when compiling, found %s",
+             mb_show(b, v));
+}
+
+static void params(struct probe_cx *c)
+{
+    for (unsigned i = 0; i < ARRAY_LEN(param_keys); i++) {
+        struct doc *d = doc_get(c->doc, param_keys[i]);
+        const struct expr *e = d && !d->bad ? expr_parse(c->b->a, c->b->ds, d) : NULL;
+        if (e)
+            param_expr(c, param_keys[i], e);
+    }
+}
+
+/* every */
+
+static void read_every(struct probe_cx *c)
+{
+    struct mb *b = c->b;
+    struct doc *d = doc_get(c->doc, "every");
+    struct prog_probe *p = c->p;
+    p->every = EVERY_EPOCH;
+    if (!d || d->bad)
+        return;
+    if (d->kind == DOC_LIST) {
+        p->every = EVERY_LIST;
+        p->epoch = arena_array(b->a, d->n + 1, sizeof *p->epoch);
+        for (uint32_t i = 0; i < d->n; i++)
+            if (d->entry[i].value->kind == DOC_SCALAR)
+                p->epoch[p->nepoch++] =
+                    (uint32_t)strtoul(d->entry[i].value->text.text, NULL, 10);
+        return;
+    }
+    const char *text = d->kind == DOC_SCALAR ? d->text.text : "";
+    char *end = NULL;
+    const unsigned long n = strtoul(text, &end, 10);
+    if (!strcmp(text, "end")) {
+        p->every = EVERY_END;
+    } else if (n > 0 && n <= UINT32_MAX && end != text) {
+        p->every = EVERY_CYCLES;
+        p->cycles = (uint32_t)n;
+    } else if (strcmp(text, "epoch") != 0) {
+        diag(b->ds, E0108, d->loc,
+             "expected `epoch`, `100 cycles`, `end` or a list of epochs");
+    }
+}
+
+/* Metrics */
+
+static const struct metric_row *metric_find(struct mb *b, const struct doc *d)
+{
+    const char *names[ARRAY_LEN(metric_rows)];
+    for (unsigned i = 0; i < ARRAY_LEN(metric_rows); i++) {
+        names[i] = metric_rows[i].name;
+        if (strcmp(metric_rows[i].name, d->text.text) != 0)
+            continue;
+        if (metric_rows[i].built)
+            return &metric_rows[i];
+        diag(b->ds, E0001, d->loc, "the metric `%s` is not built yet", d->text.text);
+        return NULL;
+    }
+    const char *near = diag_nearest(d->text.text, names, ARRAY_LEN(names));
+    diag(b->ds, E0705, d->loc, "unknown kind of metric `%s`", d->text.text);
+    if (near)
+        diag_hint(b->ds, "did you mean `%s`?", near);
+    return NULL;
+}
+
+/* `of: [x, z], between: [wake, sleep]`: x.wake, z.wake, x.sleep, z.sleep. */
+static void between(struct probe_cx *c, struct doc *of, struct doc *phases)
+{
+    struct mb *b = c->b;
+    const struct expr *e = expr_parse(b->a, b->ds, of),
+                      *p = expr_parse(b->a, b->ds, phases);
+    if (!e || !p)
+        return;
+    const uint32_t ne = e->kind == EX_LIST || e->kind == EX_TUPLE ? e->n : 1;
+    if ((p->kind != EX_LIST && p->kind != EX_TUPLE) || p->n != 2) {
+        diag(b->ds, E0309, phases->loc, "%u values where 2 are expected",
+             p->kind == EX_LIST || p->kind == EX_TUPLE ? p->n : 1);
+        return;
+    }
+    for (uint32_t k = 0; k < 2; k++)
+        for (uint32_t i = 0; i < ne; i++) {
+            const struct expr *layer = ne > 1 || e->kind == EX_LIST ? e->child[i] : e;
+            const struct expr *phase = p->child[k];
+            if (layer->kind != EX_NAME || phase->kind != EX_NAME) {
+                diag(b->ds, E0001, of->loc, "`between` of values that are no layers");
+                return;
+            }
+            char *path = arena_fmt(b->a, "%s.%s", layer->name, phase->name);
+            struct doc *node = doc_scalar(b->a, layer->loc, path);
+            struct val *v = eval_key(b, c->f, node, "of");
+            add_val(c, arena_fmt(b->a, "of.%s.%u", phase->name, i), v, c->f, layer->loc);
+        }
+}
+
+static void metric_key(struct probe_cx *c, struct frame *f, const char *key, const char *as,
+                       bool flat)
+{
+    struct doc *d = doc_get(c->doc, key);
+    if (!d || d->bad)
+        return;
+    struct val *v = eval_key(c->b, f, d, key);
+    if (flat && v->kind != VAL_POISON)
+        v = mb_flat(c->b, v, d->loc);
+    add_val(c, as, v, f, d->loc);
+}
+
+/* What a metric that learns is trained on: the training source, in a region of its own. */
+static void metric_train(struct probe_cx *c, bool classifier)
+{
+    struct mb *b = c->b;
+    const int s = c->replace ? mb_data_find(b, c->replace) : -1;
+    if (s < 0 || !b->p->source[s].nfield) {
+        diag(b->ds, E0202, c->p->loc,
+             "`%s` learns on the training source, and no phase reads one", c->p->metric);
+        return;
+    }
+    struct run *r =
+        own_run(b, arena_fmt(b->a, "probe/%s/train", c->p->name), false, NULL, NULL);
+    struct frame *f = probe_frame(b, r, doc_get(c->doc, "nodes"), c->p->name, c->p->loc);
+    f->site = arena_fmt(b->a, "probe/%s/train", c->p->name);
+    if (classifier) {
+        b->g->at = r->region;
+        b->g->expr = graph_new_expr(b->g);
+        struct val *x = mb_field(b, r, s, b->p->source[s].field[0].name, c->p->loc);
+        add_val(c, "train.of", x->kind == VAL_POISON ? x : mb_flat(b, x, c->p->loc), f,
+                c->p->loc);
+    } else {
+        metric_key(c, f, "of", "train.of", true);
+    }
+    metric_key(c, f, "labels", "train.labels", false);
+}
+
+static bool has_keys(struct probe_cx *c, const struct metric_row *row)
+{
+    const char *missing = !doc_get(c->doc, "of")                      ? "of"
+                          : row->labels && !doc_get(c->doc, "labels") ? "labels"
+                                                                      : NULL;
+    if (!missing)
+        return true;
+    diag(c->b->ds, E0202, c->p->loc, "key `%s` is missing in `%s`", missing, row->name);
+    diag_hint(c->b->ds, !strcmp(missing, "of") ? "`of: z.wake`: what is measured"
+                                               : "`labels: digits.label`: the classes");
+    return false;
+}
+
+static void metric(struct probe_cx *c, const struct doc *name)
+{
+    const struct metric_row *row = metric_find(c->b, name);
+    struct doc *of = doc_get(c->doc, "of"), *phases = doc_get(c->doc, "between");
+    c->p->kind = PROBE_METRIC;
+    c->p->metric = name->text.text;
+    if (!row || !has_keys(c, row) || of->bad)
+        return;
+    const bool classifier = !strcmp(row->name, "class_agreement");
+    const bool readout = !strcmp(row->name, "linear_readout");
+    if (phases)
+        between(c, of, phases);
+    else
+        metric_key(c, c->f, "of", "of", classifier || readout);
+    metric_key(c, c->f, "labels", "labels", false);
+    metric_key(c, c->f, "test_of", "test_of", readout);
+    for (unsigned i = 0; i < ARRAY_LEN(value_keys); i++)
+        metric_key(c, c->f, value_keys[i], value_keys[i], false);
+    if (row->labels)
+        metric_train(c, classifier);
+}
+
+/* Values and images */
+
+static void value_probe(struct probe_cx *c, struct doc *d)
+{
+    c->p->kind = PROBE_VALUE;
+    if (d->bad)
+        return;
+    struct val *v = eval_key(c->b, c->f, d, "value");
+    shared_only(c->b, v, d->loc);
+    add_val(c, "value", v, c->f, d->loc);
+}
+
+static void image_probe(struct probe_cx *c, struct doc *d)
+{
+    struct doc *beside = doc_get(c->doc, "beside");
+    c->p->kind = PROBE_IMAGE;
+    if (!d->bad)
+        add_val(c, "image", eval_key(c->b, c->f, d, "image"), c->f, d->loc);
+    if (beside && !beside->bad)
+        add_val(c, "beside", eval_key(c->b, c->f, beside, "beside"), c->f, beside->loc);
+}
+
+static bool from_source(struct probe_cx *c)
+{
+    struct mb *b = c->b;
+    struct doc *d = doc_get(c->doc, "from");
+    if (!d || d->kind != DOC_SCALAR || d->bad)
+        return true;
+    const int i = mb_data_find(b, d->text.text);
+    if (i >= 0) {
+        c->p->from = b->data[i].name;
+        b->data[i].used = true;
+        return true;
+    }
+    const struct doc *all = doc_get(b->m->elaborated, "data");
+    if (all && doc_find(all, d->text.text))
+        return false; /* its own mistake has been reported */
+    const char **names = arena_array(b->a, b->ndata + 1, sizeof *names);
+    for (uint32_t k = 0; k < b->ndata; k++)
+        names[k] = b->data[k].name;
+    const char *near = diag_nearest(d->text.text, names, b->ndata);
+    diag(b->ds, E0203, d->loc, "unknown source `%s`", d->text.text);
+    if (near)
+        diag_hint(b->ds, "did you mean `%s`?", near);
+    return false;
+}
+
+static bool probe_place(struct probe_cx *c, bool is_metric)
+{
+    struct mb *b = c->b;
+    int first = -1;
+    const int phase = only_phase(b, c->doc, &first);
+    if (!from_source(c))
+        return false;
+    c->replace = trains_on(b, first);
+    if (is_metric || c->p->from || phase < 0 || c->p->training)
+        c->run = own_run(b, arena_fmt(b->a, "probe/%s", c->p->name), c->p->training,
+                         c->p->from, c->replace);
+    else
+        c->run = b->phase[phase].run;
+    c->f = probe_frame(b, c->run, doc_get(c->doc, "nodes"), c->p->name, c->p->loc);
+    return true;
+}
+
+static void probe(struct mb *b, const struct doc_entry *e)
+{
+    struct program *p = b->p;
+    struct doc *d = e->value, *k = NULL;
+    if (d->bad || d->kind != DOC_MAP)
+        return;
+    struct prog_probe row = {.name = e->key.text, .loc = e->loc};
+    struct probe_cx c = {.b = b, .doc = d, .p = &row};
+    struct doc *value = doc_get(d, "value"), *image = doc_get(d, "image");
+    struct doc *name = doc_get(d, "metric");
+    if ((value != NULL) + (image != NULL) + (name != NULL) != 1) {
+        diag(b->ds, E0202, e->loc,
+             "a probe has one of the keys `value`, `image`, `metric`");
+        diag_hint(b->ds, "`%s: {value: loss}`", row.name);
+        return;
+    }
+    if ((k = doc_get(d, "over")))
+        diag(b->ds, E0001, k->loc, "`over` in a probe is not built yet");
+    row.training = (k = doc_get(d, "training")) && k->kind == DOC_SCALAR &&
+                   !strcmp(k->text.text, "true");
+    if (!probe_place(&c, name != NULL))
+        return;
+    read_every(&c);
+    params(&c);
+    if ((k = doc_get(d, "settings")))
+        mb_setting_values(b, k, &row.set, &row.nset);
+    if (value)
+        value_probe(&c, value);
+    else if (image)
+        image_probe(&c, image);
+    else if (name->kind == DOC_SCALAR && !name->bad)
+        metric(&c, name);
+    p->probe = arena_grow(b->a, p->probe, &p->cprobe, p->nprobe + 1, sizeof *p->probe);
+    p->probe[p->nprobe++] = row;
+}
+
+/* What `hypno dream` shows */
+
+static bool has_node(struct mb *b, const char *name)
+{
+    const struct expr e = {.kind = EX_NAME, .name = name};
+    for (uint32_t i = 0; i < b->nphase; i++)
+        if (phase_reads(b, &e, i))
+            return true;
+    return false;
+}
+
+static void dream(struct mb *b, struct doc *d, const char *name)
+{
+    struct program *p = b->p;
+    for (uint32_t i = 0; i < p->nnode; i++)
+        if (!strcmp(p->node[i].name, name))
+            return;
+    const region_id region =
+        graph_region(b->g, REGION_PHASE, arena_fmt(b->a, "dream/%s", name));
+    struct run *r = mb_run(b, region, false, "dream/");
+    struct frame *f = probe_frame(b, r, NULL, name, d->loc);
+    f->site = arena_fmt(b->a, "dream/%s", name);
+    struct val *v = eval_key(b, f, d, "node");
+    if (v->kind != VAL_TENSOR)
+        return;
+    graph_root(b->g, region, ROOT_OUTPUT, 0, 0, v->v, f->site);
+    p->node = arena_grow(b->a, p->node, &p->cnode, p->nnode + 1, sizeof *p->node);
+    p->node[p->nnode++] =
+        (struct prog_named){.name = name, .value = v->v, .region = region};
+}
+
+static void dreams(struct mb *b)
+{
+    const struct model_options *o = &b->m->options;
+    const struct doc *layers = doc_get(b->m->merged, "layers");
+    for (uint32_t i = 0; i < o->nnode; i++)
+        dream(b, doc_scalar(b->a, (struct loc){0}, o->node[i]), o->node[i]);
+    if (layers && layers->kind == DOC_MAP && layers->n) {
+        const char *bottom = layers->entry[0].key.text;
+        if (!strcmp(bottom, "all") && layers->n > 1)
+            bottom = layers->entry[1].key.text;
+        char *name = arena_fmt(b->a, "%s.sleep", bottom);
+        if (has_node(b, name)) {
+            dream(b, doc_scalar(b->a, layers->loc, name), name);
+            return;
+        }
+    }
+    struct doc *probes = doc_get(b->m->elaborated, "probes");
+    struct doc *image = probes ? doc_get(doc_get(probes, "dreams"), "image") : NULL;
+    if (image && !image->bad && image->kind == DOC_SCALAR)
+        dream(b, image, image->text.text);
+}
+
 void mb_probes(struct mb *b)
 {
-    (void)b;
-}
-void mb_unused(struct mb *b)
-{
-    (void)b;
+    const struct doc *d = doc_get(b->m->elaborated, "probes");
+    for (uint32_t i = 0; d && d->kind == DOC_MAP && i < d->n; i++)
+        if (strcmp(d->entry[i].key.text, "all") != 0)
+            probe(b, &d->entry[i]);
+    dreams(b);
 }

@@ -1,0 +1,125 @@
+/*
+ * W0212 and W0508: what is declared and never used, and weights that nothing trains.
+ */
+#include <string.h>
+
+#include "compiler/front/build.h"
+#include "runtime/base/arena.h"
+
+static void unused(struct mb *b, const char *what, const char *name, struct loc loc,
+                   const char *hint)
+{
+    diag(b->ds, W0212, loc, "%s `%s` is never used", what, name);
+    diag_hint(b->ds, "%s", hint);
+}
+
+/* Written in the model's own file, not in one that it extends? */
+static bool own(const struct mb *b, struct loc loc)
+{
+    const struct doc *name = doc_get(b->m->merged, "name");
+    return loc.file && loc.file == (name ? name->loc.file : b->m->merged->loc.file);
+}
+
+/* Nodes that elaboration made are not the user's to remove. */
+static bool written(const struct mb *b, const char *phase, const char *node)
+{
+    const struct doc *phases = doc_get(b->m->merged, "phases");
+    const struct doc *nodes = phases ? doc_get(doc_get(phases, phase), "nodes") : NULL;
+    return nodes && doc_find(nodes, node);
+}
+
+/* Is `name` read by an expression somewhere in the document? */
+static bool mentions_expr(const struct expr *e, const char *name)
+{
+    if (e->name && (e->kind == EX_NAME || e->kind == EX_SETTING) &&
+        mb_path_under(e->name, name))
+        return true;
+    for (uint32_t i = 0; i < e->n; i++)
+        if (e->child[i] && mentions_expr(e->child[i], name))
+            return true;
+    return false;
+}
+
+static bool mentions(const struct doc *d, const char *name)
+{
+    if (d->expr && mentions_expr(d->expr, name))
+        return true;
+    if (!d->expr && d->kind == DOC_SCALAR && !strcmp(d->text.text, name))
+        return true;
+    for (uint32_t i = 0; i < d->n; i++)
+        if (mentions(d->entry[i].value, name))
+            return true;
+    return false;
+}
+
+static bool trained(const struct mb *b, uint32_t i)
+{
+    const struct prog_weight *w = &b->p->weight[i];
+    return w->state || w->fixed || b->weight[i].updated;
+}
+
+/* One warning for a network none of whose weights are trained, else one a weight. */
+static void untrained(struct mb *b)
+{
+    for (uint32_t i = 0; i < b->p->nweight; i++) {
+        const struct prog_weight *w = &b->p->weight[i];
+        if (trained(b, i) || b->weight[i].is_reported)
+            continue;
+        const struct net *net = NULL;
+        for (uint32_t k = 0; k < b->nnet; k++)
+            if (mb_path_under(w->path, b->net[k].name))
+                net = &b->net[k];
+        bool all = net != NULL;
+        for (uint32_t k = 0; k < b->p->nweight && all; k++)
+            all = !mb_path_under(b->p->weight[k].path, net->name) || !trained(b, k);
+        diag(b->ds, W0508, all ? net->loc : w->loc, "weights `%s` are never trained",
+             all ? net->name : w->path);
+        diag_hint(b->ds, "`fixed: true`, or an update that reaches them");
+        for (uint32_t k = 0; k < b->p->nweight && all; k++)
+            if (mb_path_under(b->p->weight[k].path, net->name))
+                b->weight[k].is_reported = true;
+    }
+}
+
+static void unused_nodes(struct mb *b)
+{
+    for (uint32_t i = 0; i < b->nphase; i++) {
+        struct frame *f = mb_phase_frame(b, b->phase[i].run, i);
+        for (uint32_t k = 0; k < f->nbind; k++) {
+            const struct bind *bind = &f->bind[k];
+            bool used = bind->used || !own(b, bind->loc) ||
+                        !written(b, b->phase[i].name, bind->name);
+            for (uint32_t j = 0; j < f->nbind && bind->nparts > 1; j++)
+                used |= f->bind[j].node == bind->node && f->bind[j].used;
+            used = used || mentions(b->m->elaborated, bind->name);
+            if (!used)
+                unused(b, "node", bind->name, bind->loc,
+                       "remove it, or add a probe that reads it");
+        }
+    }
+}
+
+void mb_unused(struct mb *b)
+{
+    if (diag_errors(b->ds)) /* what failed was not reached */
+        return;
+    const struct doc *conditions = doc_get(b->m->merged, "conditions");
+    for (uint32_t i = 0; i < b->p->nsetting; i++) {
+        const struct prog_setting *s = &b->p->setting[i];
+        const bool batch = !strcmp(s->name, "batch");
+        if (own(b, s->loc) && !b->setting_used[i] && !batch &&
+            !mentions(b->m->elaborated, s->name) &&
+            !(conditions && mentions(conditions, s->name)))
+            unused(b, "setting", s->name, s->loc, "remove it, or write `$` and its name");
+    }
+    for (uint32_t i = 0; i < b->nnet; i++)
+        if (!b->net[i].used && own(b, b->net[i].loc))
+            unused(b, "network", b->net[i].name, b->net[i].loc,
+                   "remove it, or call it in a phase");
+    for (uint32_t i = 0; i < b->ndata; i++)
+        if (!b->data[i].used && own(b, b->p->source[i].loc))
+            unused(b, "source", b->data[i].name, b->p->source[i].loc,
+                   "remove it, or add a probe that reads it");
+    unused_nodes(b);
+    untrained(b);
+}
