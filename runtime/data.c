@@ -18,7 +18,7 @@
 
 const struct data_kind data_kinds[] = {
 #define SOURCE(name, splits, doc, opens, fields) {#name, splits, doc, true},
-#define LATER(name, splits, doc) {#name, splits, doc, false},
+#define LATER(name, splits, doc)                 {#name, splits, doc, false},
 #include "runtime/data.def"
 #undef LATER
 #undef SOURCE
@@ -27,7 +27,7 @@ const unsigned data_nkind = sizeof data_kinds / sizeof *data_kinds;
 
 static data_open_fn *const openers[] = {
 #define SOURCE(name, splits, doc, opens, fields) opens,
-#define LATER(name, splits, doc) NULL,
+#define LATER(name, splits, doc)                 NULL,
 #include "runtime/data.def"
 #undef LATER
 #undef SOURCE
@@ -35,7 +35,7 @@ static data_open_fn *const openers[] = {
 
 static data_fields_fn *const probers[] = {
 #define SOURCE(name, splits, doc, opens, fields) fields,
-#define LATER(name, splits, doc) NULL,
+#define LATER(name, splits, doc)                 NULL,
 #include "runtime/data.def"
 #undef LATER
 #undef SOURCE
@@ -80,7 +80,7 @@ void data_info_fini(struct data_info *info)
 void data_set_fini(struct data_set *s)
 {
     for (uint32_t f = 0; s->column && f < s->info.nfield; f++) {
-        hyp_free(s->column[f].values);
+        hyp_free(s->column[f].block);
         hyp_free(s->column[f].state);
     }
     for (uint32_t c = 0; s->class_name && c < s->nclass; c++)
@@ -125,8 +125,8 @@ enum hyp_status data_room(struct data_set *out, unsigned f, enum data_storage st
     struct data_column *c = &out->column[f];
 
     c->storage = storage;
-    c->values = hyp_calloc(n ? n : 1, size);
-    if (!c->values)
+    c->block = c->values = hyp_calloc(n ? n : 1, size);
+    if (!c->block)
         return hyp_fail(err, HYP_ENOMEM, "out of memory for %u samples of %zu bytes", n,
                         size);
     return HYP_OK;

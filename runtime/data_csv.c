@@ -3,7 +3,6 @@
  * the column `label` is i32.  A cell may be quoted, a quote inside is doubled; lines end in
  * LF or CRLF.  Letters that cannot stand in a name become `_`.
  */
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,6 +46,7 @@ static enum hyp_status read_quoted(struct reader *r)
             }
             r->at++;
         }
+        r->line += r->p[r->at] == '\n';
         if (push(r, r->p[r->at]))
             return HYP_EFORMAT;
     }
@@ -118,28 +118,38 @@ static enum hyp_status column_name(const struct reader *r, char out[DATA_NAME_SI
     return HYP_OK;
 }
 
+static enum hyp_status add_column(struct reader *r, struct csv_table *t, uint32_t *cap)
+{
+    if (t->ncolumn == CSV_MAX_COLUMNS)
+        return hyp_fail(r->err, HYP_EFORMAT, "%s: line 1: more than %d columns", r->file,
+                        CSV_MAX_COLUMNS);
+    if (t->ncolumn == *cap) {
+        *cap = *cap ? *cap * 2 : 16;
+        void *more = hyp_realloc(t->name, *cap * sizeof *t->name);
+        if (!more)
+            return hyp_fail(r->err, HYP_ENOMEM, "out of memory for the columns of %s",
+                            r->file);
+        t->name = more;
+    }
+    enum hyp_status st = read_cell(r);
+    if (!st)
+        st = column_name(r, t->name[t->ncolumn]);
+    for (uint32_t i = 0; !st && i < t->ncolumn; i++)
+        if (strcmp(t->name[i], t->name[t->ncolumn]) == 0)
+            st = hyp_fail(r->err, HYP_EFORMAT,
+                          "%s: line 1, offset %zu: two columns are called `%s`", r->file,
+                          r->cell_at, t->name[i]);
+    t->ncolumn += !st;
+    return st;
+}
+
 static enum hyp_status read_header(struct reader *r, struct csv_table *t)
 {
-    enum hyp_status st = HYP_OK;
-    t->name = hyp_calloc(CSV_MAX_COLUMNS, sizeof *t->name);
-    if (!t->name)
-        return hyp_fail(r->err, HYP_ENOMEM, "out of memory for the columns of %s", r->file);
+    uint32_t cap = 0;
     do {
-        if (t->ncolumn == CSV_MAX_COLUMNS)
-            return hyp_fail(r->err, HYP_EFORMAT, "%s: line 1: more than %d columns",
-                            r->file, CSV_MAX_COLUMNS);
-        st = read_cell(r);
-        if (!st)
-            st = column_name(r, t->name[t->ncolumn]);
+        const enum hyp_status st = add_column(r, t, &cap);
         if (st)
             return st;
-        for (uint32_t i = 0; i < t->ncolumn; i++)
-            if (strcmp(t->name[i], t->name[t->ncolumn]) == 0)
-                return hyp_fail(r->err, HYP_EFORMAT,
-                                "%s: line 1, offset %zu: two columns are "
-                                "called `%s`",
-                                r->file, r->cell_at, t->name[i]);
-        t->ncolumn++;
     } while (!r->last);
     r->line = 2;
     return HYP_OK;
@@ -217,7 +227,7 @@ static enum hyp_status read_rows(struct reader *r, struct csv_table *t)
         if (!t->value)
             st = hyp_fail(r->err, HYP_ENOMEM, "out of memory for %s", r->file);
     }
-    for (size_t i = 0; !st && i < t->nrow * nc; i++)
+    for (size_t i = 0; !st && rows && i < t->nrow * nc; i++)
         t->value[i % nc * t->nrow + i / nc] = rows[i];
     hyp_free(rows);
     return st;

@@ -50,13 +50,10 @@ enum hyp_status data_find(const struct data_where *w, const char *name, bool gz,
                           char path[DATA_PATH_SIZE], struct hyp_error *err)
 {
     char packed[DATA_PATH_SIZE];
+    const int n = snprintf(packed, sizeof packed, "%s.gz", name);
 
-    if (gz && data_join(packed, name, "", err))
-        return HYP_EARG;
-    if (gz && strlen(packed) + 4 > sizeof packed)
+    if (n < 0 || n >= DATA_PATH_SIZE)
         return hyp_fail(err, HYP_EARG, "the path of %.200s is too long", name);
-    if (gz)
-        strcat(packed, ".gz");
     for (unsigned i = 0; i < w->ndirs; i++)
         for (int inner = 1; inner >= 0; inner--) {
             const char *kind = inner ? w->desc->kind : "";

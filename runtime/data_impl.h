@@ -24,7 +24,8 @@ enum data_storage { STORE_U8, STORE_F32, STORE_I32, STORE_DRAWN };
 /* All samples of one field, one after the other. */
 struct data_column {
     enum data_storage storage;
-    void *values;        /* owned; u8, float or int32_t */
+    void *block;         /* owned */
+    void *values;        /* u8, float or int32_t, in the block */
     atomic_uchar *state; /* STORE_DRAWN: 0 not drawn, 1 being drawn, 2 there */
     unsigned split;      /* STORE_DRAWN: digits.h's split */
 };

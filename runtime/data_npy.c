@@ -47,10 +47,9 @@ static enum hyp_status take_integers(const struct npy_array *a, const char *file
     for (uint64_t i = 0; i < a->count; i++) {
         const int64_t v = npy_integer(a, i);
         if (v < INT32_MIN || v > INT32_MAX)
-            return hyp_fail(err, HYP_EFORMAT,
-                            "%s: offset %llu: expected a 32-bit integer, found %lld", file,
-                            (unsigned long long)(a->offset + i * npy_size(a->type)),
-                            (long long)v);
+            return hyp_fail(
+                err, HYP_EFORMAT, "%s: offset %llu: expected a 32-bit integer, found %lld",
+                file, (unsigned long long)a->offset + i * npy_size(a->type), (long long)v);
         out[i] = (int32_t)v;
     }
     return HYP_OK;

@@ -356,6 +356,8 @@ void digits_draw(unsigned split, uint32_t k, uint8_t pixels[DIGITS_PIXELS])
     curve.n = 0;
     for (unsigned s = 0; s < STYLE_STROKES && style->stroke[s].xy[0]; s++)
         add_stroke(&curve, p, place_points(&c, &h, &style->stroke[s], p));
+    if (curve.n == 0)
+        return; /* no style is empty */
     fit(&curve, &h);
     ink(pixels, &curve, &h);
 }

@@ -128,7 +128,7 @@ static void weigh(struct resampling *r, uint32_t i, uint32_t n_in, double scale,
         sum += triangle((k - centre + 0.5) / width);
     for (uint32_t k = first; k < last; k++) {
         const double share = triangle((k - centre + 0.5) / width) / sum;
-        w[k - first] = (int32_t)(0.5 + share * (1 << WEIGHT_BITS));
+        w[k - first] = (int32_t)floor(share * (1 << WEIGHT_BITS) + 0.5);
     }
     r->first[i] = first;
     r->count[i] = last - first;
@@ -217,7 +217,7 @@ static uint8_t shade(const struct image_sheet *s, float v)
 {
     const float span = s->high > s->low ? s->high - s->low : 1;
     const float g = (v - s->low) / span * 255;
-    return g >= 255 ? 255 : g > 0 ? (uint8_t)(g + 0.5F) : 0;
+    return g >= 255 ? 255 : g > 0 ? (uint8_t)lroundf(g) : 0;
 }
 
 /* Colour of pixel i (row-major) of image k; `planes` is 1 or 3. */

@@ -25,16 +25,16 @@ static bool make_room(struct svg *s, size_t n)
 
 void svg_add(struct svg *s, const char *fmt, ...)
 {
-    va_list ap;
+    va_list ap, again;
     va_start(ap, fmt);
+    va_copy(again, ap);
     const int n = vsnprintf(NULL, 0, fmt, ap);
+    if (n >= 0 && make_room(s, (size_t)n + 1)) {
+        vsnprintf(s->text + s->n, s->cap - s->n, fmt, again);
+        s->n += (size_t)n;
+    }
+    va_end(again);
     va_end(ap);
-    if (n < 0 || !make_room(s, (size_t)n + 1))
-        return;
-    va_start(ap, fmt);
-    vsnprintf(s->text + s->n, s->cap - s->n, fmt, ap);
-    va_end(ap);
-    s->n += (size_t)n;
 }
 
 static void add_escaped(struct svg *s, const char *words)
@@ -147,8 +147,8 @@ static void linear_ticks(struct axis *a, unsigned want)
     const double step = round_step((a->high - a->low) / want);
     a->low = floor(a->low / step + 1e-9) * step;
     a->high = ceil(a->high / step - 1e-9) * step;
-    for (double k = round(a->low / step); k <= a->high / step + 1e-9; k++)
-        add_tick(a, k * step, step);
+    for (unsigned k = 0; k <= 2 * want && a->low + k * step <= a->high + step * 1e-3; k++)
+        add_tick(a, (round(a->low / step) + k) * step, step);
 }
 
 /* Powers of ten; within two decades also their doubles and fives. */
@@ -162,12 +162,12 @@ static void log_ticks(struct axis *a, unsigned want)
         a->low = first;
         a->high = first + ceil((a->high - first) / stride - 1e-9) * stride;
     }
-    for (double d = first; d <= fmax(last, a->high + 1e-9); d += stride)
+    for (unsigned i = 0; i <= want; i++)
         for (unsigned k = 0; k < (fine ? 3U : 1U); k++) {
             static const double digit[] = {1, 2, 5};
-            const double v = digit[k] * pow(10, d), at = log10(v);
+            const double unit = pow(10, first + i * stride), at = log10(digit[k] * unit);
             if (at >= a->low - 1e-9 && at <= a->high + 1e-9)
-                add_tick(a, v, pow(10, d));
+                add_tick(a, digit[k] * unit, unit);
         }
 }
 

@@ -7,6 +7,7 @@
  * without a sanitizer too.
  */
 #include <dirent.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,15 +65,16 @@ static int replay_file(const char *path)
     rewind(file);
     const size_t n = size < 0 ? 0 : (size_t)size;
     uint8_t *bytes = malloc(n + 1);
-    if (!bytes || fence_init(&f, n) || fread(bytes, 1, n, file) != n)
-        return -1;
+    const bool ok = bytes && fread(bytes, 1, n, file) == n && fence_init(&f, n) == 0;
+    if (ok) {
+        run(&f, bytes, n);
+        if (n <= MUTATE_MAX)
+            run_mutations(&f, bytes, n);
+        munmap(f.map, f.size);
+    }
     fclose(file);
-    run(&f, bytes, n);
-    if (n <= MUTATE_MAX)
-        run_mutations(&f, bytes, n);
-    munmap(f.map, f.size);
     free(bytes);
-    return 0;
+    return ok ? 0 : -1;
 }
 
 static int replay_folder(const char *folder, unsigned *count)

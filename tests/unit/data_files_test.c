@@ -114,7 +114,7 @@ static void damaged_tables(void **state)
         {"a,b\n1,\n", "line 2, offset 6, column `b`: expected a number, found ``"},
         {"a\n1e99\n", "expected a number, found `1e99`"},
         {"a\nnan\n", "found `nan`"},
-        {"a\n\"1\n", "line 2, offset 2: this quote is never closed"},
+        {"a\n\"1\n", "line 3, offset 2: this quote is never closed"},
         {"a\n\"1\"2\n", "line 2, offset 5: expected `,` or the end"},
         {"label\n1.5\n", "sample 0: expected a whole number in column `label`, found 1.5"},
     };
@@ -126,7 +126,8 @@ static void damaged_tables(void **state)
         refuse(&d, HYP_EFORMAT, rows[i].words);
     }
     memset(text, '1', sizeof text);
-    memcpy(text, "a\n", 2);
+    text[0] = 'a';
+    text[1] = '\n';
     scratch_put("csv/t.csv", text, sizeof text);
     refuse(&d, HYP_EFORMAT, "line 2, offset 2: a cell of more than");
     scratch_put("csv/t.csv",

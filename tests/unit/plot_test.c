@@ -12,6 +12,11 @@
 #include "tests/unit/cmocka_all.h"
 #include "tests/unit/scratch.h"
 
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
 /* Tags balance, `&` begins an entity, and no number failed to be one. */
 static void check_well_formed(const char *svg)
 {
@@ -24,11 +29,9 @@ static void check_well_formed(const char *svg)
     }
     assert_int_equal(depth, 0);
     for (const char *p = strchr(svg, '&'); p; p = strchr(p + 1, '&'))
-        assert_true(!strncmp(p, "&lt;", 4) || !strncmp(p, "&gt;", 4) ||
-                    !strncmp(p, "&amp;", 5));
+        assert_true(begins(p, "&lt;") || begins(p, "&gt;") || begins(p, "&amp;"));
     for (const char *p = strstr(svg, "=\""); p; p = strstr(p + 1, "=\""))
-        assert_true(strncmp(p + 2, "nan", 3) && strncmp(p + 2, "inf", 3) &&
-                    strncmp(p + 2, "-nan", 4));
+        assert_false(begins(p + 2, "nan") || begins(p + 2, "inf") || begins(p + 2, "-"));
     assert_null(strstr(svg, "Mnan"));
     assert_null(strstr(svg, "L-nan"));
 }
@@ -123,7 +126,7 @@ static void many_points_are_thinned(void **state)
     char *text = draw(&p);
     assert_in_range(strlen(text), 1000, 100000);
     const char *line = strstr(text, "stroke-opacity=\"0.30\"");
-    assert_non_null(strstr(line, " 32.0")); /* the field's top, where 100 is */
+    assert_non_null(strstr(line, " 32.0"));  /* the field's top, where 100 is */
     assert_non_null(strstr(line, " 404.0")); /* its bottom, where -100 is */
     hyp_free(text);
     free(y);

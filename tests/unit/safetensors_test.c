@@ -18,7 +18,8 @@ static size_t make(uint8_t *out, const char *header, const void *data, size_t nd
     const uint64_t length = strlen(header);
     for (unsigned i = 0; i < 8; i++)
         out[i] = (uint8_t)(length >> (8 * i));
-    memcpy(out + 8, header, length);
+    for (uint64_t i = 0; i < length; i++)
+        out[8 + i] = (uint8_t)header[i];
     memcpy(out + 8 + length, data, ndata);
     return 8 + length + ndata;
 }
