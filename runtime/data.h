@@ -32,7 +32,7 @@
 #include "runtime/base/status.h"
 #include "runtime/source.h"
 
-enum { DATA_MAX_RANK = 6, DATA_NAME_SIZE = 64 };
+enum { DATA_MAX_RANK = 8, DATA_NAME_SIZE = 64 };
 
 enum data_dtype { DATA_F32, DATA_I32 };
 

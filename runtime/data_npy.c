@@ -21,10 +21,9 @@ static enum hyp_status add_array_field(struct data_info *info, const char *name,
     const bool real = image || a->type == NPY_F32 || a->type == NPY_F64;
     uint32_t dim[DATA_MAX_RANK + 1] = {0};
 
-    if (a->rank == 0 || a->rank > DATA_MAX_RANK + 1)
-        return hyp_fail(err, HYP_EFORMAT,
-                        "%s: expected 1 to %d axes, samples first, found %u", file,
-                        DATA_MAX_RANK + 1, a->rank);
+    if (a->rank == 0)
+        return hyp_fail(err, HYP_EFORMAT, "%s: expected axes, samples first, found 0",
+                        file);
     for (uint32_t i = 0; i < a->rank; i++)
         if (a->dim[i] == 0 || a->dim[i] > UINT32_MAX)
             return hyp_fail(err, HYP_EFORMAT, "%s: axis %u has the extent %llu", file, i,
