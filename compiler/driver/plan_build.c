@@ -917,6 +917,7 @@ struct hyp_plan *plan_build(struct program *p, const struct target *t,
     b.host = (struct host_builder){.program = p, .plan = b.plan, .arena = a};
     b.host.slot = arena_array(a, p->graph.nvalue + 1U, sizeof *b.host.slot);
     b.leaf_buffer = arena_array(a, p->graph.nleaf + 1U, sizeof *b.leaf_buffer);
+    ir->leaf_buffer = b.leaf_buffer;
     add_settings(&b);
     add_sources(&b);
     if (p->batch_max > b.plan->batch_max)

@@ -20,6 +20,7 @@ struct plan_ir {
     struct arena *arena;
     const struct program *program;
     const struct target *target;
+    uint32_t *leaf_buffer;    /* by leaf: 1 + buffer of the plan */
     struct nest **nest;       /* by plan kernel */
     struct plan_phase_ir *phase;
 };

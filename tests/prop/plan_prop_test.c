@@ -1,0 +1,197 @@
+/*
+ * Whole plans of random graphs: what the executor computes with kernels, fused or not, on
+ * any number of threads, is what the graph means, to the bit.  `plan_prop_test N SEED
+ * [BACKEND]`.
+ */
+#include "tests/unit/cmocka_all.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/driver/compile.h"
+#include "runtime/base/arena.h"
+#include "runtime/exec.h"
+#include "tests/prop/random_graph.h"
+
+static unsigned ngraph = 200;
+static uint64_t first_seed = 1;
+static const struct backend *backend = &backend_interp;
+
+struct setting {
+    bool fuse_off;
+    unsigned threads;
+    int64_t batch;
+};
+static const struct setting settings[] = {
+    {true, 1, 1}, {false, 1, 3}, {false, 2, 5}, {false, 3, 50}};
+
+struct run {
+    struct arena *a;
+    struct program p;
+    struct plan_ir ir;
+    struct hyp_plan *plan;
+    struct diag_sink *ds;
+    struct code *code;
+    struct pool *pool;
+    struct exec *x;
+};
+
+static bool load_text(struct run *r, const char *text)
+{
+    r->p = (struct program){.arena = r->a, .host = 2, .name = "random", .batch_max = 64};
+    graph_init(&r->p.graph, r->a);
+    return graph_parse(&r->p.graph, text, r->ds, 0);
+}
+
+static bool load_code(struct run *r, const struct target *t)
+{
+    struct hyp_plan *p = r->plan;
+    uint32_t n = 0, at = 0;
+    for (uint32_t k = 0; k < p->nkernel; k++)
+        n += p->kernel[k].nstage;
+    struct loaded_stage *st = arena_array(r->a, n + 1U, sizeof *st);
+    r->code = backend->load(r->ir.nest, p->nkernel, t, 1, r->ds, st);
+    for (uint32_t k = 0; r->code && k < p->nkernel; k++)
+        for (uint32_t s = 0; s < p->kernel[k].nstage; s++, at++) {
+            p->kernel[k].stage[s].fn = st[at].fn;
+            p->kernel[k].stage[s].self = st[at].self;
+        }
+    for (uint32_t i = 0; i < p->nphase; i++)
+        p->phase[i].loaded = true;
+    return r->code;
+}
+
+static void store(void *at, uint8_t dtype, const double *v, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (dtype == DT_F32)
+            ((float *)at)[i] = (float)v[i];
+        else if (dtype == DT_I32)
+            ((int32_t *)at)[i] = (int32_t)v[i];
+        else
+            ((uint8_t *)at)[i] = v[i] != 0;
+}
+
+static void fill_leaves(struct run *r, const struct graph_eval *e)
+{
+    const struct graph *g = &r->p.graph;
+    for (leaf_id i = 1; i < g->nleaf; i++) {
+        const struct leaf *l = &g->leaf[i];
+        if (!r->ir.leaf_buffer[i] || l->version)
+            continue;
+        const int64_t n = type_elems(&l->type, e->batch);
+        double *v = arena_array(r->a, (size_t)n + 1, sizeof *v);
+        e->leaf(e->cx, l, n, v);
+        store(exec_address(r->x, r->ir.leaf_buffer[i] - 1), l->type.dtype, v, n);
+    }
+}
+
+/* 0: equal, 1: not covered by kernels yet, 2: differs */
+static int compare(struct run *r, const struct graph_eval *e)
+{
+    const struct region *region = &r->p.graph.region[3];
+    value_id *want = arena_array(r->a, region->nroot + 1U, sizeof *want);
+    double **v = arena_array(r->a, region->nroot + 1U, sizeof *v);
+
+    for (uint32_t i = 0; i < region->nroot; i++)
+        want[i] = region->root[i].value;
+    if (!graph_eval(e, r->a, want, region->nroot, v))
+        fail_msg("the graph cannot be evaluated");
+    for (uint32_t i = 0; i < region->nroot; i++) {
+        const struct hyp_output *o = &r->plan->phase[0].output[i];
+        const int64_t n = type_elems(graph_type(&r->p.graph, want[i]), e->batch);
+        double *got = arena_array(r->a, (size_t)n + 1, sizeof *got);
+        exec_read(r->x, o->buffer, o->dtype, 0, n, got);
+        for (int64_t k = 0; k < n; k++)
+            if (!(isnan(got[k]) && isnan(v[i][k])) &&
+                memcmp(&got[k], &v[i][k], sizeof *got) != 0) {
+                fprintf(stderr, "%s[%lld] is %.9g, should be %.9g\n", o->name, (long long)k,
+                        got[k], v[i][k]);
+                return 2;
+            }
+    }
+    return 0;
+}
+
+static int run_once(const char *text, const struct setting *s)
+{
+    struct run r = {.a = arena_new()};
+    const struct target *t = target_default();
+    const struct plan_options po = {.fuse_off = s->fuse_off};
+    const struct pass_options none = {0};
+    struct hyp_error err = {0};
+    int result = 2;
+
+    r.ds = diag_sink_new(r.a, 5);
+    if (!load_text(&r, text) || !passes_run(&r.p, r.ds, &none))
+        goto done;
+    r.plan = plan_build(&r.p, t, &po, r.a, r.ds, &r.ir);
+    if (!r.plan) {
+        result = 1;
+        goto done;
+    }
+    if (!load_code(&r, t) || pool_new(s->threads, &r.pool, &err) != HYP_OK ||
+        exec_new(r.plan, r.pool, 0, &r.x, &err) != HYP_OK)
+        goto done;
+    const struct graph_eval e = random_eval(&r.p.graph, s->batch, true);
+    r.x->seed = e.seed;
+    fill_leaves(&r, &e);
+    if (exec_phase(r.x, 0, s->batch, &err) == HYP_OK)
+        result = compare(&r, &e);
+done:
+    if (result == 2) {
+        diag_print(r.ds, stderr, false);
+        fprintf(stderr, "%s", err.text);
+    }
+    exec_free(r.x);
+    pool_free(r.pool);
+    if (r.code)
+        backend->free(r.code);
+    arena_free(r.a);
+    return result;
+}
+
+static bool any_fails(const char *text, void *cx)
+{
+    (void)cx;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (run_once(text, &settings[i]) == 2)
+            return true;
+    return false;
+}
+
+static void plans_compute_graphs(void **state)
+{
+    const struct random_options o = {.no_windows = true};
+    unsigned covered = 0;
+    (void)state;
+    for (unsigned i = 0; i < ngraph; i++) {
+        struct arena *a = arena_new();
+        struct program p;
+        random_graph(a, first_seed + i, &o, &p);
+        const char *text = graph_print(&p.graph, a);
+        if (any_fails(text, NULL))
+            fail_msg("seed %llu:\n%s", (unsigned long long)(first_seed + i),
+                     shrink_graph(a, text, any_fails, NULL));
+        covered += run_once(text, &settings[1]) == 0;
+        arena_free(a);
+    }
+    printf("%u of %u graphs are covered by kernels\n", covered, ngraph);
+    assert_true(covered * 3 > ngraph);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(plans_compute_graphs)};
+    if (argc > 1)
+        ngraph = (unsigned)strtoul(argv[1], NULL, 10);
+    if (argc > 2)
+        first_seed = strtoull(argv[2], NULL, 10);
+#ifdef HYP_WITH_LLVM
+    if (argc > 3 && strcmp(argv[3], "llvm") == 0)
+        backend = &backend_llvm;
+#endif
+    return cmocka_run_group_tests_name("plan properties", tests, NULL, NULL);
+}
