@@ -248,19 +248,28 @@ struct map_cx {
     int8_t axis[HYP_RANK]; /* kernel axis of the output's dims */
 };
 
+static uint8_t sx_type_of(const struct lower *l, value_id v)
+{
+    const uint8_t dt = graph_type(l->g, v)->dtype;
+    return dt == DT_F32 ? SX_FLOAT : dt == DT_I32 ? SX_I32 : SX_BOOL;
+}
+
+static sx_id host_scalar(struct lower *l, value_id v)
+{
+    const struct binding b = {.kind = BIND_HOST, .host = v};
+    return sx_scalar(&l->k->sx, scalar_of(l, b), sx_type_of(l, v));
+}
+
 static sx_id map_operand(struct map_cx *m, uint32_t i)
 {
     struct lower *l = m->l;
     const value_id v = graph_in(l->g, m->n)[i];
     const struct type *t = graph_type(l->g, v), *out = graph_type(l->g, m->n->out0);
-    const uint8_t sxt = t->dtype == DT_F32   ? SX_FLOAT
-                        : t->dtype == DT_I32 ? SX_I32
-                                             : SX_BOOL;
+    const uint8_t sxt = sx_type_of(l, v);
     int8_t to[HYP_RANK], axis[HYP_RANK];
 
-    if (l->f->role[l->g->value[v].def] == ROLE_HOST)
-        return sx_scalar(&l->k->sx,
-                         scalar_of(l, (struct binding){.kind = BIND_HOST, .host = v}), sxt);
+    if (l->f->host[l->g->value[v].def])
+        return host_scalar(l, v);
     const int made = stage_made(l, v);
     if (made >= 0)
         return sx_arg(
@@ -302,7 +311,10 @@ static void lower_map(struct lower *l, const struct node *n)
     m.arg = arena_array(l->a, n->nin + 1U, sizeof *m.arg);
     stage_space(l, s, graph_type(l->g, n->out0));
     value_axes(l, graph_type(l->g, n->out0), m.axis);
-    s->value = sx_rewrite(&l->k->sx, &l->g->sx, n->attr, map_leaf, &m);
+    if (l->f->host[l->g->value[n->out0].def])
+        s->value = host_scalar(l, n->out0);
+    else
+        s->value = sx_rewrite(&l->k->sx, &l->g->sx, n->attr, map_leaf, &m);
     finish_stage(l, n->out0);
 }
 
@@ -462,8 +474,7 @@ static sx_id form_operand(struct lower *l, struct kstage *s, value_id v,
                           const struct form *f, unsigned port, const struct box_axis *box,
                           const struct koperand *holes)
 {
-    const uint8_t dt = graph_type(l->g, v)->dtype;
-    const uint8_t sxt = dt == DT_F32 ? SX_FLOAT : dt == DT_I32 ? SX_I32 : SX_BOOL;
+    const uint8_t sxt = sx_type_of(l, v);
     const int made = stage_made(l, v);
     if (made >= 0)
         return sx_arg(
@@ -675,9 +686,6 @@ struct lowered *lower_copy(const struct fusion *f, value_id v, uint32_t to,
     struct group gr = {.kind = GROUP_MAP, .main = *graph_type(f->g, v)};
     const struct node *n = &f->g->node[f->g->value[v].def];
     int8_t axis[HYP_RANK];
-    const uint8_t sxt = gr.main.dtype == DT_F32   ? SX_FLOAT
-                        : gr.main.dtype == DT_I32 ? SX_I32
-                                                  : SX_BOOL;
 
     start(&l, &gr);
     struct kstage *s = new_stage(&l, n, K_MAP);
@@ -685,10 +693,10 @@ struct lowered *lower_copy(const struct fusion *f, value_id v, uint32_t to,
     stage_space(&l, s, &gr.main);
     value_axes(&l, &gr.main, axis);
     if (f->role[f->g->value[v].def] == ROLE_HOST)
-        s->value = sx_scalar(
-            &l.k->sx, scalar_of(&l, (struct binding){.kind = BIND_HOST, .host = v}), sxt);
+        s->value = host_scalar(&l, v);
     else
-        s->value = sx_arg(&l.k->sx, add_operand(&l, s, load_at(&l, v, axis)), sxt);
+        s->value =
+            sx_arg(&l.k->sx, add_operand(&l, s, load_at(&l, v, axis)), sx_type_of(&l, v));
     struct kstore *st = arena_alloc(a, sizeof *st);
     struct ext stride[HYP_RANK];
     strides(gr.main.dim, gr.main.rank, stride);

@@ -219,6 +219,9 @@ struct type type_scalar(enum dtype dt);
 char *type_print(const struct type *t, struct arena *a); /* "f32[784] per sample", "f32 shared" */
 int64_t type_elems(const struct type *t, int64_t batch);
 
+/* Non-1 dims of a type: the axes a value really has. Returns their count. */
+unsigned type_space(const struct type *t, uint8_t dim[HYP_RANK]);
+
 /*
  * How a map operand lines up with the output: dim i of the operand is output dim to[i], or -1 where
  * it is broadcast (extent 1 against something else).  False if they do not fit.

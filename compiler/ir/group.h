@@ -39,6 +39,7 @@ struct fusion {
     const struct root **root; /* wanted, in order */
     uint32_t nroot;
     uint8_t *role;        /* by node */
+    bool *host; /* by node: host arithmetic, also where a kernel has to store it */
     value_id *base;       /* by value: the value whose storage it lies in (itself if none) */
     bool *stored;         /* by value: somebody outside its group reads it */
     bool *twin;           /* by leaf: its update must not be in place (old and new are both needed) */
@@ -59,8 +60,5 @@ struct fuse_options {
 struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_options *o,
                     struct arena *a);
 const char *fuse_why_name(enum fuse_why why);
-
-/* Non-1 dims of a type: the axes a value really has. Returns their count. */
-unsigned type_space(const struct type *t, uint8_t dim[HYP_RANK]);
 
 #endif

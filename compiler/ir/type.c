@@ -132,3 +132,12 @@ bool gather_type(const struct type *src, const struct type *index, uint8_t axis,
     *aligned = fits;
     return true;
 }
+
+unsigned type_space(const struct type *t, uint8_t dim[HYP_RANK])
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < t->rank; i++)
+        if (t->dim[i].c != 1 || t->dim[i].b != 0)
+            dim[n++] = (uint8_t)i;
+    return n;
+}

@@ -30,15 +30,6 @@ const char *fuse_why_name(enum fuse_why why)
     return why_name[why];
 }
 
-unsigned type_space(const struct type *t, uint8_t dim[HYP_RANK])
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < t->rank; i++)
-        if (t->dim[i].c != 1 || t->dim[i].b != 0)
-            dim[n++] = (uint8_t)i;
-    return n;
-}
-
 /* ---- what each node is ---- */
 
 struct edges { /* successor lists by node, in one array */
@@ -123,6 +114,7 @@ static void assign_roles(struct cx *c)
         if (c->f->role[id] == ROLE_DEAD)
             continue;
         c->f->role[id] = role_of(c, n);
+        c->f->host[id] = c->f->role[id] == ROLE_HOST;
         for (unsigned o = 0; o < n->nout; o++)
             c->f->base[n->out0 + o] = n->out0 + o;
         if (c->f->role[id] == ROLE_ALIAS && n->op != OP_LEAF)
@@ -442,6 +434,21 @@ static uint8_t fits(const struct cx *c, const struct group *p, const struct grou
     return FUSE_OK;
 }
 
+/* A copy or product in q would read p's values at other points than it computes. */
+static bool moves(struct cx *c, uint32_t p, const struct group *q)
+{
+    const struct graph *g = c->g;
+    for (uint32_t i = 0; i < q->n; i++) {
+        const struct node *n = &g->node[q->node[i]];
+        if (n->op != OP_FORM || is_row_sum(g, n))
+            continue;
+        for (unsigned k = 0; k < n->nin; k++)
+            if (group_of(c, g->value[c->f->base[graph_in(g, n)[k]]].def) == p)
+                return true;
+    }
+    return false;
+}
+
 static uint32_t operands(const struct cx *c, const struct group *p, const struct group *q)
 {
     uint32_t n = 0;
@@ -491,6 +498,8 @@ static bool attach(struct cx *c, value_id v, node_id consumer)
     if (why == FUSE_OK && (c->f->group[p].n + c->f->group[q].n > NODE_MAX ||
                            operands(c, &c->f->group[p], &c->f->group[q]) > 4 * OPERAND_MAX))
         why = FUSE_BUDGET;
+    if (why == FUSE_OK && moves(c, p, &c->f->group[q]))
+        why = FUSE_SPACE;
     if (why == FUSE_OK && detour(c, p, q))
         why = FUSE_CYCLE;
     note(c, producer, consumer, why, 8.0 * (double)type_elems(graph_type(g, base), 512));
@@ -626,6 +635,7 @@ struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_o
     f->g = g;
     f->region = region;
     f->role = arena_array(a, g->nnode + 1, sizeof *f->role);
+    f->host = arena_array(a, g->nnode + 1, sizeof *f->host);
     f->base = arena_array(a, g->nvalue + 1, sizeof *f->base);
     f->stored = arena_array(a, g->nvalue + 1, sizeof *f->stored);
     f->twin = arena_array(a, g->nleaf + 1, sizeof *f->twin);

@@ -45,6 +45,24 @@ static bool load_text(struct run *r, const char *text)
     return graph_parse(&r->p.graph, text, r->ds, 0);
 }
 
+/* The text has no settings table: one for each leaf, with the value the reference takes. */
+static void add_settings(struct run *r)
+{
+    const struct graph *g = &r->p.graph;
+    const struct graph_eval e = random_eval(g, 1, true);
+
+    r->p.setting = arena_array(r->a, g->nleaf, sizeof *r->p.setting);
+    for (leaf_id i = 1; i < g->nleaf; i++) {
+        if (g->leaf[i].what != LEAF_SETTING)
+            continue;
+        struct prog_setting *s = &r->p.setting[r->p.nsetting++];
+        s->name = g->leaf[i].path;
+        s->n = 1;
+        s->value = arena_alloc(r->a, sizeof *s->value);
+        e.leaf(e.cx, &g->leaf[i], 1, s->value);
+    }
+}
+
 static bool load_code(struct run *r, const struct target *t)
 {
     struct hyp_plan *p = r->plan;
@@ -127,8 +145,9 @@ static int run_once(const char *text, const struct setting *s)
     r.ds = diag_sink_new(r.a, 5);
     if (!load_text(&r, text) || !passes_run(&r.p, r.ds, &none))
         goto done;
+    add_settings(&r);
     r.plan = plan_build(&r.p, t, &po, r.a, r.ds, &r.ir);
-    if (!r.plan) {
+    if (!r.plan || !r.plan->nphase) {
         result = 1;
         goto done;
     }
