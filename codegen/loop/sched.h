@@ -100,7 +100,15 @@ struct sched {
     int32_t ncb;       /* blocks of columns */
     struct cols cols;  /* the unit's columns */
     struct item_tiles *tiles; /* by item */
-    uint16_t *export_buf;     /* by stage: 1 + private buffer that other groups read */
+    struct pack *packs;
+    int32_t pack_nr;      /* columns of a panel */
+    uint16_t *export_buf; /* by stage: 1 + private buffer that other groups read */
+};
+enum pack_kind { PACK_NONE, PACK_PANELS, PACK_BLOCKS, PACK_ROWS };
+struct pack { /* by stage, segment (8 each) and factor */
+    uint8_t kind;
+    bool depends_on_col;
+    uint16_t buf;
 };
 struct item_tiles {
     uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums */
@@ -177,12 +185,18 @@ struct tile_shape sched_tile_shape(const struct sched *s);
 /* sched_pack.c: makes packing stages for the group's sums; factors are then read from there
  */
 void sched_pack(struct sched *s);
-sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it,
-                   const struct kseg *seg, unsigned which);
+bool sched_packs_columns(const struct sched *s); /* all factors of columns are in panels */
+struct tile_point {
+    struct index base, lane; /* column = base + lane */
+    int32_t width;
+};
+sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
+                   unsigned which, const struct tile_point *t);
 
 /* sched_chunk.c */
 void sched_colsum_tiles(struct sched *s, int32_t width, enum tile_space space);
-void sched_colsum_store(struct sched *s, struct index base, int32_t width, bool reg);
+/* reg: the first lane of `base` in the sums' register tiles; -1: they are in stack tiles */
+void sched_colsum_store(struct sched *s, struct index base, int32_t width, int32_t reg);
 void sched_partial_store(struct sched *s, struct item *it, struct index value);
 void sched_combine(struct sched *s, struct item *it, struct index base, int32_t width);
 

@@ -28,7 +28,7 @@ void sched_colsum_tiles(struct sched *s, int32_t width, enum tile_space space)
     }
 }
 
-void sched_colsum_store(struct sched *s, struct index base, int32_t width, bool reg)
+void sched_colsum_store(struct sched *s, struct index base, int32_t width, int32_t reg)
 {
     struct index j = index_const(0);
     if (width > 1) {
@@ -45,7 +45,7 @@ void sched_colsum_store(struct sched *s, struct index base, int32_t width, bool 
         uint16_t tile = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
         struct stmt *st = nb_set_buf(s, s->partial[it->stage][it->seg],
                                      partial_index(s, &s->k->stage[it->stage], s->unit));
-        st->value = nb_load_tile(s, st, tile, reg ? j : col);
+        st->value = nb_load_tile(s, st, tile, reg >= 0 ? index_offset(j, reg) : col);
     }
     if (width > 1)
         nb_close(s);

@@ -16,7 +16,9 @@ static int32_t clamp_width(const struct sched *s, int32_t nr)
     struct ext n = s->k->axis[s->g->col];
     if (n.b)
         return nr;
-    while (nr > n.c)
+    /* with rows, what is missing to a whole panel is packed as zeros */
+    while (s->g->row < 0 || !s->g->nanchor || s->g->chunked || s->g->nouter ? nr > n.c
+                                                                            : nr / 2 >= n.c)
         nr /= 2;
     return nr;
 }
@@ -59,17 +61,19 @@ static bool load_has_slack(const struct sched *s, const struct kbuf *b,
     return plain && b->rank && b->dim[0].b && c.b == 0 && c.c >= 0 && c.c <= row;
 }
 
-static bool stage_has_slack(const struct sched *s, uint32_t stage)
+static bool expr_has_slack(const struct sched *s, const struct kstage *k, sx_id e)
 {
-    const struct kstage *k = &s->k->stage[stage];
     for (uint32_t o = 0; o < k->noperand; o++) {
         const struct koperand *p = &k->operand[o];
         const struct home *h = p->stage ? &s->home[p->id] : NULL;
+        if (!sx_uses_arg(&s->k->sx, e, o))
+            continue;
         if (!h && !load_has_slack(s, &s->n->buf[p->id], &p->index))
             return false;
         if (h && h->kind == HOME_BUF && !load_has_slack(s, &s->n->buf[h->id], &h->index))
             return false;
-        if (h && h->kind == HOME_NONE && !stage_has_slack(s, p->id))
+        if (h && h->kind == HOME_NONE &&
+            !expr_has_slack(s, &s->k->stage[p->id], s->k->stage[p->id].value))
             return false;
     }
     return true;
@@ -79,8 +83,13 @@ static bool rows_have_slack(struct sched *s)
 {
     EACH_ITEM(s, i, it)
     {
-        if (it->role == ROLE_ANCHOR && !stage_has_slack(s, it->stage))
-            return false;
+        const struct kstage *k = &s->k->stage[it->stage];
+        for (uint32_t g = 0; it->role == ROLE_ANCHOR && g < k->nseg; g++)
+            for (unsigned w = 0; w < 2; w++)
+                if (k->seg[g].factor[w] &&
+                    s->packs[(it->stage * 8U + g) * 2 + w].kind == PACK_NONE &&
+                    !expr_has_slack(s, k, k->seg[g].factor[w]))
+                    return false;
     }
     return true;
 }
@@ -109,7 +118,6 @@ static void accumulate(struct sched *s, const struct tile_at *t, struct item *it
                        uint32_t seg)
 {
     const struct kstage *k = &s->k->stage[it->stage];
-    const struct kseg *g = seg_of(s, it, seg);
     struct index m = index_const(0), j = index_const(0);
     unsigned opened = 0;
     if (t->mr > 1) {
@@ -132,8 +140,10 @@ static void accumulate(struct sched *s, const struct tile_at *t, struct item *it
     st->dst = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
     st->index = j;
     index_add(&st->index, &m, ext_const(t->width));
-    st->value = sched_factor(s, st, it, g, 0);
-    st->value2 = sched_factor(s, st, it, g, 1);
+    struct tile_point at = {t->base, j, t->width};
+    uint32_t real = it->part == PART_PARTIAL ? it->seg : seg;
+    st->value = sched_factor(s, st, it, real, 0, &at);
+    st->value2 = k->seg[real].factor[1] ? sched_factor(s, st, it, real, 1, &at) : 0;
     sched_close(s, opened);
 }
 
@@ -349,7 +359,23 @@ static void panel(struct sched *s, void *cx, struct index base, int32_t width, i
     if (s->g->colsum && !s->g->rowsum)
         for (int32_t at = 0, w = width; at<valid; w = w> 1 ? w / 2 : 1)
             for (; valid - at >= w; at += w)
-                sched_colsum_store(s, index_offset(base, at), w, true);
+                sched_colsum_store(s, index_offset(base, at), w, at);
+}
+
+/* The last panel of a constant number of columns: whole in the packed buffers, cut when
+ * stored. */
+static void padded_panel(struct sched *s, struct panel *p, int32_t nr)
+{
+    int32_t n = s->k->axis[s->g->col].c, at = n / nr * nr;
+    struct stmt *f = nb_for(s, FOR_SEQ, index_const(at), index_const(at + 1), 1);
+    if (s->cols.len) {
+        struct index in = index_axis(f->axis, 1);
+        index_add(&in, &s->cols.lo, ext_const(-1));
+        nb_guard(s, f, in, ext_const(s->cols.len));
+    }
+    p->valid = n - at;
+    panel(s, p, index_axis(f->axis, 1), nr, 0);
+    nb_close(s);
 }
 
 void sched_panels(struct sched *s)
@@ -361,8 +387,16 @@ void sched_panels(struct sched *s)
     cols.lanes = false;
     if (s->g->row >= 0 && s->k->axis[s->g->row].b && s->g->nanchor && !rows_have_slack(s))
         p.mr = 1;
-    if (s->g->col < 0)
+    if (s->g->col < 0) {
         panel(s, &p, index_const(0), 1, 0);
-    else
+        return;
+    }
+    struct ext n = s->k->axis[s->g->col];
+    bool padded = !n.b && n.c % shape.nr && sched_packs_columns(s);
+    if (padded)
+        cols.limit = n.c / shape.nr * shape.nr;
+    if (!padded || cols.limit)
         sched_cols(s, &cols, (unsigned)s->g->col, panel, &p);
+    if (padded)
+        padded_panel(s, &p, shape.nr);
 }

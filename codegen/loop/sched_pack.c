@@ -1,13 +1,508 @@
-/* Packing. */
+/*
+ * Packing: operands of a group's sums are copied once, by stages before the group's own,
+ * into the order in which tiles read them.  Prologues are evaluated on the way, once an
+ * element.
+ *
+ *   PANELS  columns:  [column / nr][k][column % nr], the last panel filled up with zeros
+ *   BLOCKS  rows:     [row / 24][k][row % 24], where rows are contiguous in memory
+ *   ROWS    rows:     [row][k], for prologues of rows that lie along k
+ *
+ * k is the row-major number over the segment's reduced axes.
+ */
 #include "codegen/loop/sched.h"
+
+enum { WORTH_K = 128, WORTH_ROWS = 48 };
+
+/* ---- what a factor reads ---- */
+
+struct reads {
+    bool row, col;          /* its value depends on them */
+    bool row_near, row_far; /* some load walks rows with stride 1, or another */
+    bool col_near, col_far;
+};
+
+static void note(bool *near, bool *far, bool *any, const struct index *x, int axis)
+{
+    bool plain;
+    if (axis < 0 || !index_uses(x, (unsigned)axis))
+        return;
+    struct ext c = index_coef(x, (unsigned)axis, &plain);
+    *any = true;
+    if (plain && ext_eq(c, ext_const(1)))
+        *near = true;
+    else
+        *far = true;
+}
+
+static void read_index(const struct sched *s, const struct index *x, struct reads *r)
+{
+    note(&r->row_near, &r->row_far, &r->row, x, s->g->row);
+    note(&r->col_near, &r->col_far, &r->col, x, s->g->col);
+}
+
+static void read_expr(const struct sched *s, const struct kstage *k, sx_id e,
+                      struct reads *r);
+
+static void read_operand(const struct sched *s, const struct koperand *p, struct reads *r)
+{
+    const struct home *h = p->stage ? &s->home[p->id] : NULL;
+    if (!h)
+        read_index(s, &p->index, r);
+    else if (h->kind == HOME_BUF)
+        read_index(s, &h->index, r);
+    else if (h->kind == HOME_NONE)
+        read_expr(s, &s->k->stage[p->id], s->k->stage[p->id].value, r);
+}
+
+static void read_expr(const struct sched *s, const struct kstage *k, sx_id e,
+                      struct reads *r)
+{
+    const struct sxb *b = &s->k->sx;
+    sx_id *order;
+    struct arena *a = arena_new();
+    uint32_t n = sx_postorder(b, &e, 1, a, &order);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sx_node *x = &b->node[order[i]];
+        if (x->op == SX_ARG)
+            read_operand(s, &k->operand[x->a], r);
+        r->row |= x->op == SX_AXIS && (int)x->a == s->g->row;
+        r->col |= x->op == SX_AXIS && (int)x->a == s->g->col;
+        r->row |=
+            x->op == SX_RNG && s->k->rng[x->a].sample_axis == s->g->row && s->g->row >= 0;
+        r->col |=
+            x->op == SX_RNG && s->k->rng[x->a].sample_axis == s->g->col && s->g->col >= 0;
+    }
+    arena_free(a);
+}
+
+/* One load, nothing computed, nothing guarded? Then its index. */
+static const struct index *plain_load(const struct sched *s, const struct kstage *k,
+                                      sx_id e)
+{
+    const struct sx_node *x = &s->k->sx.node[e];
+    if (x->op != SX_ARG)
+        return NULL;
+    const struct koperand *p = &k->operand[x->a];
+    if (!p->stage)
+        return p->nguard ? NULL : &p->index;
+    return s->home[p->id].kind == HOME_BUF ? &s->home[p->id].index : NULL;
+}
+
+/* ---- decisions ---- */
+
+static struct ext size_of_k(const struct sched *s, const struct kseg *g)
+{
+    struct ext n = ext_const(1);
+    for (unsigned i = 0; i < g->nred; i++) {
+        struct ext e = s->k->axis[g->red[i]];
+        if (n.b && e.b)
+            return (struct ext){0, 1 << 20};
+        n = ext_mul(n, e);
+    }
+    return n;
+}
+
+static bool many(struct ext e, int32_t least)
+{
+    return e.b || e.c >= least;
+}
+
+static enum pack_kind choose_columns(const struct sched *s, const struct kstage *k,
+                                     const struct kseg *g, unsigned which, bool ragged)
+{
+    const struct index *x = plain_load(s, k, g->factor[which]);
+    bool plain = false;
+    bool near =
+        x && ext_eq(index_coef(x, (unsigned)s->g->col, &plain), ext_const(1)) && plain;
+    if (s->g->row < 0)
+        return PACK_NONE;
+    struct ext rows = s->k->axis[s->g->row];
+    if (near && !ragged)
+        return many(rows, WORTH_ROWS) && many(size_of_k(s, g), WORTH_K) ? PACK_PANELS
+                                                                        : PACK_NONE;
+    return many(rows, 8) || ragged ? PACK_PANELS : PACK_NONE;
+}
+
+static enum pack_kind choose_rows(const struct sched *s, const struct kstage *k,
+                                  const struct kseg *g, unsigned which,
+                                  const struct reads *r)
+{
+    const struct index *x = plain_load(s, k, g->factor[which]);
+    struct ext cols = s->g->col < 0 ? ext_const(1) : s->k->axis[s->g->col];
+    bool plain,
+        one = !many(cols, sched_tile_shape(s).nr + 1); /* each element is used once */
+    if (g->nred == 0)
+        return PACK_NONE;
+    if (x) {
+        unsigned last = g->red[g->nred - 1];
+        bool along = ext_eq(index_coef(x, last, &plain), ext_const(1)) && plain;
+        return along || one || r->row_far ? PACK_NONE : PACK_BLOCKS;
+    }
+    if (one && sx_cost(&s->k->sx, g->factor[which]) < 4)
+        return PACK_NONE;
+    return r->row_far ? PACK_ROWS : PACK_BLOCKS;
+}
+
+static void choose(struct sched *s, const struct item *it, uint32_t seg, bool ragged)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    const struct kseg *g = &k->seg[seg];
+    for (unsigned w = 0; w < 2; w++) {
+        struct reads r = {0};
+        struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + w];
+        if (!g->factor[w])
+            continue;
+        read_expr(s, k, g->factor[w], &r);
+        if (r.col && !r.row)
+            p->kind = (uint8_t)choose_columns(s, k, g, w, ragged);
+        else if (r.row && !r.col)
+            p->kind = (uint8_t)choose_rows(s, k, g, w, &r);
+        p->depends_on_col = r.col;
+    }
+}
+
+/* A last panel that is not full needs every column factor packed, with zeros to its end. */
+static bool columns_are_ragged(const struct sched *s)
+{
+    if (s->g->col < 0 || s->g->row < 0 || s->k->axis[s->g->col].b)
+        return false;
+    return s->k->axis[s->g->col].c % sched_tile_shape(s).nr != 0;
+}
+
+static bool packs(const struct sched *s)
+{
+    return s->g->nanchor && !s->g->chunked && !s->g->nouter && !s->scalar;
+}
+
+bool sched_packs_columns(const struct sched *s)
+{
+    if (!packs(s))
+        return false;
+    EACH_ITEM(s, i, it)
+    {
+        for (uint32_t g = 0; it->role == ROLE_ANCHOR && g < s->k->stage[it->stage].nseg;
+             g++)
+            for (unsigned w = 0; w < 2; w++) {
+                const struct pack *p = &s->packs[(it->stage * 8U + g) * 2 + w];
+                if (p->depends_on_col && p->kind != PACK_PANELS)
+                    return false;
+            }
+    }
+    return true;
+}
+
+/* ---- indices ---- */
+
+static struct index flat_k(const struct sched *s, const struct kseg *g)
+{
+    struct index at = index_const(0);
+    for (unsigned i = 0; i < g->nred; i++) {
+        struct index up = index_const(0);
+        index_add(&up, &at, s->k->axis[g->red[i]]);
+        at = index_sum(up, s->at[g->red[i]]);
+    }
+    return at;
+}
+
+/* first * size of k, factor by factor: at most one holds B. */
+static struct index times_k(const struct sched *s, struct index first, const struct kseg *g)
+{
+    for (unsigned i = 0; i < g->nred; i++) {
+        struct index up = index_const(0);
+        index_add(&up, &first, s->k->axis[g->red[i]]);
+        first = up;
+    }
+    return first;
+}
+
+static struct index scaled(struct index x, int32_t by)
+{
+    struct index r = index_const(0);
+    index_add(&r, &x, ext_const(by));
+    return r;
+}
+
+static struct index panel_index(const struct sched *s, const struct kseg *g,
+                                struct index base, struct index lane, int32_t width)
+{
+    int32_t nr = s->pack_nr;
+    if (width < nr) { /* one column at a time: its panel and lane are digits */
+        uint8_t axis = base.t[0].axis;
+        base = lane = index_const(0);
+        index_term(&base, (struct term){axis, nr, 0, {nr, 0}});
+        index_term(&lane, (struct term){axis, 1, nr, {1, 0}});
+    }
+    struct index at = times_k(s, base, g);
+    struct index k = scaled(flat_k(s, g), nr);
+    return index_sum(index_sum(at, k), lane);
+}
+
+static struct index block_index(const struct sched *s, const struct kseg *g,
+                                struct index row0, struct index row)
+{
+    struct index in = row;
+    index_add(&in, &row0, ext_const(-1));
+    struct index k = scaled(flat_k(s, g), s->t->unit_rows);
+    return index_sum(index_sum(times_k(s, row0, g), k), in);
+}
+
+sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
+                   unsigned which, const struct tile_point *t)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    const struct kseg *g = &k->seg[seg];
+    const struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + which];
+    struct index at;
+    if (p->kind == PACK_NONE)
+        return sched_expr(s, st, k, g->factor[which]);
+    if (p->kind == PACK_PANELS)
+        at = panel_index(s, g, t->base, t->lane, t->width);
+    else if (p->kind == PACK_BLOCKS)
+        at = block_index(s, g, s->row0, s->at[s->g->row]);
+    else
+        at = index_sum(times_k(s, s->at[s->g->row], g), flat_k(s, g));
+    return nb_load_buf(s, st, p->buf, at, NULL, 0);
+}
+
+/* ---- the packing stages ---- */
+
+struct job { /* one pack, at the unit it is for */
+    const struct item *it;
+    uint32_t seg;
+    unsigned which;
+    struct pack *p;
+    struct index unit;
+};
+
+static void put(struct sched *s, const struct job *j, struct index at)
+{
+    const struct kstage *k = &s->k->stage[j->it->stage];
+    struct stmt *st = nb_set_buf(s, j->p->buf, at);
+    st->place = k->place;
+    st->value = sched_expr(s, st, k, k->seg[j->seg].factor[j->which]);
+}
+
+/* Columns [base, base + width) of a panel from its lane `lane` on. */
+static void put_panel(struct sched *s, const struct job *j, struct index base, int32_t lane,
+                      int32_t width, bool zero)
+{
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    unsigned opened = sched_loops(s, g->red, g->nred);
+    struct index l = index_const(lane);
+    if (width > 1) {
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
+        index_term(&l, (struct term){f->axis, 1, 0, {1, 0}});
+        opened++;
+    }
+    s->at[s->g->col] = index_sum(base, l);
+    struct index at = panel_index(s, g, base, l, s->pack_nr);
+    if (zero) {
+        struct stmt *st = nb_set_buf(s, j->p->buf, at);
+        st->value = sx_const(&s->n->sx, 0);
+    } else {
+        put(s, j, at);
+    }
+    sched_close(s, opened);
+}
+
+static void pack_panels(struct sched *s, const struct job *j)
+{
+    struct ext n = s->k->axis[s->g->col];
+    int32_t nr = s->pack_nr;
+    struct index base = scaled(j->unit, nr), last = base;
+    struct stmt *full = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    nb_guard(s, full, base, (struct ext){n.c - nr + 1, n.b});
+    put_panel(s, j, base, 0, nr, false);
+    nb_close(s);
+    if (n.b == 0 && n.c % nr == 0)
+        return;
+    last.off = ext_add(last.off,
+                       (struct ext){nr - 1 - n.c, -n.b}); /* how much is missing, less 1 */
+    struct stmt *part = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    nb_guard(s, part, last, ext_const(nr));
+    if (n.b) {
+        for (int32_t l = 0; l < nr; l++) {
+            struct stmt *one = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+            nb_guard(s, one, index_offset(base, l), n);
+            put_panel(s, j, base, l, 1, false);
+            nb_close(s);
+        }
+    } else {
+        int32_t left = n.c % nr;
+        for (int32_t l = 0, w = nr; l < nr;) {
+            int32_t room = l < left ? left - l : nr - l;
+            while (w > room)
+                w /= 2;
+            put_panel(s, j, base, l, w, l >= left);
+            l += w;
+            w = nr;
+        }
+    }
+    nb_close(s);
+}
+
+static void pack_blocks(struct sched *s, const struct job *j)
+{
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    struct ext n = s->k->axis[s->g->row];
+    int32_t block = s->t->unit_rows;
+    struct index row0 = scaled(j->unit, block), rest = row0;
+    struct stmt *full = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    nb_guard(s, full, row0, (struct ext){n.c - block + 1, n.b});
+    unsigned opened = sched_loops(s, g->red, g->nred);
+    struct stmt *q = nb_for(s, FOR_UNROLL, index_const(0), index_const(block / 8), 1);
+    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(8), 1);
+    struct index row = index_sum(row0, index_axis(v->axis, 1));
+    index_term(&row, (struct term){q->axis, 1, 0, {8, 0}});
+    s->at[s->g->row] = row;
+    put(s, j, block_index(s, g, row0, row));
+    sched_close(s, opened + 3);
+    if (n.b == 0 && n.c % block == 0)
+        return;
+    rest.off = ext_add(rest.off, (struct ext){block - 1 - n.c, -n.b});
+    struct stmt *part = nb_for(s, FOR_SEQ, row0, index_offset(row0, block), 1);
+    part->bound = n;
+    nb_guard(s, part, rest, ext_const(block));
+    s->at[s->g->row] = index_axis(part->axis, 1);
+    opened = sched_loops(s, g->red, g->nred);
+    put(s, j, block_index(s, g, row0, s->at[s->g->row]));
+    sched_close(s, opened + 1);
+}
+
+static void put_row(struct sched *s, void *cx, struct index base, int32_t width,
+                    int32_t lane)
+{
+    const struct job *j = cx;
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    struct index l = index_const(0);
+    (void)lane;
+    if (width > 1) {
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
+        l = index_axis(f->axis, 1);
+    }
+    s->at[g->red[g->nred - 1]] = index_sum(base, l);
+    put(s, j, index_sum(times_k(s, s->at[s->g->row], g), flat_k(s, g)));
+    sched_close(s, width > 1);
+}
+
+static void pack_rows(struct sched *s, struct job *j)
+{
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    struct index row0 = scaled(j->unit, s->t->unit_rows);
+    struct cols cols = {.width = 16};
+    struct stmt *r = nb_for(s, FOR_SEQ, row0, index_offset(row0, s->t->unit_rows), 1);
+    r->bound = s->k->axis[s->g->row];
+    s->at[s->g->row] = index_axis(r->axis, 1);
+    unsigned opened = sched_loops(s, g->red, g->nred - 1U);
+    sched_cols(s, &cols, g->red[g->nred - 1], put_row, j);
+    sched_close(s, opened + 1);
+}
+
+static void pack_buffer(struct sched *s, const struct job *j)
+{
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    bool panels = j->p->kind == PACK_PANELS;
+    int32_t inner = panels ? s->pack_nr : s->t->unit_rows;
+    struct ext dim[HYP_RANK];
+    uint8_t n = 0;
+    dim[n++] = s->k->axis[panels ? s->g->col : s->g->row];
+    for (unsigned i = 0; i < g->nred; i++)
+        dim[n++] = s->k->axis[g->red[i]];
+    if (j->p->kind != PACK_ROWS)
+        dim[n++] = ext_const(inner);
+    const char *name = panels ? "panels" : j->p->kind == PACK_ROWS ? "rows" : "blocks";
+    j->p->buf = nb_private(s, name, DT_F32, dim, n, j->p->kind == PACK_ROWS ? 1 : inner);
+}
+
+static void pack_unit(struct sched *s, struct job *j)
+{
+    if (j->p->kind == PACK_PANELS)
+        pack_panels(s, j);
+    else if (j->p->kind == PACK_BLOCKS)
+        pack_blocks(s, j);
+    else
+        pack_rows(s, j);
+}
+
+static struct ext pack_extent(const struct sched *s, const struct job *j, int32_t *div)
+{
+    bool panels = j->p->kind == PACK_PANELS;
+    *div = panels ? s->pack_nr : s->t->unit_rows;
+    return s->k->axis[panels ? s->g->col : s->g->row];
+}
+
+/* Packs of constant extent share a stage: units 0.. are the first's, then the second's. */
+static void pack_together(struct sched *s, struct job *job, uint32_t n)
+{
+    int32_t total = 0, div;
+    for (uint32_t i = 0; i < n; i++) {
+        struct ext e = pack_extent(s, &job[i], &div);
+        total += e.b ? 0 : (e.c + div - 1) / div;
+    }
+    if (total == 0)
+        return;
+    nb_stage(s, ext_const(total), 1);
+    struct index unit = index_axis(s->open[0].stmt->axis, 1);
+    for (uint32_t i = 0; i < n; i++) {
+        struct ext e = pack_extent(s, &job[i], &div);
+        if (e.b)
+            continue;
+        int32_t units = (e.c + div - 1) / div;
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+        nb_guard(s, f, unit, ext_const(units));
+        job[i].unit = unit;
+        pack_unit(s, &job[i]);
+        nb_close(s);
+        unit = index_offset(unit, -units);
+    }
+    nb_end_stage(s);
+}
+
+static void pack_alone(struct sched *s, struct job *j)
+{
+    int32_t div;
+    struct ext e = pack_extent(s, j, &div);
+    if (!e.b)
+        return;
+    nb_stage(s, e, div);
+    j->unit = index_axis(s->open[0].stmt->axis, 1);
+    pack_unit(s, j);
+    nb_end_stage(s);
+}
+
+static uint32_t find_jobs(struct sched *s, struct job *job)
+{
+    uint32_t n = 0;
+    EACH_ITEM(s, i, it)
+    {
+        for (uint32_t g = 0; it->role == ROLE_ANCHOR && g < s->k->stage[it->stage].nseg;
+             g++)
+            for (unsigned w = 0; w < 2; w++) {
+                struct pack *p = &s->packs[(it->stage * 8U + g) * 2 + w];
+                if (p->kind != PACK_NONE)
+                    job[n++] = (struct job){.it = it, .seg = g, .which = w, .p = p};
+            }
+    }
+    return n;
+}
 
 void sched_pack(struct sched *s)
 {
-    (void)s;
-}
-
-sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it,
-                   const struct kseg *seg, unsigned which)
-{
-    return sched_expr(s, st, &s->k->stage[it->stage], seg->factor[which]);
+    if (!packs(s))
+        return;
+    bool ragged = columns_are_ragged(s);
+    s->pack_nr = sched_tile_shape(s).nr;
+    EACH_ITEM(s, i, it)
+    {
+        for (uint32_t x = 0; it->role == ROLE_ANCHOR && x < s->k->stage[it->stage].nseg;
+             x++)
+            choose(s, it, x, ragged);
+    }
+    struct job *job = arena_array(s->arena, s->k->nstage * 16U + 1, sizeof *job);
+    uint32_t n = find_jobs(s, job);
+    for (uint32_t i = 0; i < n; i++)
+        pack_buffer(s, &job[i]);
+    pack_together(s, job, n);
+    for (uint32_t i = 0; i < n; i++)
+        pack_alone(s, &job[i]);
 }

@@ -264,7 +264,7 @@ static void store_stack_colsums(struct sched *s, void *cx, struct index base, in
 {
     (void)cx;
     (void)lane;
-    sched_colsum_store(s, base, width, false);
+    sched_colsum_store(s, base, width, -1);
 }
 
 static void unit_body(struct sched *s)
@@ -284,7 +284,7 @@ static void unit_body(struct sched *s)
     if (g->colsum && g->col >= 0)
         sched_cols(s, &s->cols, (unsigned)g->col, store_stack_colsums, NULL);
     else if (g->colsum)
-        sched_colsum_store(s, index_const(0), 1, false);
+        sched_colsum_store(s, index_const(0), 1, -1);
 }
 
 static void emit_group(struct sched *s, const struct group *g)
@@ -348,6 +348,7 @@ struct nest *nest_schedule(const struct kernel *k, const struct target *t, struc
     s->partial = arena_array(a, k->nstage + 1, sizeof *s->partial);
     s->export_buf = arena_array(a, k->nstage + 1, sizeof *s->export_buf);
     s->tiles = arena_array(a, s->gs.nitem + 1, sizeof *s->tiles);
+    s->packs = arena_array(a, k->nstage * 16U + 1, sizeof *s->packs);
     make_exports(s);
     make_partials(s);
     for (uint32_t i = 0; i < s->gs.ngroup; i++)
