@@ -11,6 +11,7 @@
  */
 #include <string.h>
 
+#include "compiler/passes/canon.h"
 #include "compiler/passes/pass.h"
 #include "runtime/base/arena.h"
 
@@ -176,140 +177,20 @@ static void canon_map(struct rebuild *r, node_id id)
 
 /* ---- forms ---- */
 
-static void drop_unit_axes(struct form *f)
+static void form_node(struct rebuild *r, node_id id)
 {
-    uint8_t to[HYP_AXES], n = 0;
-    for (unsigned k = 0; k < f->naxis; k++) {
-        const bool unit = f->axis[k].c == 1 && f->axis[k].b == 0;
-        to[k] = unit ? HYP_AXES : n;
-        if (!unit)
-            f->axis[n++] = f->axis[k];
-    }
-    for (unsigned k = n; k < f->naxis; k++)
-        f->axis[k] = (struct ext){0};
-    f->naxis = n;
-    for (unsigned p = 0; p < f->nport; p++)
-        for (unsigned i = 0; i < f->port[p].rank; i++) {
-            struct dimmap *d = &f->port[p].dim[i], old = *d;
-            *d = (struct dimmap){.off = old.off};
-            for (unsigned k = 0; k < old.n; k++)
-                if (to[old.axis[k]] < HYP_AXES) {
-                    d->axis[d->n] = (int8_t)to[old.axis[k]];
-                    d->coef[d->n++] = old.coef[k];
-                }
-        }
-}
-
-/* Each dim is one whole axis, or an extent of 1. */
-static bool is_plain_port(const struct form *f, unsigned p)
-{
-    const struct port *q = &f->port[p];
-    for (unsigned i = 0; i < q->rank; i++) {
-        const struct dimmap *d = &q->dim[i];
-        if (d->n > 1 || d->off.c || d->off.b)
-            return false;
-        if (d->n ? d->coef[0] != 1 || !ext_eq(f->axis[d->axis[0]], q->shape[i])
-                 : !ext_eq(q->shape[i], ext_const(1)))
-            return false;
-    }
-    return true;
-}
-
-static bool constant(const struct graph *g, value_id v)
-{
-    const struct node *n = &g->node[g->value[v].def];
-    return n->op == OP_MAP && n->nin == 0 && g->sx.node[n->attr].op == SX_K;
-}
-
-/* A sum over units and batch as two: the port between them has the units' sums, batch
- * first. */
-static value_id split_sum(struct graph *g, const struct form *f, uint8_t port, value_id x,
-                          const struct type *out)
-{
-    const uint32_t reduced = form_reduced(f, port);
-    struct form units = *f, batch = *f;
-    struct port mid = {0};
-    bool sample = out->sample;
-    for (unsigned k = 0; k < f->naxis; k++)
-        if ((reduced >> k & 1) && f->axis[k].b) {
-            mid.dim[mid.rank] = (struct dimmap){.n = 1, .axis = {(int8_t)k}, .coef = {1}};
-            mid.shape[mid.rank++] = f->axis[k];
-        }
-    sample |= mid.rank == 1 && graph_type(g, x)->sample;
-    for (unsigned i = 0; i < f->port[port].rank; i++) {
-        mid.dim[mid.rank] = f->port[port].dim[i];
-        mid.shape[mid.rank++] = f->port[port].shape[i];
-    }
-    units.port[port] = mid;
-    batch.port[1 - port] = mid;
-    const value_id partial = graph_form(g, &units, port, &x, sample, out->dtype);
-    uint32_t gone = 0; /* axes of the units' sums are not in the second box */
-    for (unsigned k = 0; k < f->naxis; k++)
-        if ((reduced >> k & 1) && !f->axis[k].b) {
-            batch.axis[k] = ext_const(1);
-            gone |= 1U << k;
-        }
-    if (gone)
-        drop_unit_axes(&batch);
-    return graph_form(g, &batch, port, &partial, out->sample, out->dtype);
-}
-
-static bool sums_both(const struct form *f, unsigned port)
-{
-    const uint32_t reduced = form_reduced(f, port);
-    bool units = false, batch = false;
-    for (unsigned k = 0; k < f->naxis; k++)
-        if (reduced >> k & 1)
-            *(f->axis[k].b ? &batch : &units) = true;
-    return f->nport == 2 && units && batch && f->port[port].rank + 1 <= HYP_RANK &&
-           is_plain_port(f, 0) && is_plain_port(f, 1);
-}
-
-/* A view of a view is one view. */
-static value_id view_of(struct graph *g, const struct form *f, uint8_t port, value_id x,
-                        const struct type *out)
-{
-    const struct node *n = &g->node[g->value[x].def];
-    if (n->op != OP_FORM || !form_is_view(f, port) ||
-        !form_is_view(&g->form[n->attr], n->port))
-        return 0;
-    const value_id src = graph_in(g, n)[0];
-    struct type t = *out;
-    t.dtype = graph_type(g, src)->dtype;
-    if (type_eq(&t, graph_type(g, src)))
-        return src;
-    bool ok;
-    const struct type *from = graph_type(g, src);
-    struct form whole = form_reshape(from->dim, from->rank, t.dim, t.rank, &ok);
-    if (!ok)
-        return 0;
-    drop_unit_axes(&whole);
-    return graph_form(g, &whole, 1, &src, t.sample, t.dtype);
-}
-
-static void canon_form(struct rebuild *r, node_id id)
-{
-    struct graph *g = r->to;
+    const struct canon *c = r->cx;
     const struct node *n = &r->from->node[id];
     const struct type out = r->from->value[n->out0].type;
-    struct form f = r->from->form[n->attr];
+    const struct form f = r->from->form[n->attr];
     value_id in[HYP_PORTS];
-    value_id *result = &r->map[n->out0];
-    for (unsigned i = 0; i < n->nin; i++)
-        in[i] = r->map[graph_in(r->from, n)[i]];
-    drop_unit_axes(&f);
-    if (f.nport == 2 && constant(g, in[0]) && !form_reduced(&f, n->port) &&
-        is_plain_port(&f, 0) && is_plain_port(&f, 1)) {
-        *result = graph_map(g, g->node[g->value[in[0]].def].attr, NULL, 0, &out);
-        return;
+    bool opaque[HYP_PORTS];
+    for (unsigned i = 0; i < n->nin; i++) {
+        const value_id v = graph_in(r->from, n)[i];
+        in[i] = r->map[v];
+        opaque[i] = c->pinned[v];
     }
-    if (sums_both(&f, n->port)) {
-        *result = split_sum(g, &f, n->port, in[0], &out);
-        return;
-    }
-    *result = f.nport == 2 ? view_of(g, &f, n->port, in[0], &out) : 0;
-    if (!*result)
-        *result = graph_form(g, &f, n->port, in, out.sample, out.dtype);
+    r->map[n->out0] = canon_form(r->to, &f, n->port, in, opaque, &out);
 }
 
 /* ---- all ---- */
@@ -321,7 +202,7 @@ static bool canon_node(struct rebuild *r, node_id id)
     if (n->op == OP_MAP) {
         canon_map(r, id);
     } else if (n->op == OP_FORM && n->nin != r->from->form[n->attr].nport) {
-        canon_form(r, id);
+        form_node(r, id);
     } else if (n->op == OP_STOP && c->last) {
         r->map[n->out0] = r->map[graph_in(r->from, n)[0]];
     } else {

@@ -112,6 +112,54 @@ static bool second_run_fails(const char *text, void *cx)
     return bad;
 }
 
+/* d total / d every leaf, as OP_GRAD nodes or taken at once, becomes further roots. */
+static bool add_gradients(struct graph *g, bool as_nodes)
+{
+    struct region *r = &g->region[3];
+    value_id x[64], d[64], sum = 0;
+    uint8_t n = 0;
+    g->at = 3;
+    for (uint32_t i = 0; i < r->nroot; i++) {
+        const value_id s =
+            graph_sum(g, graph_op1(g, SX_FN_sin, r->root[i].value), UINT32_MAX);
+        sum = sum ? graph_op2(g, SX_ADD, sum, s) : s;
+    }
+    for (leaf_id i = 1; i < g->nleaf && n < 64; i++)
+        x[n++] = g->leaf[i].value;
+    if (!sum)
+        return false;
+    if (as_nodes)
+        graph_grad(g, sum, x, n, true, d);
+    else if (!differentiate(g, sum, x, n, diag_sink_new(g->arena, 1), d))
+        return false;
+    for (unsigned i = 0; i < n; i++) {
+        const struct type t = *graph_type(g, x[i]);
+        if (!d[i])
+            d[i] = graph_map(g, sx_const(&g->sx, 0), NULL, 0, &t);
+        graph_root(g, 3, ROOT_OUTPUT, 0, 0, d[i], "d");
+    }
+    return true;
+}
+
+static bool gradient_fails(const char *text, void *cx)
+{
+    struct arena *a = arena_new();
+    struct program p, q;
+    const struct pass_options o = {.twin = true};
+    bool bad = false;
+    (void)cx;
+    if (load(a, text, &p) && load(a, text, &q) && add_gradients(&p.graph, false)) {
+        bad = !add_gradients(&q.graph, true) || !passes_run(&q, diag_sink_new(a, 5), &o);
+        for (int64_t batch = 1; batch <= 3 && !bad; batch += 2) {
+            const struct outputs x = evaluate(a, &p.graph, batch, false);
+            const struct outputs y = evaluate(a, &q.graph, batch, false);
+            bad = !same(&x, &y, 1e-9); /* of values up to 1e6 that nearly cancel */
+        }
+    }
+    arena_free(a);
+    return bad;
+}
+
 static void fail_small(uint64_t seed, const char *text)
 {
     fputs(text, stderr); /* longer than cmocka prints */
@@ -171,6 +219,12 @@ static void pipeline_preserves_values(void **state)
     try_all(pipeline_fails, NULL);
 }
 
+static void passes_take_gradients(void **state)
+{
+    (void)state;
+    try_all(gradient_fails, NULL);
+}
+
 static void canonical_stays_to_the_bit(void **state)
 {
     (void)state;
@@ -184,6 +238,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(canon_preserves_values),
         cmocka_unit_test(pipeline_preserves_values),
         cmocka_unit_test(canonical_stays_to_the_bit),
+        cmocka_unit_test(passes_take_gradients),
     };
     if (argc > 1)
         ngraph = (unsigned)strtoul(argv[1], NULL, 10);
