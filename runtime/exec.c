@@ -93,6 +93,18 @@ static double host_value(const struct exec *x, const struct hyp_sinst *s)
         return a != 0 ? b : c;
     case HYP_S_CLIP:
         return a < b ? b : a > c ? c : a;
+    case HYP_S_EXPM1:
+        return expm1(a);
+    case HYP_S_SIGMOID:
+        return a < 0 ? exp(a) / (1 + exp(a)) : 1 / (1 + exp(-a));
+    case HYP_S_SOFTPLUS:
+        return (a > 0 ? a : 0) + log1p(exp(-fabs(a)));
+    case HYP_S_ERF:
+        return erf(a);
+    case HYP_S_ACOS:
+        return acos(a);
+    case HYP_S_RSQRT:
+        return 1 / sqrt(a);
     case HYP_S_SIGN:
         return a > 0 ? 1 : a < 0 ? -1 : 0;
     default:

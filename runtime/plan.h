@@ -86,7 +86,8 @@ enum hyp_sop {
     HYP_S_ADD, HYP_S_SUB, HYP_S_MUL, HYP_S_DIV, HYP_S_NEG, HYP_S_FMA, HYP_S_MIN, HYP_S_MAX, HYP_S_ABS, HYP_S_SQRT,
     HYP_S_FLOOR, HYP_S_POW, HYP_S_EXP, HYP_S_LOG, HYP_S_SIN, HYP_S_COS, HYP_S_TANH, HYP_S_ROUND, HYP_S_MOD,
     HYP_S_LT, HYP_S_LE, HYP_S_EQ, HYP_S_AND, HYP_S_OR, HYP_S_NOT, HYP_S_SEL /* a ? b : c */,
-    HYP_S_COPY, HYP_S_CLIP /* a into [b, c] */, HYP_S_SIGN, HYP_S_BAD
+    HYP_S_COPY, HYP_S_CLIP /* a into [b, c] */, HYP_S_SIGN,
+    HYP_S_EXPM1, HYP_S_SIGMOID, HYP_S_SOFTPLUS, HYP_S_ERF, HYP_S_ACOS, HYP_S_RSQRT, HYP_S_BAD
 };
 struct hyp_sinst {
     uint8_t op;

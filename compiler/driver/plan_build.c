@@ -344,7 +344,8 @@ static void add_output(struct phase_builder *p, const struct root *r, uint32_t b
 static void output_root(struct phase_builder *p, const struct root *r)
 {
     const value_id base = p->f->base[r->value];
-    const struct slot *s = &p->slot[slot_of(p, base)];
+    const uint32_t from = slot_of(p, base); /* may move the table */
+    const struct slot *s = &p->slot[from];
 
     if (s->kind == SLOT_INPUT || s->kind == SLOT_OUTPUT) {
         add_output(p, r, s->buffer);

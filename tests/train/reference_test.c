@@ -199,22 +199,72 @@ static void add_tensor(struct fixture *f, const struct hyp_tensor *t, const char
     }
 }
 
-static void check_weights(struct fixture *f, uint32_t cycle)
+/* ---- gradients, from what Adam remembers of them ---- */
+
+#define BETA1 0.5
+#define DECAY 2e-5 /* of the networks; critics have none */
+
+static const struct hyp_tensor *moment(const struct hyp_plan *p, const char *weight)
+{
+    for (uint32_t i = 0; i < p->ntensor; i++) {
+        const char *n = p->tensor[i].name;
+        if (strncmp(n, "optimizer/", 10) == 0 &&
+            strncmp(n + 10, weight, strlen(weight)) == 0 &&
+            strcmp(n + 10 + strlen(weight), "/m") == 0)
+            return &p->tensor[i];
+    }
+    fail_msg("no first moment of %s", weight);
+    return NULL;
+}
+
+static double state_at(const struct exec *x, const uint8_t *segment,
+                       const struct hyp_tensor *t, uint64_t i)
+{
+    const void *at = segment + t->offset;
+    return x->plan->f64 ? ((const double *)at)[i] : (double)((const float *)at)[i];
+}
+
+/* g = (m - beta1 m_before) / (1 - beta1) - decay * w_before */
+static void add_gradient(struct fixture *f, const uint8_t *before,
+                         const struct hyp_tensor *t, uint32_t cycle, double *diff,
+                         double *norm)
+{
+    const char *name = arena_fmt(f->a, "cycle%u/grad/%s", cycle, t->name);
+    const struct safetensor *want = safetensors_find(&f->expect, name);
+    const struct hyp_tensor *m = moment(f->c->plan, t->name);
+    const double decay = t->name[0] == 'D' ? 0 : DECAY;
+    if (!want)
+        fail_msg("no reference for %s", name);
+    for (uint64_t i = 0; i < count(want); i++) {
+        const double now = state_at(f->x, f->x->segment[HYP_SEG_STATE], m, i);
+        const double g = (now - BETA1 * state_at(f->x, before, m, i)) / (1 - BETA1) -
+                         decay * state_at(f->x, before, t, i);
+        *diff += (g - element(want, i)) * (g - element(want, i));
+        *norm += element(want, i) * element(want, i);
+    }
+}
+
+static void check_groups(struct fixture *f, const uint8_t *before, uint32_t cycle)
 {
     const struct hyp_plan *p = f->c->plan;
     for (uint32_t i = 0; i < p->ntensor; i++) {
-        double diff = 0, norm = 0;
+        double diff = 0, norm = 0, gdiff = 0, gnorm = 0;
         bool first = p->tensor[i].weight;
         for (uint32_t j = 0; j < i; j++)
             first = first && !(p->tensor[j].weight &&
                                same_group(p->tensor[i].name, p->tensor[j].name));
+        for (uint32_t j = i; first && j < p->ntensor; j++) {
+            if (!p->tensor[j].weight || !same_group(p->tensor[i].name, p->tensor[j].name))
+                continue;
+            add_tensor(f, &p->tensor[j], "param", cycle, &diff, &norm);
+            add_gradient(f, before, &p->tensor[j], cycle, &gdiff, &gnorm);
+        }
         if (!first)
             continue;
-        for (uint32_t j = i; j < p->ntensor; j++)
-            if (p->tensor[j].weight && same_group(p->tensor[i].name, p->tensor[j].name))
-                add_tensor(f, &p->tensor[j], "param", cycle, &diff, &norm);
         judge(f, arena_fmt(f->a, "cycle%u/param/%s", cycle, p->tensor[i].name), sqrt(diff),
               sqrt(norm));
+        judge(f, arena_fmt(f->a, "cycle%u/grad/%s", cycle, p->tensor[i].name), sqrt(gdiff),
+              sqrt(gnorm));
     }
 }
 
@@ -243,11 +293,13 @@ static void three_cycles(void **state)
     set_weights(&f);
     const uint32_t phase = training_phase(f.c->plan);
     for (uint32_t cycle = 0; cycle < CYCLES; cycle++) {
+        const uint8_t *before = arena_copy(f.a, f.x->segment[HYP_SEG_STATE],
+                                           f.c->plan->segment_bytes[HYP_SEG_STATE]);
         fill_inputs(&f, &f.c->plan->phase[phase], cycle);
         if (exec_phase(f.x, phase, BATCH, &err) != HYP_OK)
             fail_msg("%s", err.text);
         check_losses(&f, &f.c->plan->phase[phase], cycle);
-        check_weights(&f, cycle);
+        check_groups(&f, before, cycle);
     }
     printf("%s %s: worst %.3g at %s\n", f.r->model, f.r->backend, f.worst, f.worst_name);
     if (!(f.worst <= f.r->tolerance))
