@@ -233,6 +233,11 @@ struct data_info {
     struct doc *doc; /* `all` merged in */
     bool used;
 };
+struct discrete { /* a discrete draw: no gradient passes it */
+    value_id value;
+    struct loc loc;
+    bool is_reported;
+};
 struct mb {
     struct arena *a;
     struct diag_sink *ds;
@@ -253,6 +258,8 @@ struct mb {
     bool *setting_used;
     const struct type *use; /* of an initial value: the shape that draws take */
     uint32_t serial, pass;
+    struct discrete *discrete;
+    uint32_t ndiscrete, cdiscrete;
     bool over_limit;
 };
 
@@ -336,6 +343,8 @@ bool mb_density(struct mb *b, struct val *v, struct loc loc, struct dist *out,
                 struct type *type); /* E0311 */
 void mb_track(struct mb *b, struct val *out, int op, struct val *const *x, uint32_t n);
 void mb_track_reshape(struct mb *b, struct val *out, const struct val *x);
+
+bool mb_depends(struct mb *b, value_id v, value_id on);
 
 /* prim.c */
 const struct prim *mb_prim(const char *name);

@@ -271,6 +271,12 @@ struct val *mb_draw(struct mb *b, struct ecx *x, struct val *d, const char *site
     out->track = arena_alloc(b->a, sizeof *out->track);
     *out->track = (struct track){.dist = d->dist, .draw = v, .serial = ++b->serial};
     out->loc = loc;
+    if (d->dist->law == LAW_BERNOULLI || d->dist->law == LAW_CATEGORICAL ||
+        d->dist->law == LAW_UNIFORM_INT) {
+        b->discrete = arena_grow(b->a, b->discrete, &b->cdiscrete, b->ndiscrete + 1,
+                                 sizeof *b->discrete);
+        b->discrete[b->ndiscrete++] = (struct discrete){.value = v, .loc = loc};
+    }
     return out;
 }
 
@@ -291,12 +297,15 @@ static bool reaches(const struct graph *g, value_id v, node_id target, uint8_t *
     return false;
 }
 
+bool mb_depends(struct mb *b, value_id v, value_id on)
+{
+    uint8_t *seen = arena_array(b->a, b->g->nnode + 1, 1);
+    return reaches(b->g, v, b->g->value[on].def, seen);
+}
+
 static bool depends(struct mb *b, const struct val *v, value_id draw)
 {
-    if (v->kind != VAL_TENSOR)
-        return false;
-    uint8_t *seen = arena_array(b->a, b->g->nnode + 1, 1);
-    return reaches(b->g, v->v, b->g->value[draw].def, seen);
+    return v->kind == VAL_TENSOR && mb_depends(b, v->v, draw);
 }
 
 static bool affine_in(int op, uint32_t i, enum step_op *step)

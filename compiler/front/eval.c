@@ -410,11 +410,28 @@ static struct val *eval_kind(struct mb *b, struct ecx *x, const struct expr *e)
     return mb_poison(b);
 }
 
+/* More elements than an index can count. */
+static bool too_large(const struct mb *b, const struct val *v)
+{
+    double n = 1;
+    if (v->kind != VAL_TENSOR)
+        return false;
+    const struct type *t = graph_type(b->g, v->v);
+    for (unsigned i = 0; i < t->rank; i++)
+        n *= t->dim[i].b ? 1 : t->dim[i].c;
+    return n > INT32_MAX;
+}
+
 struct val *mb_eval(struct mb *b, struct ecx *x, const struct expr *e)
 {
     if (b->over_limit)
         return mb_poison(b);
     struct val *v = eval_kind(b, x, e);
+    if (too_large(b, v)) {
+        diag(b->ds, E0902, e->loc, "limit exceeded: %s has more than 2^31 - 1 elements",
+             mb_show(b, v));
+        return mb_poison(b);
+    }
     if (b->g->nnode > MB_NODES && !b->over_limit) {
         diag(b->ds, E0902, e->loc, "limit exceeded: %d nodes", MB_NODES);
         b->over_limit = true;

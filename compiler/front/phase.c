@@ -109,8 +109,8 @@ static bool check_group(struct mb *b, const char *group, struct loc loc)
 {
     if (names_weights(b, group))
         return true;
-    if (!diag_errors(b->ds) ||
-        !mb_net(b, group)) /* else: it failed, and that has been said */
+    const struct net *net = mb_net(b, group);
+    if (!net || !net->used || !diag_errors(b->ds)) /* else: it failed, that has been said */
         no_group(b, group, loc);
     return false;
 }
@@ -183,6 +183,25 @@ static void add_leaves(struct mb *b, struct update_cx *x, struct prog_update *u,
     }
 }
 
+/* W0607: the loss reaches weights of the update through a draw that has no derivative. */
+static void through_discrete(struct mb *b, const struct prog_update *u)
+{
+    for (uint32_t i = 0; i < b->ndiscrete; i++) {
+        struct discrete *d = &b->discrete[i];
+        bool from = false;
+        if (d->is_reported || !mb_depends(b, u->loss, d->value))
+            continue;
+        for (uint32_t k = 0; k < u->nleaf && !from; k++)
+            from = mb_depends(b, d->value, b->g->leaf[u->leaf[k]].value);
+        if (!from)
+            continue;
+        d->is_reported = true;
+        diag(b->ds, W0607, d->loc, "a gradient is asked for through a discrete draw");
+        diag_note(b->ds, u->loc, "by the update of `%s`", u->groups);
+        diag_hint(b->ds, "none flows; `stop` says so, a relaxed draw passes one");
+    }
+}
+
 static void update_entry(struct mb *b, struct update_cx *x, const struct doc_entry *e,
                          struct prog_step *step)
 {
@@ -208,6 +227,7 @@ static void update_entry(struct mb *b, struct update_cx *x, const struct doc_ent
                        is_node_path(x->f, loss) ? loss->name : groups);
     if (!ok || !u.loss)
         return;
+    through_discrete(b, &u);
     step->update[step->nupdate++] = u;
 }
 
@@ -372,8 +392,12 @@ static void phase_nodes(struct mb *b, uint32_t i)
     struct doc *next = doc_get(b->phase[i].doc, "next");
     for (uint32_t k = 0; k < f->nbind; k++) {
         const bool used = f->bind[k].used;
-        mb_bound(b, f, &f->bind[k]);
+        const struct val *v = mb_bound(b, f, &f->bind[k]);
         f->bind[k].used = used;
+        if (v->kind != VAL_FUNC)
+            continue;
+        diag(b->ds, E0307, f->bind[k].loc, "expected a value, found a function");
+        diag_hint(b->ds, "call it; functions are arguments, not nodes of a phase");
     }
     if (next && !next->bad)
         next_states(b, f, next);

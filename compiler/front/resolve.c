@@ -352,6 +352,11 @@ static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, boo
             diag_hint(b->ds, "`%s` is a setting: write `$%s`", e->name, e->name);
             return;
         }
+    if (call && x->f && mb_find(x->f, e->name)) {
+        diag_hint(b->ds, "`%s` is a value: before `(` only functions and networks count",
+                  e->name);
+        return;
+    }
     for (uint32_t i = 0; i < b->nphase; i++)
         if (phase_has(b, i, e->name)) {
             diag_hint(b->ds,

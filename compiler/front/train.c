@@ -445,6 +445,19 @@ void mb_scheduled_names(struct mb *b)
 static void entries(struct mb *b, const struct doc *cycle, struct prog_entry **out,
                     uint32_t *nout);
 
+static value_id condition(struct mb *b, struct doc *d)
+{
+    const value_id v = mb_host_value(b, d);
+    const struct node *n = v ? &b->g->node[b->g->value[v].def] : NULL;
+    const bool constant = n && n->op == OP_MAP && !n->nin; /* `true` became a number */
+    if (!v || constant || graph_type(b->g, v)->dtype == DT_BOOL)
+        return v;
+    diag(b->ds, E0314, d->loc, "expected a condition (bool), found %s",
+         type_print(graph_type(b->g, v), b->a));
+    diag_hint(b->ds, "`$R > 0`");
+    return 0;
+}
+
 static bool entry_map(struct mb *b, const struct doc *e, struct prog_entry *out)
 {
     bool found = false;
@@ -452,7 +465,7 @@ static bool entry_map(struct mb *b, const struct doc *e, struct prog_entry *out)
         const char *key = e->entry[k].key.text;
         struct doc *value = e->entry[k].value;
         if (!strcmp(key, "when")) {
-            out->when = mb_host_value(b, value);
+            out->when = condition(b, value);
         } else if (!strcmp(key, "repeat")) {
             out->repeat = found = true;
             out->times = mb_host_value(b, value);

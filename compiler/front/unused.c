@@ -99,10 +99,37 @@ static void unused_nodes(struct mb *b)
     }
 }
 
+static bool committed(const struct mb *b, leaf_id leaf)
+{
+    for (uint32_t r = 1; r < b->g->nregion; r++)
+        for (uint32_t i = 0; i < b->g->region[r].nroot; i++)
+            if (b->g->region[r].root[i].why == ROOT_COMMIT &&
+                b->g->region[r].root[i].leaf == leaf)
+                return true;
+    return false;
+}
+
+static void unused_states(struct mb *b)
+{
+    for (uint32_t i = 0; i < b->states->nbind; i++) {
+        const struct bind *bind = &b->states->bind[i];
+        const int k = mb_weight_find(b, bind->name);
+        if (!own(b, bind->loc))
+            continue;
+        if (!bind->used) {
+            unused(b, "state", bind->name, bind->loc, "remove it");
+        } else if (k >= 0 && !committed(b, b->p->weight[k].leaf)) {
+            diag(b->ds, W0212, bind->loc, "state `%s` is never written", bind->name);
+            diag_hint(b->ds, "commit it: `next: {%s: ...}`", bind->name);
+        }
+    }
+}
+
 void mb_unused(struct mb *b)
 {
-    if (diag_errors(b->ds)) /* what failed was not reached */
-        return;
+    if (diag_errors(b->ds) || b->m->options.condition)
+        return; /* what failed was not reached; what a condition leaves out is meant to be
+                 */
     const struct doc *conditions = doc_get(b->m->merged, "conditions");
     for (uint32_t i = 0; i < b->p->nsetting; i++) {
         const struct prog_setting *s = &b->p->setting[i];
@@ -120,6 +147,7 @@ void mb_unused(struct mb *b)
         if (!b->data[i].used && own(b, b->p->source[i].loc))
             unused(b, "source", b->data[i].name, b->p->source[i].loc,
                    "remove it, or add a probe that reads it");
+    unused_states(b);
     unused_nodes(b);
     untrained(b);
 }

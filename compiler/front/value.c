@@ -268,9 +268,12 @@ bool mb_whole(struct mb *b, struct val *v, struct loc loc, int64_t *out)
 {
     if (v->kind == VAL_POISON)
         return false;
-    if (v->kind != VAL_NUM || v->is_bool || v->num != floor(v->num) ||
-        fabs(v->num) > 0x1p31) {
+    if (v->kind != VAL_NUM || v->is_bool || v->num != floor(v->num)) {
         not_whole(b, v, loc);
+        return false;
+    }
+    if (fabs(v->num) > INT32_MAX) {
+        diag(b->ds, E0902, loc, "limit exceeded: extents go to 2^31 - 1");
         return false;
     }
     *out = (int64_t)v->num;
@@ -286,10 +289,6 @@ bool mb_ext_of(struct mb *b, struct val *v, struct loc loc, struct ext *out)
     }
     if (!mb_whole(b, v, loc, &n))
         return false;
-    if (n > INT32_MAX || n < INT32_MIN) {
-        diag(b->ds, E0902, loc, "limit exceeded: extents go to 2^31 - 1");
-        return false;
-    }
     *out = ext_const((int32_t)n);
     return true;
 }

@@ -31,8 +31,11 @@ static int add(struct mb *b, struct prog_weight w, struct frame *f, struct doc *
     p->weight = arena_grow(b->a, p->weight, &p->cweight, p->nweight + 1, sizeof *p->weight);
     b->weight = arena_grow(b->a, b->weight, &b->cweight, p->nweight + 1, sizeof *b->weight);
     p->weight[p->nweight] = w;
-    b->weight[p->nweight] = (struct weight_info){
-        .index = p->nweight, .frame = f, .decl = decl, .pass = f->pass, .owner = f};
+    b->weight[p->nweight] = (struct weight_info){.index = p->nweight,
+                                                 .frame = f,
+                                                 .decl = decl,
+                                                 .pass = f->in_init ? 0 : f->pass,
+                                                 .owner = f};
     return (int)p->nweight++;
 }
 
