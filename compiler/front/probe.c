@@ -468,12 +468,8 @@ static void probe(struct mb *b, const struct doc_entry *e)
     struct probe_cx c = {.b = b, .doc = d, .p = &row};
     struct doc *value = doc_get(d, "value"), *image = doc_get(d, "image");
     struct doc *name = doc_get(d, "metric");
-    if ((value != NULL) + (image != NULL) + (name != NULL) != 1) {
-        diag(b->ds, E0202, e->loc,
-             "a probe has one of the keys `value`, `image`, `metric`");
-        diag_hint(b->ds, "`%s: {value: loss}`", row.name);
-        return;
-    }
+    if ((value != NULL) + (image != NULL) + (name != NULL) != 1)
+        return; /* reported where keys are checked */
     if ((k = doc_get(d, "over")))
         diag(b->ds, E0001, k->loc, "`over` in a probe is not built yet");
     row.training = (k = doc_get(d, "training")) && k->kind == DOC_SCALAR &&
