@@ -146,7 +146,8 @@ static value_id look_through(const struct canon *c, const struct rebuild *r, val
                                  : ext_eq(wide->dim[i], ext_const(1)));
         for (unsigned i = 0; plain && i < t->rank; i++) {
             const struct dimmap *d = &part->dim[i];
-            plain = d->n <= 1 && !d->off.c && !d->off.b;
+            plain = d->n <= 1 && !d->off.c && !d->off.b &&
+                    (d->n || ext_eq(t->dim[i], ext_const(1)));
             if (plain && d->n)
                 plain = d->coef[0] == 1 && to[i] >= 0 && whole->dim[to[i]].n == 1 &&
                         whole->dim[to[i]].axis[0] == d->axis[0];

@@ -85,8 +85,8 @@ static double worst(struct graph *g, value_id y, const value_id *x, const value_
         const leaf_id leaf = g->node[g->value[x[i]].def].attr;
         const double got = d[i] ? along(g, d[i]) : 0;
         double error = INFINITY;
-        for (double h = 1e-3; h > 1e-5;
-             h /= 6) { /* curvature against rounding: one of them fits */
+        for (double h = 1e-3; h > 1e-6;
+             h /= 3) { /* curvature against rounding: one of them fits */
             const double want = slope(g, y, leaf, h);
             error = fmin(error, fabs(got - want) / (1 + fabs(want)));
         }

@@ -189,6 +189,53 @@ static value_id pair_product(struct maker *m)
     return graph_form(m->g, &f, 0, in, false, DT_F32);
 }
 
+/* Adds the axes of `set` to a port, in random order. */
+static void random_port(struct maker *m, struct form *f, unsigned p, uint32_t set)
+{
+    struct port *q = &f->port[p];
+    for (unsigned k = 0; k < f->naxis; k++) {
+        const unsigned at = q->rank ? below(m, q->rank + 1U) : 0;
+        if (!(set >> k & 1))
+            continue;
+        for (unsigned i = q->rank++; i > at; i--) {
+            q->dim[i] = q->dim[i - 1];
+            q->shape[i] = q->shape[i - 1];
+        }
+        q->dim[at] = (struct dimmap){.n = 1, .axis = {(int8_t)k}, .coef = {1}};
+        q->shape[at] = f->axis[k];
+    }
+}
+
+/* A product in which one tensor has all axes: no matrix product. */
+static value_id covered_product(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    struct form f = {.naxis = t->rank, .nport = 3};
+    if (!t->rank)
+        return 0;
+    const uint32_t all = (1U << t->rank) - 1, units = t->dim[0].b ? all & ~1U : all;
+    memcpy(f.axis, t->dim, sizeof f.axis[0] * t->rank);
+    for (unsigned i = 0; i < t->rank; i++)
+        if (i && t->dim[i].b)
+            return 0;
+    f.port[1].rank = t->rank;
+    for (unsigned i = 0; i < t->rank; i++) {
+        f.port[1].dim[i] = (struct dimmap){.n = 1, .axis = {(int8_t)i}, .coef = {1}};
+        f.port[1].shape[i] = t->dim[i];
+    }
+    random_port(m, &f, 2, units & below(m, 1U << t->rank));
+    random_port(m, &f, 0, below(m, 3) ? below(m, 1U << t->rank) : all);
+    const value_id w = param(m, f.port[2].rank, f.port[2].shape);
+    const value_id in[2] = {x, w};
+    const value_id y = graph_form(m->g, &f, 0, in, false, DT_F32);
+    if (below(m, 2))
+        return y;
+    const value_id back[2] = {y, below(m, 2) ? w : x};
+    return graph_form(m->g, &f, back[1] == w ? 1 : 2, back, back[1] == w && t->sample,
+                      DT_F32);
+}
+
 static value_id slice(struct maker *m)
 {
     const value_id x = pick(m);
@@ -468,10 +515,11 @@ static value_id choose(struct maker *m)
 
 typedef value_id make_fn(struct maker *m);
 static make_fn *const makers[] = {
-    unary,          unary,   binary,     binary,       mixed,    mixed,
-    sum_some,       product, product,    pair_product, slice,    concat,
-    permute,        flatten, retype,     window,       fold,     convolution,
-    stride_or_flip, choose,  bury_batch, sum_at_once,  broadcast};
+    unary,      unary,       binary,      binary,          mixed,
+    mixed,      sum_some,    product,     product,         pair_product,
+    slice,      concat,      permute,     flatten,         retype,
+    window,     fold,        convolution, stride_or_flip,  choose,
+    bury_batch, sum_at_once, broadcast,   covered_product, covered_product};
 
 static void name_places(struct maker *m, unsigned step)
 {
