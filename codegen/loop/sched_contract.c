@@ -79,6 +79,19 @@ static bool expr_has_slack(const struct sched *s, const struct kstage *k, sx_id 
     return true;
 }
 
+/* Of a constant number, only blocks are filled up to whole tiles. */
+static bool factor_has_slack(const struct sched *s, const struct kstage *k, uint32_t stage,
+                             uint32_t seg, unsigned which)
+{
+    const struct pack *p = &s->packs[(stage * 8U + seg) * 2 + which];
+    sx_id e = k->seg[seg].factor[which];
+    if (!e || p->kind == PACK_BLOCKS || p->kind == PACK_PANELS)
+        return true;
+    if (!s->k->axis[s->g->row].b)
+        return false;
+    return p->kind == PACK_ROWS || expr_has_slack(s, k, e);
+}
+
 static bool rows_have_slack(struct sched *s)
 {
     EACH_ITEM(s, i, it)
@@ -86,12 +99,10 @@ static bool rows_have_slack(struct sched *s)
         const struct kstage *k = &s->k->stage[it->stage];
         for (uint32_t g = 0; it->role == ROLE_ANCHOR && g < k->nseg; g++)
             for (unsigned w = 0; w < 2; w++)
-                if (k->seg[g].factor[w] &&
-                    s->packs[(it->stage * 8U + g) * 2 + w].kind == PACK_NONE &&
-                    !expr_has_slack(s, k, k->seg[g].factor[w]))
+                if (!factor_has_slack(s, k, it->stage, g, w))
                     return false;
     }
-    return true;
+    return s->g->nanchor > 0;
 }
 
 /* ---- the sum ---- */
@@ -315,8 +326,8 @@ static void full_tiles(struct sched *s, const struct panel *p, struct tile_at *t
     struct ext rows = s->k->axis[s->g->row];
     struct stmt *f = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, s->rows), p->mr);
     t->mr = p->mr;
-    t->guarded = rows.b && p->mr > 1;
-    f->bound = rows.b ? rows : ext_const(rows.c - p->mr + 1);
+    t->guarded = p->mr > 1 && (rows.b || (p->slack && rows.c % p->mr));
+    f->bound = rows.b || p->slack ? rows : ext_const(rows.c - p->mr + 1);
     t->row = index_axis(f->axis, 1);
     tile(s, t, valid);
     nb_close(s);
@@ -351,9 +362,9 @@ static void panel(struct sched *s, void *cx, struct index base, int32_t width, i
         tile(s, &t, valid);
     } else {
         struct ext rows = s->k->axis[s->g->row];
-        if (rows.b || rows.c >= p->mr)
+        if (rows.b || p->slack || rows.c >= p->mr)
             full_tiles(s, p, &t, valid);
-        if (!rows.b && rows.c % p->mr)
+        if (!rows.b && !p->slack && rows.c % p->mr)
             rest_tile(s, p, &t, valid);
     }
     if (s->g->colsum && !s->g->rowsum)
@@ -385,7 +396,8 @@ void sched_panels(struct sched *s)
     struct cols cols = s->cols;
     cols.width = shape.nr;
     cols.lanes = false;
-    if (s->g->row >= 0 && s->k->axis[s->g->row].b && s->g->nanchor && !rows_have_slack(s))
+    p.slack = s->g->row >= 0 && rows_have_slack(s);
+    if (s->g->row >= 0 && s->k->axis[s->g->row].b && !p.slack)
         p.mr = 1;
     if (s->g->col < 0) {
         panel(s, &p, index_const(0), 1, 0);

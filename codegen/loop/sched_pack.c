@@ -305,25 +305,29 @@ static void put_panel(struct sched *s, const struct job *j, struct index base, i
     sched_close(s, opened);
 }
 
+static unsigned only_if(struct sched *s, struct index index, struct ext bound)
+{
+    nb_guard(s, nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1), index, bound);
+    return 1;
+}
+
 static void pack_panels(struct sched *s, const struct job *j)
 {
     struct ext n = s->k->axis[s->g->col];
     int32_t nr = s->pack_nr;
     struct index base = scaled(j->unit, nr), last = base;
-    struct stmt *full = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
-    nb_guard(s, full, base, (struct ext){n.c - nr + 1, n.b});
+    bool even = n.b == 0 && n.c % nr == 0;
+    unsigned guarded = even ? 0 : only_if(s, base, (struct ext){n.c - nr + 1, n.b});
     put_panel(s, j, base, 0, nr, false);
-    nb_close(s);
-    if (n.b == 0 && n.c % nr == 0)
+    sched_close(s, guarded);
+    if (even)
         return;
     last.off = ext_add(last.off,
                        (struct ext){nr - 1 - n.c, -n.b}); /* how much is missing, less 1 */
-    struct stmt *part = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
-    nb_guard(s, part, last, ext_const(nr));
+    only_if(s, last, ext_const(nr));
     if (n.b) {
         for (int32_t l = 0; l < nr; l++) {
-            struct stmt *one = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
-            nb_guard(s, one, index_offset(base, l), n);
+            only_if(s, index_offset(base, l), n);
             put_panel(s, j, base, l, 1, false);
             nb_close(s);
         }
@@ -347,17 +351,17 @@ static void pack_blocks(struct sched *s, const struct job *j)
     struct ext n = s->k->axis[s->g->row];
     int32_t block = s->t->unit_rows;
     struct index row0 = scaled(j->unit, block), rest = row0;
-    struct stmt *full = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
-    nb_guard(s, full, row0, (struct ext){n.c - block + 1, n.b});
-    unsigned opened = sched_loops(s, g->red, g->nred);
+    bool even = n.b == 0 && n.c % block == 0;
+    unsigned opened = even ? 0 : only_if(s, row0, (struct ext){n.c - block + 1, n.b});
+    opened += sched_loops(s, g->red, g->nred);
     struct stmt *q = nb_for(s, FOR_UNROLL, index_const(0), index_const(block / 8), 1);
     struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(8), 1);
     struct index row = index_sum(row0, index_axis(v->axis, 1));
     index_term(&row, (struct term){q->axis, 1, 0, {8, 0}});
     s->at[s->g->row] = row;
     put(s, j, block_index(s, g, row0, row));
-    sched_close(s, opened + 3);
-    if (n.b == 0 && n.c % block == 0)
+    sched_close(s, opened + 2);
+    if (even)
         return;
     rest.off = ext_add(rest.off, (struct ext){block - 1 - n.c, -n.b});
     struct stmt *part = nb_for(s, FOR_SEQ, row0, index_offset(row0, block), 1);
@@ -448,11 +452,10 @@ static void pack_together(struct sched *s, struct job *job, uint32_t n)
         if (e.b)
             continue;
         int32_t units = (e.c + div - 1) / div;
-        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
-        nb_guard(s, f, unit, ext_const(units));
+        unsigned guarded = units == total ? 0 : only_if(s, unit, ext_const(units));
         job[i].unit = unit;
         pack_unit(s, &job[i]);
-        nb_close(s);
+        sched_close(s, guarded);
         unit = index_offset(unit, -units);
     }
     nb_end_stage(s);

@@ -131,8 +131,7 @@ static void plan_cols(struct sched *s)
     s->ncb = 1;
     s->cols = (struct cols){.width = 16};
     bool panels = g->nanchor || g->colsum;
-    if (g->col < 0 || g->chunked || g->nouter || g->rowsum || s->k->axis[g->col].b ||
-        s->scalar)
+    if (g->col < 0 || g->nouter || g->rowsum || s->k->axis[g->col].b || s->scalar)
         return;
     int32_t n = s->k->axis[g->col].c;
     if (panels) {
@@ -160,6 +159,31 @@ static bool plan_flat(struct sched *s, struct grid *gr)
     return true;
 }
 
+/* What a block of a chunked sum is a block of. */
+static struct ext block_extent(const struct sched *s, int32_t *div)
+{
+    const struct item *it = &s->gs.item[s->g->item[0]];
+    const struct kstage *k = &s->k->stage[it->stage];
+    *div = k->chunk;
+    return s->k->axis[k->seg[it->seg].red[0]];
+}
+
+/*
+ * n units for each of the ceil(e / div) blocks.  Where B is in it this is not an extent
+ * divided: a few units more are asked for, which have nothing to do.
+ */
+static void set_units(struct grid *gr, struct ext e, int32_t div, int32_t n)
+{
+    gr->units = e;
+    gr->div = div;
+    if (e.b == 0) {
+        gr->units.c = (e.c + div - 1) / div * n;
+        gr->div = 1;
+    } else if (n > 1) {
+        gr->units = (struct ext){n * (e.c + div - 1), n * e.b};
+    }
+}
+
 static struct grid plan_grid(struct sched *s)
 {
     const struct group *g = s->g;
@@ -169,25 +193,16 @@ static struct grid plan_grid(struct sched *s)
     if (plan_flat(s, &gr))
         return gr;
     if (g->chunked) {
-        const struct item *it = &s->gs.item[g->item[0]];
-        const struct kstage *k = &s->k->stage[it->stage];
-        gr.units = s->k->axis[k->seg[it->seg].red[0]];
-        gr.div = k->chunk;
+        int32_t chunk;
+        struct ext e = block_extent(s, &chunk);
+        set_units(&gr, e, chunk, s->ncb);
     } else if (g->nouter) {
         for (unsigned i = 0; i < g->nouter && !(gr.units.b && s->k->axis[g->outer[i]].b);
              i++)
             gr.units = ext_mul(gr.units, s->k->axis[g->outer[i]]);
-    } else if (g->row >= 0 && s->k->axis[g->row].b) {
-        struct ext rows = s->k->axis[g->row];
-        gr.rows_in_unit = false;
-        gr.div = s->rows;
-        gr.units = rows;
-        if (s->ncb > 1)
-            gr.units = (struct ext){s->ncb * (rows.c + s->rows - 1), s->ncb * rows.b};
     } else {
-        int32_t rows = g->row < 0 ? 1 : s->k->axis[g->row].c;
         gr.rows_in_unit = false;
-        gr.units.c = (g->row < 0 ? 1 : (rows + s->rows - 1) / s->rows) * s->ncb;
+        set_units(&gr, g->row < 0 ? ext_const(1) : s->k->axis[g->row], s->rows, s->ncb);
     }
     return gr;
 }
@@ -229,6 +244,16 @@ static unsigned decode_outer(struct sched *s, uint8_t grid)
     return opened + sched_loops(s, g->outer + in, g->nouter - in);
 }
 
+/* Units beyond the last block do nothing. */
+static unsigned skip_idle(struct sched *s, struct index first, struct ext end)
+{
+    if (s->ncb == 1 || !end.b)
+        return 0;
+    struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    nb_guard(s, f, first, end);
+    return 1;
+}
+
 static unsigned decode(struct sched *s, const struct grid *gr)
 {
     const struct group *g = s->g;
@@ -236,9 +261,7 @@ static unsigned decode(struct sched *s, const struct grid *gr)
     unsigned opened = 0;
     s->row0 = index_const(0);
     s->unit = index_axis(grid, 1);
-    if (g->chunked)
-        return sched_loops(s, g->outer, g->nouter);
-    if (g->nouter)
+    if (g->nouter && !g->chunked)
         return decode_outer(s, grid);
     if (s->ncb > 1)
         s->unit = digit_of(grid, s->ncb, 0);
@@ -246,15 +269,18 @@ static unsigned decode(struct sched *s, const struct grid *gr)
         struct index cb = s->ncb > 1 ? digit_of(grid, 1, s->ncb) : index_axis(grid, 1);
         index_add(&s->cols.lo, &cb, ext_const(s->cols.len));
     }
+    if (g->chunked) {
+        int32_t chunk;
+        struct ext e = block_extent(s, &chunk);
+        struct index first = index_const(0);
+        index_add(&first, &s->unit, ext_const(chunk));
+        opened += skip_idle(s, first, e);
+        return opened + sched_loops(s, g->outer, g->nouter);
+    }
     if (gr->rows_in_unit || g->row < 0)
         return 0;
     index_add(&s->row0, &s->unit, ext_const(s->rows));
-    if (s->ncb > 1 && s->k->axis[g->row].b) { /* units beyond the last rows do nothing */
-        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
-        nb_guard(s, f, s->row0, s->k->axis[g->row]);
-        opened++;
-    }
-    return opened;
+    return skip_idle(s, s->row0, s->k->axis[g->row]);
 }
 
 /* ---- a group ---- */
