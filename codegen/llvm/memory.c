@@ -1,0 +1,428 @@
+/*
+ * Loads, stores and tiles.  How the index moves along the lanes decides what a load is: not
+ * at all, a scalar that is spread; by one, a vector; else a gather of scalars.  A guard
+ * never lets an address outside the buffer be read: vectors are masked, scalars read the
+ * buffer's first element instead.
+ */
+#include <string.h>
+
+#include "codegen/llvm/emit.h"
+
+enum { OP_BUF = 3100, OP_LOAD, MEMSET_UNROLL = 8 };
+
+struct memory { /* memory of a buffer or STACK tile */
+    LLVMValueRef first;
+    uint32_t *version;
+    uint8_t dtype;
+};
+
+LLVMTypeRef ll_dtype(struct ll *l, uint8_t dtype)
+{
+    return dtype == DT_F32 ? l->h->f32 : dtype == DT_BOOL ? l->h->i8 : l->h->i32;
+}
+
+static unsigned align_of(uint8_t dtype)
+{
+    return dtype == DT_BOOL ? 1 : 4;
+}
+
+static LLVMValueRef buffer(struct ll *l, uint32_t id)
+{
+    bool found;
+    LLVMValueRef all = ll_karg(l, 0, l->h->ptr), at = ll_i64(l, (int64_t)id * 8);
+    struct ll_place back = ll_hoist(l, 0);
+    LLVMValueRef *m = ll_memo(l, 0, OP_BUF, NULL, NULL, id, &found);
+    LLVMValueRef v = *m;
+    if (!found) {
+        v = LLVMBuildGEP2(l->b, l->h->i8, all, &at, 1, "");
+        *m = v = LLVMBuildLoad2(l->b, l->h->ptr, v, l->n->buf[id].name);
+    }
+    ll_unhoist(l, back);
+    return v;
+}
+
+static struct memory memory_of(struct ll *l, bool tile, uint32_t id)
+{
+    if (tile)
+        return (struct memory){l->tile[id].base, &l->tile[id].version, l->n->tile[id].dtype};
+    return (struct memory){buffer(l, id), &l->buf_version[id], l->n->buf[id].dtype};
+}
+
+/* ---- loads ---- */
+
+static LLVMValueRef from_memory(struct ll *l, LLVMValueRef v, uint8_t dtype)
+{
+    if (dtype != DT_BOOL)
+        return v;
+    return ll_icmp(l, LLVMIntNE, v, LLVMConstNull(LLVMTypeOf(v)));
+}
+
+static LLVMValueRef lane_pointer(struct ll *l, const struct ll_at *at, LLVMTypeRef elem,
+                                 int32_t i)
+{
+    LLVMValueRef p = at->base;
+    if (at->step.b && l->lane0 + i) {
+        LLVMValueRef k = ll_bin(l, LLVMMul, ll_ext(l, at->step), ll_i64(l, l->lane0 + i));
+        p = ll_gep(l, elem, p, k);
+    }
+    return at->lane[i] ? ll_gep(l, elem, p, ll_i64(l, at->lane[i])) : p;
+}
+
+static LLVMValueRef scalar_load(struct ll *l, const struct memory *m, LLVMValueRef p,
+                                LLVMValueRef cond)
+{
+    bool found;
+    uint64_t key = (uint64_t)*m->version << 16 | m->dtype;
+    LLVMValueRef *memo = ll_memo(l, l->depth, OP_LOAD, p, cond, key, &found);
+    if (found)
+        return *memo;
+    if (cond)
+        p = ll_select(l, cond, p, m->first);
+    LLVMValueRef v = LLVMBuildLoad2(l->b, ll_dtype(l, m->dtype), p, "");
+    LLVMSetAlignment(v, align_of(m->dtype));
+    if (cond)
+        v = ll_select(l, cond, v, ll_zero(l, v));
+    v = from_memory(l, v, m->dtype);
+    *memo = v;
+    return v;
+}
+
+static LLVMValueRef masked(struct ll *l, const char *name, LLVMTypeRef type,
+                           LLVMValueRef *x, LLVMTypeRef where)
+{
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMTypeRef over[2] = {type, where};
+    LLVMValueRef f = LLVMGetIntrinsicDeclaration(l->mod, id, over, 2);
+    return LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->h->cx, id, over, 2), f, x, 4, "");
+}
+
+static LLVMValueRef vector_load(struct ll *l, const struct memory *m, LLVMValueRef p,
+                                LLVMValueRef cond)
+{
+    bool found;
+    uint64_t key = (uint64_t)*m->version << 16 | (uint64_t)l->width << 8 | m->dtype;
+    LLVMValueRef *memo = ll_memo(l, l->depth, OP_LOAD, p, cond, key, &found);
+    if (found)
+        return *memo;
+    LLVMTypeRef type = ll_vector(ll_dtype(l, m->dtype), l->width);
+    LLVMValueRef v;
+    if (cond) {
+        LLVMValueRef x[] = {p, ll_i32(l, align_of(m->dtype)), ll_splat(l, cond, l->width),
+                            LLVMConstNull(type)};
+        v = masked(l, "llvm.masked.load", type, x, l->h->ptr);
+    } else {
+        v = LLVMBuildLoad2(l->b, type, p, "");
+        LLVMSetAlignment(v, align_of(m->dtype));
+    }
+    v = from_memory(l, v, m->dtype);
+    *memo = v;
+    return v;
+}
+
+static LLVMValueRef gather(struct ll *l, const struct memory *m, const struct ll_at *at,
+                           LLVMValueRef cond)
+{
+    LLVMTypeRef elem = ll_dtype(l, m->dtype);
+    LLVMTypeRef value = m->dtype == DT_BOOL ? l->h->i1 : elem;
+    LLVMValueRef v = LLVMGetPoison(ll_vector(value, l->width));
+    for (int32_t i = 0; i < l->width; i++) {
+        LLVMValueRef c = cond ? ll_lane(l, cond, i) : NULL;
+        LLVMValueRef x = scalar_load(l, m, lane_pointer(l, at, elem, i), c);
+        v = LLVMBuildInsertElement(l->b, v, x, ll_i32(l, i), "");
+    }
+    return v;
+}
+
+static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const struct index *x,
+                                LLVMValueRef cond)
+{
+    LLVMTypeRef elem = ll_dtype(l, m->dtype);
+    struct ll_at at = ll_index(l, x, m->first, elem);
+    if (l->mask)
+        cond = cond ? ll_bin(l, LLVMAnd, cond, l->mask) : l->mask;
+    if (at.uniform && cond && ll_is_vector(cond)) {
+        LLVMValueRef any =
+            ll_intrinsic(l, "llvm.vector.reduce.or", l->h->i1, false, &cond, 1);
+        LLVMValueRef v = scalar_load(l, m, lane_pointer(l, &at, elem, 0), any);
+        return ll_select(l, cond, v, ll_zero(l, v));
+    }
+    if (at.uniform)
+        return scalar_load(l, m, lane_pointer(l, &at, elem, 0), cond);
+    if (at.contiguous)
+        return vector_load(l, m, lane_pointer(l, &at, elem, 0), cond);
+    return gather(l, m, &at, cond);
+}
+
+/* ---- REG tiles ---- */
+
+static int64_t tile_size(const struct tile *t)
+{
+    int64_t n = 1;
+    for (unsigned d = 0; d < t->rank; d++)
+        n *= t->dim[d];
+    return n;
+}
+
+static bool tile_at(struct ll *l, const struct index *x, const struct tile *t,
+                    struct ll_at *at)
+{
+    int64_t size = tile_size(t);
+    *at = ll_index(l, x, NULL, NULL);
+    bool ok = !at->base && !at->step.b;
+    for (int32_t i = 0; i < l->width && ok; i++)
+        ok = at->lane[i] >= 0 && at->lane[i] < size;
+    if (!ok)
+        ll_fault(l, "a register tile is indexed by a run-time value");
+    return ok;
+}
+
+/* The piece that exactly these lanes are, or -1. */
+static int whole_piece(const struct ll *l, const struct ll_tile *t, const struct ll_at *at)
+{
+    unsigned p = t->piece_of[at->lane[0]];
+    bool whole = at->contiguous && t->width[p] == l->width && t->start[p] == at->lane[0];
+    return whole ? (int)p : -1;
+}
+
+static LLVMValueRef tile_elem(struct ll *l, const struct ll_tile *t, int64_t at)
+{
+    unsigned p = t->piece_of[at];
+    return ll_lane(l, t->piece[p], (int32_t)(at - t->start[p]));
+}
+
+static LLVMValueRef tile_read(struct ll *l, uint32_t id, const struct index *x)
+{
+    struct ll_tile *t = &l->tile[id];
+    struct ll_at at;
+    LLVMTypeRef elem = ll_type(l, l->n->tile[id].dtype == DT_F32    ? SX_FLOAT
+                                  : l->n->tile[id].dtype == DT_BOOL ? SX_BOOL
+                                                                    : SX_I32);
+    if (!tile_at(l, x, &l->n->tile[id], &at))
+        return LLVMConstNull(ll_vector(elem, l->width));
+    if (l->width == 1 || at.uniform)
+        return tile_elem(l, t, at.lane[0]);
+    int p = whole_piece(l, t, &at);
+    if (p >= 0)
+        return t->piece[p];
+    unsigned q = t->piece_of[at.lane[0]];
+    int32_t pick[LL_LANES];
+    bool one = t->width[q] > 1;
+    for (int32_t i = 0; i < l->width && one; i++) {
+        one = t->piece_of[at.lane[i]] == q;
+        pick[i] = (int32_t)(at.lane[i] - t->start[q]);
+    }
+    if (one)
+        return ll_shuffle(l, t->piece[q], NULL, pick, l->width);
+    LLVMValueRef v = LLVMGetPoison(ll_vector(elem, l->width));
+    for (int32_t i = 0; i < l->width; i++)
+        v = LLVMBuildInsertElement(l->b, v, tile_elem(l, t, at.lane[i]), ll_i32(l, i), "");
+    return v;
+}
+
+static void write_elem(struct ll *l, struct ll_tile *t, int64_t at, LLVMValueRef x)
+{
+    unsigned p = t->piece_of[at];
+    if (t->width[p] == 1)
+        t->piece[p] = x;
+    else
+        t->piece[p] =
+            LLVMBuildInsertElement(l->b, t->piece[p], x, ll_i32(l, at - t->start[p]), "");
+}
+
+static void tile_write(struct ll *l, uint32_t id, const struct index *x, LLVMValueRef v)
+{
+    struct ll_tile *t = &l->tile[id];
+    struct ll_at at;
+    if (!tile_at(l, x, &l->n->tile[id], &at))
+        return;
+    if (l->mask)
+        v = ll_select(l, l->mask, v, tile_read(l, id, x));
+    int p = whole_piece(l, t, &at);
+    if (p >= 0) {
+        t->piece[p] = ll_splat(l, v, l->width);
+        return;
+    }
+    for (int32_t i = 0; i < l->width; i++)
+        if (!at.uniform || i == l->width - 1)
+            write_elem(l, t, at.lane[i], ll_lane(l, v, i));
+}
+
+LLVMValueRef ll_load(struct ll *l, const struct nload *x)
+{
+    bool never;
+    LLVMValueRef cond = ll_guards(l, x->guard, x->nguard, &never), v;
+    uint8_t dtype = x->tile ? l->n->tile[x->id].dtype : l->n->buf[x->id].dtype;
+    if (never)
+        return LLVMConstNull(dtype == DT_BOOL ? l->h->i1 : ll_dtype(l, dtype));
+    if (!x->tile || l->n->tile[x->id].space == TILE_STACK) {
+        struct memory m = memory_of(l, x->tile, x->id);
+        return memory_load(l, &m, &x->index, cond);
+    }
+    v = tile_read(l, x->id, &x->index);
+    return cond ? ll_select(l, cond, v, ll_zero(l, v)) : v;
+}
+
+LLVMValueRef ll_current(struct ll *l, const struct stmt *st)
+{
+    struct nload x = {.tile = st->dst_tile, .id = st->dst, .index = st->index};
+    return ll_load(l, &x);
+}
+
+/* ---- stores ---- */
+
+static void store_at(struct ll *l, const struct memory *m, LLVMValueRef p, LLVMValueRef v)
+{
+    LLVMValueRef s = LLVMBuildStore(l->b, v, p);
+    LLVMSetAlignment(s, align_of(m->dtype));
+}
+
+static void store_masked(struct ll *l, const struct memory *m, LLVMValueRef p,
+                         LLVMValueRef v)
+{
+    LLVMValueRef x[] = {v, p, ll_i32(l, align_of(m->dtype)), l->mask};
+    masked(l, "llvm.masked.store", LLVMTypeOf(v), x, l->h->ptr);
+}
+
+static void scatter(struct ll *l, const struct memory *m, const struct ll_at *at,
+                    LLVMValueRef v)
+{
+    LLVMTypeRef elem = ll_dtype(l, m->dtype), all = ll_vector(l->h->ptr, l->width);
+    LLVMValueRef ptrs = LLVMGetPoison(all);
+    for (int32_t i = 0; i < l->width; i++) {
+        LLVMValueRef p = lane_pointer(l, at, elem, i);
+        if (l->mask)
+            ptrs = LLVMBuildInsertElement(l->b, ptrs, p, ll_i32(l, i), "");
+        else
+            store_at(l, m, p, ll_lane(l, v, i));
+    }
+    if (!l->mask)
+        return;
+    LLVMValueRef x[] = {ll_splat(l, v, l->width), ptrs, ll_i32(l, align_of(m->dtype)),
+                        l->mask};
+    masked(l, "llvm.masked.scatter", LLVMTypeOf(x[0]), x, all);
+}
+
+void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v)
+{
+    if (st->dst_tile && l->n->tile[st->dst].space == TILE_REG) {
+        tile_write(l, st->dst, &st->index, v);
+        return;
+    }
+    struct memory m = memory_of(l, st->dst_tile, st->dst);
+    LLVMTypeRef elem = ll_dtype(l, m.dtype);
+    struct ll_at at = ll_index(l, &st->index, m.first, elem);
+    if (m.dtype == DT_BOOL)
+        v = ll_cast(l, LLVMZExt, v, l->h->i8);
+    if (l->width == 1)
+        store_at(l, &m, lane_pointer(l, &at, elem, 0), v);
+    else if (at.contiguous && l->mask)
+        store_masked(l, &m, lane_pointer(l, &at, elem, 0), ll_splat(l, v, l->width));
+    else if (at.contiguous)
+        store_at(l, &m, lane_pointer(l, &at, elem, 0), ll_splat(l, v, l->width));
+    else
+        scatter(l, &m, &at, v);
+    ++*m.version;
+}
+
+/* ---- tiles come to life ---- */
+
+static void cut(struct ll *l, struct ll_tile *t, const struct tile *def)
+{
+    int32_t inner = def->dim[def->rank ? def->rank - 1 : 0], rows = 1;
+    for (unsigned d = 0; d + 1 < def->rank; d++)
+        rows *= def->dim[d];
+    uint32_t size = (uint32_t)(rows * inner);
+    t->piece = arena_array(l->arena, size, sizeof *t->piece);
+    t->start = arena_array(l->arena, size, sizeof *t->start);
+    t->width = arena_array(l->arena, size, sizeof *t->width);
+    t->piece_of = arena_array(l->arena, size, sizeof *t->piece_of);
+    for (int32_t r = 0; r < rows; r++)
+        for (int32_t at = 0, w = l->vec; at < inner; at += w) {
+            while (w > inner - at)
+                w /= 2;
+            t->start[t->npiece] = r * inner + at;
+            t->width[t->npiece] = w;
+            for (int32_t i = 0; i < w; i++)
+                t->piece_of[r * inner + at + i] = (uint16_t)t->npiece;
+            t->npiece++;
+        }
+}
+
+static uint64_t place_stack(struct ll *l, const struct stmt *st, uint64_t at)
+{
+    for (uint32_t i = 0; i < st->nbody; i++)
+        at = place_stack(l, st->body[i], at);
+    if (st->op != S_TILE || l->n->tile[st->tile].space != TILE_STACK)
+        return at;
+    const struct tile *t = &l->n->tile[st->tile];
+    LLVMValueRef off = ll_i64(l, (int64_t)at);
+    l->tile[st->tile].base = LLVMBuildGEP2(l->b, l->h->i8, l->scratch, &off, 1, t->name);
+    uint64_t bytes = (uint64_t)tile_size(t) * (t->dtype == DT_BOOL ? 1 : 4);
+    return at + ((bytes + 63) & ~(uint64_t)63);
+}
+
+void ll_tiles_init(struct ll *l, unsigned stage)
+{
+    const struct nstage *g = &l->n->stage[stage];
+    l->tile = arena_array(l->arena, l->n->ntile + 1U, sizeof *l->tile);
+    for (uint32_t i = 0; i < l->n->ntile; i++)
+        if (l->n->tile[i].space == TILE_REG)
+            cut(l, &l->tile[i], &l->n->tile[i]);
+    struct ll_place back = ll_hoist(l, 0);
+    uint64_t bytes = place_stack(l, g->root, 0);
+    ll_unhoist(l, back);
+    if (bytes > g->stack_bytes)
+        ll_fault(l, "stack tiles need more than the stage's stack_bytes");
+}
+
+/* n elements from p: vectors in a loop when there are many, the rest one by one. */
+static void fill(struct ll *l, const struct memory *m, uint64_t n, LLVMValueRef v)
+{
+    uint64_t w = (uint64_t)l->vec, whole = n / w * w, at = 0;
+    LLVMTypeRef elem = ll_dtype(l, m->dtype);
+    LLVMValueRef wide = ll_splat(l, v, l->vec);
+    if (whole / w > MEMSET_UNROLL) {
+        LLVMBasicBlockRef before = LLVMGetInsertBlock(l->b), loop = ll_block(l, "fill");
+        LLVMBasicBlockRef after = ll_block(l, "filled");
+        LLVMBuildBr(l->b, loop);
+        LLVMPositionBuilderAtEnd(l->b, loop);
+        LLVMValueRef i = LLVMBuildPhi(l->b, l->h->i64, ""), zero = ll_i64(l, 0);
+        store_at(l, m, LLVMBuildGEP2(l->b, elem, m->first, &i, 1, ""), wide);
+        LLVMValueRef next = LLVMBuildAdd(l->b, i, ll_i64(l, (int64_t)w), "");
+        LLVMAddIncoming(i, &zero, &before, 1);
+        LLVMAddIncoming(i, &next, &loop, 1);
+        LLVMValueRef more =
+            LLVMBuildICmp(l->b, LLVMIntULT, next, ll_i64(l, (int64_t)whole), "");
+        LLVMBuildCondBr(l->b, more, loop, after);
+        LLVMPositionBuilderAtEnd(l->b, after);
+        at = whole;
+    }
+    for (; at < n; at += at < whole ? w : 1) {
+        LLVMValueRef k = ll_i64(l, (int64_t)at);
+        store_at(l, m, LLVMBuildGEP2(l->b, elem, m->first, &k, 1, ""),
+                 at < whole ? wide : v);
+    }
+}
+
+void ll_tile_start(struct ll *l, const struct stmt *st)
+{
+    const struct tile *def = &l->n->tile[st->tile];
+    struct ll_tile *t = &l->tile[st->tile];
+    LLVMTypeRef type = def->dtype == DT_BOOL ? l->h->i1 : ll_dtype(l, def->dtype);
+    LLVMValueRef v = def->dtype == DT_F32
+                         ? ll_f32(l, st->init)
+                         : LLVMConstInt(type, (unsigned long long)(int64_t)st->init, true);
+    if (def->space == TILE_REG) {
+        for (uint32_t i = 0; i < t->npiece; i++)
+            t->piece[i] = st->has_init ? ll_splat(l, v, t->width[i])
+                                       : LLVMGetPoison(ll_vector(type, t->width[i]));
+        return;
+    }
+    ++t->version;
+    if (!st->has_init)
+        return;
+    struct memory m = memory_of(l, true, st->tile);
+    if (def->dtype == DT_BOOL)
+        v = ll_cast(l, LLVMZExt, v, l->h->i8);
+    fill(l, &m, (uint64_t)tile_size(def), v);
+}

@@ -1,0 +1,208 @@
+/* Target machines, modules, and the frame of a stage's function. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <threads.h>
+
+#include "codegen/backend.h"
+#include "codegen/llvm/emit.h"
+#include "codegen/llvm/llvm.h"
+
+/* Rows of target.def that this back end makes code for; the row says how wide, this which
+ * machine. */
+static const struct {
+    const char *name, *triple, *cpu, *features;
+    const char *needs; /* of the host, as LLVM names features */
+} machine[] = {
+    {"avx512", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
+     "+avx512f +avx512vl +avx512dq +avx512bw +avx512cd +fma +bmi2"},
+    {"avx2", "x86_64-unknown-linux-gnu", "x86-64-v3", "", "+avx2 +fma +bmi2 +f16c"},
+    {"neon", "aarch64-unknown-linux-gnu", "generic", "", "+neon"},
+};
+
+static once_flag started = ONCE_FLAG_INIT;
+
+static void start(void)
+{
+    const char *options[] = {"hypnograph",
+                             "-x86-experimental-pref-innermost-loop-alignment=6"};
+    LLVMInitializeNativeTarget();
+    LLVMInitializeNativeAsmPrinter();
+    LLVMParseCommandLineOptions(2, options, NULL);
+}
+
+static const char *host_set_up(struct ll_host *h, const char *triple)
+{
+    LLVMTargetRef target;
+    char *why = NULL;
+    if (LLVMGetTargetFromTriple(triple, &target, &why)) {
+        LLVMDisposeMessage(why);
+        return "this build of LLVM makes no code for the target";
+    }
+    h->tm =
+        LLVMCreateTargetMachine(target, triple, h->cpu, h->features, LLVMCodeGenLevelLess,
+                                LLVMRelocPIC, LLVMCodeModelDefault);
+    if (!h->tm)
+        return "LLVM does not know the processor";
+    h->layout = LLVMCreateTargetDataLayout(h->tm);
+    return NULL;
+}
+
+static void host_types(struct ll_host *h)
+{
+    h->i1 = LLVMInt1TypeInContext(h->cx);
+    h->i8 = LLVMInt8TypeInContext(h->cx);
+    h->i32 = LLVMInt32TypeInContext(h->cx);
+    h->i64 = LLVMInt64TypeInContext(h->cx);
+    h->f32 = LLVMFloatTypeInContext(h->cx);
+    h->ptr = LLVMPointerTypeInContext(h->cx, 0);
+    h->voidt = LLVMVoidTypeInContext(h->cx);
+}
+
+struct ll_host *ll_host_new(const struct target *t, const char **why)
+{
+    call_once(&started, start);
+    struct ll_host *h = calloc(1, sizeof *h);
+    *why = h ? "no code generator for this target" : "out of memory";
+    for (size_t i = 0; h && i < sizeof machine / sizeof *machine; i++) {
+        if (strcmp(machine[i].name, t->name) != 0)
+            continue;
+        h->cpu = machine[i].cpu;
+        h->features = machine[i].features;
+        *why = host_set_up(h, machine[i].triple);
+    }
+    if (!h || *why) {
+        ll_host_free(h);
+        return NULL;
+    }
+    h->cx = LLVMContextCreate();
+    host_types(h);
+    return h;
+}
+
+void ll_host_free(struct ll_host *h)
+{
+    if (!h)
+        return;
+    if (h->layout)
+        LLVMDisposeTargetData(h->layout);
+    if (h->tm)
+        LLVMDisposeTargetMachine(h->tm);
+    if (h->cx)
+        LLVMContextDispose(h->cx);
+    free(h);
+}
+
+static bool host_has(const char *features, const char *needs)
+{
+    char name[32];
+    while (*needs) {
+        size_t n = strcspn(needs, " ");
+        snprintf(name, sizeof name, "%.*s", (int)n, needs);
+        const char *at = strstr(features, name);
+        while (at && at[n] && at[n] != ',')
+            at = strstr(at + 1, name);
+        if (!at)
+            return false;
+        needs += n + strspn(needs + n, " ");
+    }
+    return true;
+}
+
+bool llvm_runs_here(const struct target *t)
+{
+    bool fits = false;
+    call_once(&started, start);
+    char *triple = LLVMGetDefaultTargetTriple(), *features = LLVMGetHostCPUFeatures();
+    for (size_t i = 0; i < sizeof machine / sizeof *machine; i++)
+        if (strcmp(machine[i].name, t->name) == 0)
+            fits = strncmp(triple, machine[i].triple, strcspn(triple, "-")) == 0 &&
+                   host_has(features, machine[i].needs);
+    LLVMDisposeMessage(triple);
+    LLVMDisposeMessage(features);
+    return fits;
+}
+
+const struct target *llvm_host_target(void)
+{
+    for (size_t i = 0; i < sizeof machine / sizeof *machine; i++) {
+        const struct target *t = target_find(machine[i].name);
+        if (t && llvm_runs_here(t))
+            return t;
+    }
+    return NULL;
+}
+
+LLVMModuleRef ll_module(struct ll_host *h)
+{
+    LLVMModuleRef mod = LLVMModuleCreateWithNameInContext("hypnograph", h->cx);
+    char *triple = LLVMGetTargetMachineTriple(h->tm);
+    LLVMSetTarget(mod, triple);
+    LLVMSetModuleDataLayout(mod, h->layout);
+    LLVMDisposeMessage(triple);
+    return mod;
+}
+
+/* ---- a stage's function ---- */
+
+static void attribute(struct ll *l, const char *key, const char *value)
+{
+    LLVMAttributeRef a = LLVMCreateStringAttribute(l->h->cx, key, (unsigned)strlen(key),
+                                                   value, (unsigned)strlen(value));
+    LLVMAddAttributeAtIndex(l->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, a);
+}
+
+static void begin_function(struct ll *l, const char *name)
+{
+    LLVMTypeRef in[] = {l->h->ptr, l->h->i64, l->h->i64, l->h->ptr};
+    LLVMTypeRef type = LLVMFunctionType(l->h->voidt, in, 4, false);
+    unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
+    l->fn = LLVMAddFunction(l->mod, name, type);
+    attribute(l, "target-cpu", l->h->cpu);
+    attribute(l, "target-features", l->h->features);
+    if (strcmp(l->t->name, "avx512") == 0)
+        attribute(l, "prefer-vector-width", "512");
+    LLVMAddAttributeAtIndex(l->fn, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(l->h->cx, nounwind, 0));
+    l->args = LLVMGetParam(l->fn, 0);
+    l->lo = LLVMGetParam(l->fn, 1);
+    l->hi = LLVMGetParam(l->fn, 2);
+    l->scratch = LLVMGetParam(l->fn, 3);
+}
+
+static void emit_stage(struct ll *l, unsigned stage, uint32_t number)
+{
+    char name[48];
+    snprintf(name, sizeof name, "k%u_%u", number, stage);
+    begin_function(l, name);
+    LLVMBasicBlockRef entry = ll_block(l, "entry"), first = ll_block(l, "start");
+    LLVMPositionBuilderAtEnd(l->b, entry);
+    LLVMBuildBr(l->b, first);
+    LLVMPositionBuilderAtEnd(l->b, first);
+    l->depth = 0;
+    l->region[0] = (struct ll_region){.setup = entry};
+    memset(l->bucket, 0, sizeof l->bucket);
+    memset(l->axis, 0, sizeof l->axis);
+    l->width = 1;
+    l->vec_axis = -1;
+    ll_tiles_init(l, stage);
+    ll_walk_stage(l, &l->n->stage[stage]);
+    LLVMBuildRetVoid(l->b);
+}
+
+const char *ll_emit(struct ll_host *h, LLVMModuleRef mod, const struct nest *n,
+                    const struct target *t, uint32_t number)
+{
+    struct arena *a = arena_new();
+    struct ll *l = arena_alloc(a, sizeof *l);
+    *l = (struct ll){.n = n, .t = t, .h = h, .mod = mod, .arena = a, .vec = t->vec};
+    sx_init(&l->sx, a);
+    l->buf_version = arena_array(a, n->nbuf + 1U, sizeof *l->buf_version);
+    l->b = LLVMCreateBuilderInContext(h->cx);
+    for (uint32_t i = 0; i < n->nstage && !l->fault; i++)
+        emit_stage(l, i, number);
+    const char *fault = l->fault;
+    LLVMDisposeBuilder(l->b);
+    arena_free(a);
+    return fault;
+}
