@@ -238,10 +238,22 @@ unsigned ll_index_depth(const struct ll *l, const struct index *x)
 
 /* ---- guards ---- */
 
+/* A bound that may be negative counts as 0: guards are unsigned comparisons. */
+static LLVMValueRef guard_limit(struct ll *l, struct ext bound)
+{
+    LLVMValueRef v = ll_ext(l, bound), zero = ll_i64(l, 0);
+    if (bound.c >= 0 && bound.b >= 0)
+        return v;
+    struct ll_place back = ll_hoist(l, 0);
+    v = ll_select(l, ll_icmp(l, LLVMIntSLT, v, zero), zero, v);
+    ll_unhoist(l, back);
+    return v;
+}
+
 /* One guard that no lane decides: 0 <= index < bound as one unsigned comparison. */
 static LLVMValueRef uniform_guard(struct ll *l, const struct ll_at *at, struct ext bound)
 {
-    LLVMValueRef limit = ll_ext(l, bound);
+    LLVMValueRef limit = guard_limit(l, bound);
     struct ll_place back = ll_hoist(l, at->depth);
     LLVMValueRef v = ll_i64(l, at->lane[0]);
     if (at->base)
@@ -253,7 +265,7 @@ static LLVMValueRef uniform_guard(struct ll *l, const struct ll_at *at, struct e
 
 static LLVMValueRef lane_guard(struct ll *l, const struct guard *g, const struct ll_at *at)
 {
-    LLVMValueRef v, limit = ll_ext(l, g->bound);
+    LLVMValueRef v, limit = guard_limit(l, g->bound);
     if (at->step.b)
         return ll_icmp(l, LLVMIntULT, ll_index_value(l, &g->index), limit);
     v = ll_lanes(l, l->h->i32, at->lane, l->width);

@@ -44,7 +44,8 @@ static LLVMValueRef buffer(struct ll *l, uint32_t id)
 static struct memory memory_of(struct ll *l, bool tile, uint32_t id)
 {
     if (tile)
-        return (struct memory){l->tile[id].base, &l->tile[id].version, l->n->tile[id].dtype};
+        return (struct memory){l->tile[id].base, &l->tile[id].version,
+                               l->n->tile[id].dtype};
     return (struct memory){buffer(l, id), &l->buf_version[id], l->n->buf[id].dtype};
 }
 

@@ -1,0 +1,190 @@
+/*
+ * LLVM = nest interpreter, to the bit (any NaN equals any NaN): random kernels, every
+ * target row that this machine runs, odd batches.  Buffers lie against a page that must not
+ * be touched, slack rows inside.  A failing case prints its seed and the nest.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "codegen/backend.h"
+#include "codegen/interp/nest_eval.h"
+#include "codegen/llvm/llvm.h"
+#include "codegen/loop/loop.h"
+#include "runtime/base/arena.h"
+#include "runtime/base/diag.h"
+#include "tests/prop/kernel_gen.h"
+
+enum { PER_LOAD = 25, STAGES = 16 };
+
+struct fenced { /* memory that ends (or starts) at a forbidden page */
+    void *map, *at;
+    size_t bytes;
+};
+
+static struct fenced fence(size_t n, bool front)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), whole = (n + page - 1) / page * page;
+    struct fenced f = {.bytes = whole + page};
+    f.map = mmap(NULL, f.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(f.map != MAP_FAILED);
+    assert_int_equal(mprotect((char *)f.map + (front ? 0 : whole), page, PROT_NONE), 0);
+    f.at = (char *)f.map + (front ? page : whole - n);
+    return f;
+}
+
+struct tried {
+    uint64_t seed;
+    const struct target *target;
+    int64_t batch;
+    const struct nest *n;
+    const struct loaded_stage *stage;
+    struct arena *a;
+};
+
+static void complain(const struct tried *t, const char *what)
+{
+    fprintf(stderr, "seed %llu, target %s, batch %lld: %s\n%s\n",
+            (unsigned long long)t->seed, t->target->name, (long long)t->batch, what,
+            nest_print(t->n, t->a));
+    fail();
+}
+
+static size_t bytes_of(const struct kbuf *b, int64_t elems, int64_t batch)
+{
+    int64_t row = 1;
+    for (unsigned i = 1; i < b->rank; i++)
+        row *= ext_at(b->dim[i], batch);
+    int64_t all = b->rank && b->dim[0].b ? elems + 11 * row : elems;
+    return (size_t)all * (b->dtype == DT_BOOL ? 1 : 4);
+}
+
+static void run_interp(const struct tried *t, struct kernel_data *d)
+{
+    struct hyp_kargs args = {
+        .buf = (void *const *)d->buf, .scalar = d->scalar, .batch = t->batch, .seed = 7};
+    for (uint32_t i = 0; i < t->n->nstage; i++) {
+        args.self = interp_prepare(t->n, i, false, t->a);
+        interp_stage_fn(&args, 0, interp_units(t->n, i, t->batch), NULL);
+    }
+}
+
+static void run_llvm(const struct tried *t, struct kernel_data *d)
+{
+    struct fenced *f = arena_array(t->a, t->n->nbuf + 1, sizeof *f);
+    void **buf = arena_array(t->a, t->n->nbuf + 1, sizeof *buf);
+    struct hyp_kargs args = {.buf = buf, .scalar = d->scalar, .batch = t->batch, .seed = 7};
+    for (uint32_t b = 0; b < t->n->nbuf; b++) {
+        size_t n = bytes_of(&t->n->buf[b], d->elems[b], t->batch);
+        f[b] = fence(n, (t->seed + b) % 3 == 0);
+        buf[b] = f[b].at;
+        memcpy(buf[b], d->buf[b], n);
+    }
+    for (uint32_t i = 0; i < t->n->nstage; i++) {
+        struct fenced s = fence((size_t)t->n->stage[i].stack_bytes, false);
+        int64_t units = interp_units(t->n, i, t->batch), half = units / 2;
+        t->stage[i].fn(&args, half, units, s.at);
+        t->stage[i].fn(&args, 0, half, s.at);
+        munmap(s.map, s.bytes);
+    }
+    for (uint32_t b = 0; b < t->n->nbuf; b++) {
+        memcpy(d->buf[b], buf[b], bytes_of(&t->n->buf[b], d->elems[b], t->batch));
+        munmap(f[b].map, f[b].bytes);
+    }
+}
+
+static bool same(const void *x, const void *y, uint8_t dtype)
+{
+    float f, g;
+    if (dtype == DT_BOOL)
+        return *(const uint8_t *)x == *(const uint8_t *)y;
+    memcpy(&f, x, sizeof f);
+    memcpy(&g, y, sizeof g);
+    return memcmp(x, y, 4) == 0 || (dtype == DT_F32 && f != f && g != g);
+}
+
+static void compare(const struct tried *t, const struct kernel_data *want,
+                    const struct kernel_data *got)
+{
+    for (uint32_t b = 0; b < t->n->nbuf; b++) {
+        uint8_t dtype = t->n->buf[b].dtype;
+        size_t size = dtype == DT_BOOL ? 1 : 4;
+        for (int64_t i = 0; i < want->elems[b]; i++) {
+            const char *x = (const char *)want->buf[b] + (size_t)i * size;
+            const char *y = (const char *)got->buf[b] + (size_t)i * size;
+            if (!same(x, y, dtype))
+                complain(t, arena_fmt(t->a, "buffer %u (%s), element %lld", b,
+                                      t->n->buf[b].name, (long long)i));
+        }
+    }
+}
+
+static void try_one(struct tried *t)
+{
+    static const int64_t batches[] = {1, 2, 5, 6, 7, 11, 12, 13, 23, 24, 25, 47, 49, 50};
+    uint64_t state = t->seed;
+    t->batch = batches[gen_below(&state, 14)];
+    struct kernel_data want = kernel_data_new(t->n->buf, t->n->nbuf, t->n->nscalar, false,
+                                              t->batch, t->seed, t->a);
+    struct kernel_data got = kernel_data_new(t->n->buf, t->n->nbuf, t->n->nscalar, false,
+                                             t->batch, t->seed, t->a);
+    run_interp(t, &want);
+    run_llvm(t, &got);
+    compare(t, &want, &got);
+}
+
+static void try_seeds(uint64_t first, uint32_t n, const struct target *target)
+{
+    struct arena *a = arena_new();
+    struct diag_sink *ds = diag_sink_new(a, 10);
+    struct nest *nest[PER_LOAD];
+    struct loaded_stage stage[PER_LOAD * STAGES], *at = stage;
+    for (uint32_t i = 0; i < n; i++)
+        nest[i] = nest_schedule(kernel_random(first + i, a), target, a);
+    struct code *code = backend_llvm.load(nest, n, target, 2, ds, stage);
+    diag_print(ds, stderr, false);
+    assert_non_null(code);
+    for (uint32_t i = 0; i < n; at += nest[i++]->nstage) {
+        struct tried t = {
+            .seed = first + i, .target = target, .n = nest[i], .stage = at, .a = a};
+        try_one(&t);
+    }
+    backend_llvm.free(code);
+    arena_free(a);
+}
+
+static void each_target(uint64_t first, uint64_t n)
+{
+    static const char *const names[] = {"avx2", "avx512", "neon"};
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        const struct target *t = target_find(names[i]);
+        if (!t || !llvm_runs_here(t))
+            continue;
+        for (uint64_t s = 0; s < n; s += PER_LOAD)
+            try_seeds(first + s, n - s < PER_LOAD ? (uint32_t)(n - s) : PER_LOAD, t);
+    }
+}
+
+static void code_equals_nest(void **unused)
+{
+    const char *from = getenv("HYP_SEED"), *count = getenv("HYP_COUNT");
+    (void)unused;
+    if (!llvm_host_target())
+        skip();
+    each_target(from ? strtoull(from, NULL, 10) : 1, count  ? strtoull(count, NULL, 10)
+                                                     : from ? 1
+                                                            : 150);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(code_equals_nest)};
+    return cmocka_run_group_tests_name("nest_llvm", tests, NULL, NULL);
+}
