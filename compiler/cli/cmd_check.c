@@ -1,0 +1,59 @@
+/* hypno check: through the whole compiler up to the memory plan, then what the model is. */
+#include <string.h>
+
+#include "compiler/cli/open.h"
+#include "runtime/base/arena.h"
+
+/* 1,234,567 */
+static const char *grouped(char text[32], uint64_t n)
+{
+    char plain[32];
+    const int len = snprintf(plain, sizeof plain, "%llu", (unsigned long long)n);
+    int at = 0;
+    for (int i = 0; i < len; i++) {
+        if (i && (len - i) % 3 == 0)
+            text[at++] = ',';
+        text[at++] = plain[i];
+    }
+    text[at] = 0;
+    return text;
+}
+
+static uint64_t weights(const struct hyp_plan *p)
+{
+    uint64_t n = 0;
+    for (uint32_t i = 0; i < p->ntensor; i++)
+        if (p->tensor[i].weight)
+            n += p->tensor[i].bytes / (p->f64 ? 8 : 4);
+    return n;
+}
+
+static uint64_t memory(const struct hyp_plan *p)
+{
+    uint64_t n = 0;
+    for (unsigned s = 0; s < HYP_SEG_COUNT; s++)
+        n += p->segment_bytes[s];
+    return n;
+}
+
+int cmd_check(const struct args *a)
+{
+    struct compile_options o;
+    struct data_dirs dirs;
+    int status;
+
+    data_dirs_init(&dirs, a);
+    open_options(&o, a, &dirs);
+    o.model.go_on = true;
+    struct compiled *c = open_model(a->positional[0], &o, UNTIL_PLAN, &status);
+    if (status == EXIT_FINE) {
+        const struct hyp_plan *p = c->plan;
+        char w[32], k[32], b[32];
+        printf("%s: fine; %s weights, %s kernels, %s MiB at batch %lld\n", a->positional[0],
+               grouped(w, weights(p)), grouped(k, p->nkernel),
+               grouped(b, (memory(p) + (1 << 20) - 1) >> 20), (long long)p->batch_max);
+    }
+    compiled_free(c);
+    data_dirs_fini(&dirs);
+    return status;
+}

@@ -1,0 +1,108 @@
+/* hypno doctor: what this machine and this build can do. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "codegen/backend.h"
+#include "codegen/loop/loop.h"
+#include "compiler/cli/open.h"
+#include "compiler/cli/version.h"
+#include "runtime/base/file.h"
+#include "runtime/data.h"
+
+static void line(const char *what, const char *value)
+{
+    printf("%-12s %s\n", what, value);
+}
+
+static void features(void)
+{
+    printf("%-12s", "features");
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+#define FEATURE(name)                                                                      \
+    if (__builtin_cpu_supports(name))                                                      \
+        printf(" " name);
+    FEATURE("avx2")
+    FEATURE("fma")
+    FEATURE("avx512f")
+    FEATURE("avx512vl")
+    FEATURE("avx512bw")
+#undef FEATURE
+#else
+    fputs(" (as the compiler was told)", stdout);
+#endif
+    putchar('\n');
+}
+
+static const struct target *print_backends(void)
+{
+    const struct target *t = target_default();
+#ifdef HYP_WITH_LLVM
+    const struct target *host = llvm_host_target();
+    line("back ends", host ? "llvm (default), interp, interp64"
+                           : "interp (default), interp64; llvm: this processor is too old");
+    if (host)
+        t = host;
+#else
+    line("back ends", "interp (default), interp64; built without llvm");
+#endif
+    return t;
+}
+
+static void print_target(const struct target *t)
+{
+    printf("%-12s %s: vectors of %d floats, register tile %d x %d, L2 %d KiB, L3 %d MiB\n",
+           "target", t->name, t->vec, t->mr, t->nr, t->l2 >> 10, t->l3 >> 20);
+}
+
+static void print_data(const struct args *a)
+{
+    struct data_dirs dirs;
+    data_dirs_init(&dirs, a);
+    if (!dirs.n)
+        line("data", "no folders: give --data DIR, or set HYPNO_DATA");
+    for (uint32_t i = 0; i < dirs.n; i++) {
+        printf("%-12s %s%s:", i ? "" : "data", dirs.dir[i],
+               file_is_dir(dirs.dir[i]) ? "" : " (no such folder)");
+        for (unsigned k = 0; k < data_nkind; k++) {
+            struct hyp_source_desc d;
+            struct data_src *s = NULL;
+            const char *one[1] = {dirs.dir[i]};
+            if (!data_kinds[k].built || !*data_kinds[k].splits ||
+                strcmp(data_kinds[k].name, "digits") == 0)
+                continue;
+            hyp_source_defaults(&d);
+            d.name = d.kind = data_kinds[k].name;
+            if (data_open(&d, one, 1, NULL, &s, NULL) == HYP_OK)
+                printf(" %s", d.kind);
+            data_close(s);
+        }
+        putchar('\n');
+    }
+    line("built in", "digits (60,000 and 10,000, drawn)");
+    data_dirs_fini(&dirs);
+}
+
+int cmd_doctor(const struct args *a)
+{
+    struct utsname u;
+    char text[128];
+
+    line("hypno", HYP_VERSION);
+    if (uname(&u) == 0) {
+        printf("%-12s %s %s, %s\n", "machine", u.sysname, u.release, u.machine);
+    }
+    features();
+    print_target(print_backends());
+    snprintf(text, sizeof text, "%u", open_threads(a));
+    line("threads", text);
+    snprintf(text, sizeof text, "LLVM %s, libyaml %s, zlib %s",
+             *HYP_LLVM_VERSION ? HYP_LLVM_VERSION : "none", HYP_YAML_VERSION,
+             zlibVersion());
+    line("libraries", text);
+    print_data(a);
+    return EXIT_FINE;
+}

@@ -1,0 +1,39 @@
+/*
+ * From arguments to a compiled model: what check, show, train, eval and dream share.
+ */
+#ifndef HYP_COMPILER_CLI_OPEN_H
+#define HYP_COMPILER_CLI_OPEN_H
+
+#include "compiler/cli/cmd.h"
+#include "compiler/driver/compile.h"
+
+struct data_dirs {
+    const char *dir[ARGS_TEXTS];
+    uint32_t n;
+    char *text; /* $HYPNO_DATA, cut up; owned */
+};
+/* --data, then the folders of $HYPNO_DATA. */
+void data_dirs_init(struct data_dirs *d, const struct args *a);
+void data_dirs_fini(struct data_dirs *d);
+
+void open_options(struct compile_options *o, const struct args *a,
+                  const struct data_dirs *d);
+unsigned open_threads(const struct args *a);
+
+/*
+ * Compile, and show what was reported.  *status is EXIT_FINE, or how to exit.  Always an
+ * object; compiled_free().
+ */
+struct compiled *open_model(const char *path, const struct compile_options *o,
+                            enum compile_until until, int *status);
+/* Show what was reported since, by code that was made later: EXIT_MISTAKE or EXIT_FAULT. */
+int open_failed(const struct compiled *c);
+
+/* RUN/model.yaml into `path`; false: said why. */
+bool open_run(const char *run, char *path, size_t size);
+
+/* A status of the runtime, with its code, for people: how to exit. */
+int open_runtime_error(const struct compiled *c, enum hyp_status s,
+                       const struct hyp_error *err);
+
+#endif
