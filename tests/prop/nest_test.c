@@ -102,6 +102,22 @@ static void try_one(const struct tried *t)
     compare(t, &want, &got, stored);
 }
 
+static void round_trips(const struct tried *t)
+{
+    char *k = kernel_print(t->k, t->a), *n = nest_print(t->n, t->a);
+    struct diag_sink *ds = diag_sink_new(t->a, 3);
+    struct kernel *k2 = kernel_parse(t->a, k, ds, 0);
+    struct nest *n2 = nest_parse(t->a, n, ds, 0);
+    diag_print(ds, stderr, false);
+    if (!k2 || strcmp(kernel_print(k2, t->a), k) != 0)
+        complain(t, "the kernel does not parse back");
+    if (!n2 || strcmp(nest_print(n2, t->a), n) != 0)
+        complain(t, "the nest does not parse back");
+    const char *why = kernel_validate(k2, t->a);
+    if (why || (why = nest_validate(n2, t->a)))
+        complain(t, why);
+}
+
 static void try_seed(uint64_t seed)
 {
     static const char *const targets[] = {"avx2", "avx512", "neon", "generic"};
@@ -114,6 +130,7 @@ static void try_seed(uint64_t seed)
         t.n = nest_schedule(t.k, target_find(t.target), a);
         t.f64 = (seed + i) % 3 == 0;
         t.batch = batches[gen_below(&state, 11)];
+        round_trips(&t);
         try_one(&t);
     }
     arena_free(a);
