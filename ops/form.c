@@ -361,3 +361,19 @@ void form_eval(const struct form *f, unsigned p, int64_t batch, const double *co
     memset(out, 0, (size_t)size * sizeof *out);
     form_eval_onto(f, p, batch, t, out, f32);
 }
+
+bool form_is_plain_sum(const struct form *f, unsigned p)
+{
+    const struct port *src = &f->port[p ? 0 : 1];
+    if (f->nport != 2 || !form_reduced(f, p))
+        return false;
+    for (unsigned i = 0; i < src->rank; i++) {
+        const struct dimmap *d = &src->dim[i];
+        if (d->n == 0 && src->shape[i].c == 1 && src->shape[i].b == 0)
+            continue;
+        if (d->n != 1 || d->coef[0] != 1 || d->off.c || d->off.b ||
+            !ext_eq(f->axis[d->axis[0]], src->shape[i]))
+            return false;
+    }
+    return true;
+}

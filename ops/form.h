@@ -70,6 +70,8 @@ uint64_t form_hash(const struct form *f);
 uint32_t form_reduced(const struct form *f, unsigned p);
 /* Two ports, no reduction, and both sides have the same row-major address: a reshape.  For all B. */
 bool form_is_view(const struct form *f, unsigned p);
+/* Two ports, and every element of the source takes part once, at the axes of its own dims. */
+bool form_is_plain_sum(const struct form *f, unsigned p);
 /*
  * NULL, or why the form is malformed (axis out of range, empty box, ...).  Extents must be 1 or
  * more for every B >= 1 and must not shrink with B; axes of one dim are different, coef != 0.

@@ -13,7 +13,8 @@ struct eval {
     const struct graph_eval *e;
     const struct graph *g;
     struct arena *a, *scratch;
-    double **value; /* by value id */
+    double **value;   /* by value id */
+    const bool *host; /* by node: stays double until something else reads it */
 };
 
 static int64_t elems(const struct eval *x, value_id v)
@@ -177,8 +178,8 @@ static void run_rows(struct mapping *m, const struct sx_prog *p, double *out)
 static void eval_map(struct eval *x, const struct node *n)
 {
     const struct type *t = graph_type(x->g, n->out0);
-    const bool host = x->g->region[n->region].kind == REGION_HOST;
-    struct mapping m = {.x = x, .n = n, .t = t, .f64 = host || !x->e->f32};
+    struct mapping m = {
+        .x = x, .n = n, .t = t, .f64 = x->host[n - x->g->node] || !x->e->f32};
     const sx_id root = n->attr;
     double *out = make(x, n->out0);
     if (!elems(x, n->out0))
@@ -232,7 +233,9 @@ static bool copy_form(struct eval *x, const struct node *n)
             if (seen[to])
                 return false;
             seen[to] = true;
-            out[to] = src[from];
+            out[to] = x->e->f32 && graph_type(x->g, n->out0)->dtype == DT_F32
+                          ? (double)(float)src[from]
+                          : src[from];
         }
         more = false;
         for (unsigned k = f->naxis; !more && k-- > 0;) {
@@ -416,13 +419,17 @@ bool graph_eval(const struct graph_eval *e, struct arena *a, const value_id *wan
 {
     struct eval x = {.e = e, .g = e->graph, .a = a, .scratch = arena_new()};
     x.value = arena_array(a, x.g->nvalue, sizeof *x.value);
+    x.host = graph_hosts(x.g, a);
     const bool *need = needed(&x, want, n);
     bool ok = true;
     for (node_id id = 1; ok && id < x.g->nnode; id++)
         if (need[id])
             ok = eval_node(&x, &x.g->node[id]);
-    for (uint32_t i = 0; ok && i < n; i++)
+    for (uint32_t i = 0; ok && i < n; i++) {
         out[i] = x.value[want[i]];
+        if (e->f32 && graph_type(x.g, want[i])->dtype == DT_F32)
+            round_all(out[i], elems(&x, want[i]));
+    }
     arena_free(x.scratch);
     return ok;
 }

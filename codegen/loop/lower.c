@@ -55,11 +55,13 @@ static struct ext ext_scale(struct ext e, int32_t by)
 }
 
 /* Row-major strides; a stride is a product, of which at most one factor may hold B. */
-static void strides(const struct ext *dim, unsigned rank, struct ext *out)
+static void strides(struct lower *l, const struct ext *dim, unsigned rank, struct ext *out)
 {
     struct ext s = {1, 0};
     for (unsigned i = rank; i-- > 0;) {
         out[i] = s;
+        if (s.b && dim[i].b && i > 0)
+            l->failed = true;
         s = dim[i].b ? (struct ext){dim[i].c * s.c, dim[i].b * s.c}
                      : ext_scale(s, dim[i].c);
     }
@@ -201,7 +203,7 @@ static struct koperand load_at(struct lower *l, value_id v, const int8_t *axis)
     struct koperand o = {.id = buffer_of(l, v), .index = no_index};
     struct ext stride[HYP_RANK];
 
-    strides(t->dim, t->rank, stride);
+    strides(l, t->dim, t->rank, stride);
     for (unsigned i = 0; i < t->rank; i++)
         if (axis[i] >= 0)
             index_add(l, &o.index, (uint8_t)axis[i], stride[i]);
@@ -219,7 +221,7 @@ static void add_store(struct lower *l, struct kstage *s, value_id v)
         memcpy(p, s->store, s->nstore * sizeof *p);
     p[s->nstore] = (struct kstore){buffer_of(l, v), no_index};
     value_axes(l, t, axis);
-    strides(t->dim, t->rank, stride);
+    strides(l, t->dim, t->rank, stride);
     for (unsigned i = 0; i < t->rank; i++)
         if (axis[i] >= 0)
             index_add(l, &p[s->nstore].index, (uint8_t)axis[i], stride[i]);
@@ -396,7 +398,7 @@ static struct koperand load_port(struct lower *l, value_id v, const struct form 
     struct koperand o = {.id = buffer_of(l, v)};
     struct ext stride[HYP_RANK];
 
-    strides(port->shape, port->rank, stride);
+    strides(l, port->shape, port->rank, stride);
     for (unsigned d = 0; d < port->rank; d++) {
         struct index ix = dim_index(l, &port->dim[d], box);
         if (!stays_inside(l, &ix, port->shape[d]))
@@ -509,8 +511,8 @@ static bool is_row_form(const struct lower *l, const struct node *n, const struc
 {
     const struct type *in = graph_type(l->g, graph_in(l->g, n)[0]);
     uint8_t d[HYP_RANK], m[HYP_RANK];
-    return l->group->kind == GROUP_ROW && f->nport == 2 && in->sample &&
-           graph_type(l->g, n->out0)->rank == 1 && form_reduced(f, n->port) &&
+    return l->group->kind == GROUP_ROW && form_is_plain_sum(f, n->port) && in->sample &&
+           graph_type(l->g, n->out0)->rank == 1 &&
            type_space(in, d) == type_space(&l->group->main, m) && type_space(in, d) > 1;
 }
 
@@ -699,7 +701,7 @@ struct lowered *lower_copy(const struct fusion *f, value_id v, uint32_t to,
             sx_arg(&l.k->sx, add_operand(&l, s, load_at(&l, v, axis)), sx_type_of(&l, v));
     struct kstore *st = arena_alloc(a, sizeof *st);
     struct ext stride[HYP_RANK];
-    strides(gr.main.dim, gr.main.rank, stride);
+    strides(&l, gr.main.dim, gr.main.rank, stride);
     for (unsigned i = 0; i < gr.main.rank; i++)
         if (axis[i] >= 0)
             index_add(&l, &st->index, (uint8_t)axis[i], stride[i]);

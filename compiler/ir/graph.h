@@ -247,6 +247,12 @@ bool graph_rebuild_keep(struct graph *g, rebuild_fn *fn, void *cx, const value_i
                         uint32_t nkeep, value_id **map_out);
 void graph_copy_node(struct rebuild *r, node_id id);
 
+/*
+ * Host arithmetic, by node (in `a`): settings, counters and the rank-0 maps over them that draw
+ * nothing.  The runtime evaluates it in double, once per phase; kernels get the results rounded.
+ */
+bool *graph_hosts(const struct graph *g, struct arena *a);
+
 /* Text form; parses back to an equal graph. */
 char *graph_print(const struct graph *g, struct arena *a);
 bool graph_parse(struct graph *g, const char *text, struct diag_sink *ds, uint32_t file);

@@ -1,7 +1,8 @@
-/* Types: how they compare, line up, join and print. */
+/* Types: how they compare, line up, join and print; which values are the host's. */
 #include <string.h>
 
 #include "compiler/ir/graph_internal.h"
+#include "runtime/base/arena.h"
 
 bool type_eq(const struct type *x, const struct type *y)
 {
@@ -140,4 +141,27 @@ unsigned type_space(const struct type *t, uint8_t dim[HYP_RANK])
         if (t->dim[i].c != 1 || t->dim[i].b != 0)
             dim[n++] = (uint8_t)i;
     return n;
+}
+
+static bool host_node(const struct graph *g, const struct node *n, const bool *host)
+{
+    const struct type *t = n->nout ? graph_type(g, n->out0) : NULL;
+    if (n->op == OP_LEAF)
+        return g->leaf[n->attr].what == LEAF_SETTING ||
+               g->leaf[n->attr].what == LEAF_COUNTER;
+    if ((n->op != OP_MAP && n->op != OP_STOP) || t->rank || t->sample ||
+        (n->op == OP_MAP && sx_uses_rng(&g->sx, n->attr)))
+        return false;
+    for (unsigned i = 0; i < n->nin; i++)
+        if (!host[g->value[graph_in(g, n)[i]].def])
+            return false;
+    return true;
+}
+
+bool *graph_hosts(const struct graph *g, struct arena *a)
+{
+    bool *host = arena_array(a, g->nnode + 1U, sizeof *host);
+    for (node_id id = 1; id < g->nnode; id++)
+        host[id] = host_node(g, &g->node[id], host);
+    return host;
 }

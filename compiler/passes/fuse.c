@@ -71,31 +71,15 @@ static void mark_live(struct cx *c)
     }
 }
 
-static bool host_map(const struct cx *c, const struct node *n)
-{
-    const struct graph *g = c->g;
-    const struct type *t = graph_type(g, n->out0);
-    if (t->rank != 0 || t->sample || sx_uses_rng(&g->sx, n->attr))
-        return false;
-    for (unsigned i = 0; i < n->nin; i++)
-        if (c->f->role[g->value[graph_in(g, n)[i]].def] != ROLE_HOST)
-            return false;
-    return true;
-}
-
 static uint8_t role_of(const struct cx *c, const struct node *n)
 {
     const struct graph *g = c->g;
+    if (c->f->host[n - g->node])
+        return ROLE_HOST;
     switch (n->op) {
-    case OP_LEAF: {
-        const uint8_t what = g->leaf[n->attr].what;
-        return what == LEAF_SETTING || what == LEAF_COUNTER ? ROLE_HOST : ROLE_ALIAS;
-    }
-    case OP_MAP:
-        return host_map(c, n) ? ROLE_HOST : ROLE_COMPUTE;
+    case OP_LEAF:
     case OP_STOP:
-        return c->f->role[g->value[graph_in(g, n)[0]].def] == ROLE_HOST ? ROLE_HOST
-                                                                        : ROLE_ALIAS;
+        return ROLE_ALIAS;
     case OP_FORM:
         if (n->nin == 1 && form_is_view(&g->form[n->attr], n->port) &&
             c->f->role[g->value[graph_in(g, n)[0]].def] != ROLE_HOST)
@@ -114,7 +98,6 @@ static void assign_roles(struct cx *c)
         if (c->f->role[id] == ROLE_DEAD)
             continue;
         c->f->role[id] = role_of(c, n);
-        c->f->host[id] = c->f->role[id] == ROLE_HOST;
         for (unsigned o = 0; o < n->nout; o++)
             c->f->base[n->out0 + o] = n->out0 + o;
         if (c->f->role[id] == ROLE_ALIAS && n->op != OP_LEAF)
@@ -306,7 +289,7 @@ static bool is_contract(const struct graph *g, const struct node *n)
 static bool is_row_sum(const struct graph *g, const struct node *n)
 {
     const struct form *f = n->op == OP_FORM ? &g->form[n->attr] : NULL;
-    return f && f->nport == 2 && f->order == ORDER_LANES && form_reduced(f, n->port) &&
+    return f && f->order == ORDER_LANES && form_is_plain_sum(f, n->port) &&
            graph_type(g, n->out0)->sample && graph_type(g, n->out0)->rank == 1 &&
            graph_type(g, graph_in(g, n)[0])->sample;
 }
@@ -635,7 +618,7 @@ struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_o
     f->g = g;
     f->region = region;
     f->role = arena_array(a, g->nnode + 1, sizeof *f->role);
-    f->host = arena_array(a, g->nnode + 1, sizeof *f->host);
+    f->host = graph_hosts(g, a);
     f->base = arena_array(a, g->nvalue + 1, sizeof *f->base);
     f->stored = arena_array(a, g->nvalue + 1, sizeof *f->stored);
     f->twin = arena_array(a, g->nleaf + 1, sizeof *f->twin);
