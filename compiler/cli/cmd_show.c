@@ -38,20 +38,16 @@ static bool wanted(const struct shown *s, uint32_t phase)
 
 static void show_fused(const struct shown *s)
 {
-    const struct plan_ir *ir = &s->c->ir;
     for (uint32_t p = 0; p < s->c->plan->nphase; p++) {
-        const struct plan_phase_ir *ph = &ir->phase[p];
-        if (!wanted(s, p) || !ph->fusion)
+        const struct plan_phase_ir *ph = &s->c->ir.phase[p];
+        if (!wanted(s, p))
             continue;
-        fprintf(s->out, "# phase %s: %" PRIu32 " groups\n", s->c->plan->phase[p].name,
-                ph->fusion->ngroup);
-        for (uint32_t i = 0; i < ph->fusion->norder; i++) {
-            const uint32_t g = ph->fusion->order[i];
-            if (ph->lowered && ph->lowered[g])
-                fprintf(s->out, "# %s, level %" PRIu32 "\n%s\n", ph->lowered[g]->name,
-                        ph->fusion->level[g],
-                        kernel_print(ph->lowered[g]->kernel, s->c->arena));
-        }
+        fprintf(s->out, "# phase %s: %" PRIu32 " kernels\n", s->c->plan->phase[p].name,
+                ph->n);
+        for (uint32_t i = 0; i < ph->n; i++)
+            fprintf(s->out, "# %s, launch %" PRIu32 ", kernel %" PRIu32 "\n%s\n",
+                    ph->lowered[i]->name, ph->level[i], ph->kernel[i],
+                    kernel_print(ph->lowered[i]->kernel, s->c->arena));
     }
 }
 

@@ -43,7 +43,7 @@ struct builder {
     struct hyp_plan *plan;
     struct plan_ir *ir;
     struct host_builder host;
-    uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest;
+    uint32_t cbuffer, ckernel, centry, cphase, cphase_ir, cparam, cnest;
     uint32_t *leaf_buffer; /* by version-0 leaf: 1 + plan buffer */
     uint64_t row_max;      /* bytes of the longest row, for slack */
     bool failed;
@@ -569,6 +569,25 @@ static void add_inputs(struct phase_builder *p)
 
 /* ---- one phase program ---- */
 
+/* What was made of the phase, for `show`. */
+static void keep_ir(const struct phase_builder *p, uint32_t id)
+{
+    struct builder *b = p->b;
+    struct plan_ir *ir = b->ir;
+    ir->phase = arena_grow(b->a, ir->phase, &b->cphase_ir, id + 1, sizeof *ir->phase);
+    struct plan_phase_ir *ph = &ir->phase[id];
+    ph->fusion = p->f;
+    ph->n = p->ntask;
+    ph->lowered = arena_array(b->a, p->ntask + 1U, sizeof *ph->lowered);
+    ph->kernel = arena_array(b->a, p->ntask + 1U, sizeof *ph->kernel);
+    ph->level = arena_array(b->a, p->ntask + 1U, sizeof *ph->level);
+    for (uint32_t i = 0; i < p->ntask; i++) {
+        ph->lowered[i] = p->task[i].low;
+        ph->kernel[i] = p->task[i].kernel;
+        ph->level[i] = p->task[i].level;
+    }
+}
+
 static uint32_t build_phase(struct builder *b, region_id region, const char *name,
                             bool (*wanted)(void *, const struct root *))
 {
@@ -595,6 +614,7 @@ static uint32_t build_phase(struct builder *b, region_id region, const char *nam
         emit_ops(&p);
     }
     pl->phase[id] = ph;
+    keep_ir(&p, id);
     return id;
 }
 

@@ -1,5 +1,6 @@
 /*
- * From a differentiated program to a plan: fuse, lower, schedule, plan memory, phase by phase.
+ * From a differentiated program to a plan: fuse, lower, schedule, plan memory, phase by
+ * phase.
  */
 #ifndef HYP_COMPILER_DRIVER_PLAN_BUILD_H
 #define HYP_COMPILER_DRIVER_PLAN_BUILD_H
@@ -10,29 +11,31 @@
 #include "compiler/ir/group.h"
 #include "compiler/ir/program.h"
 
-struct plan_phase_ir { /* what `show` and `explain` print */
-    const char *name;
+struct plan_phase_ir { /* what `show` and `explain` print, by plan phase */
     struct fusion *fusion;
-    struct lowered **lowered; /* by group */
-    uint32_t *kernel;         /* by group: index into the plan's kernels */
+    struct lowered **lowered; /* in launch order */
+    uint32_t *kernel, *level; /* of each: index into the plan's kernels; launch */
+    uint32_t n;
 };
 struct plan_ir {
     struct arena *arena;
     const struct program *program;
     const struct target *target;
-    uint32_t *leaf_buffer;    /* by leaf: 1 + buffer of the plan */
-    struct nest **nest;       /* by plan kernel */
+    uint32_t *leaf_buffer; /* by leaf: 1 + buffer of the plan */
+    struct nest **nest;    /* by plan kernel */
     struct plan_phase_ir *phase;
 };
 struct plan_options {
     bool fuse_off, f64;
-    uint64_t memory_limit;    /* 0: none; E0901 */
+    uint64_t memory_limit; /* 0: none; E0901 */
 };
 /* NULL: reported.  No code yet: every stage's fn is NULL. Lives in `a`. */
-struct hyp_plan *plan_build(struct program *p, const struct target *t, const struct plan_options *o,
-                            struct arena *a, struct diag_sink *ds, struct plan_ir *ir);
+struct hyp_plan *plan_build(struct program *p, const struct target *t,
+                            const struct plan_options *o, struct arena *a,
+                            struct diag_sink *ds, struct plan_ir *ir);
 
-/* Host scalars (host.c): values of the graph's host kind as a straight-line program in double. */
+/* Host scalars (host.c): values of the graph's host kind as a straight-line program in
+ * double. */
 struct host_builder {
     const struct program *program;
     struct hyp_plan *plan;
@@ -41,6 +44,7 @@ struct host_builder {
     uint32_t csinst;
 };
 uint32_t host_slot(struct host_builder *h, value_id v);
-uint32_t host_counter(struct host_builder *h, const char *name); /* index into plan->counter */
+uint32_t host_counter(struct host_builder *h,
+                      const char *name); /* index into plan->counter */
 
 #endif
