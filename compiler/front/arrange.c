@@ -262,11 +262,27 @@ struct val *mb_split(struct mb *b, struct ecx *x, const struct prim *p, struct a
     return mb_tuple(b, part, (uint32_t)n);
 }
 
-/* Element i moves to i + n: the tail comes first. */
+/* y[i] = x[i + off] on one axis; nothing where that lies outside. */
+static value_id shifted(struct mb *b, value_id v, unsigned axis, struct ext off)
+{
+    const struct type t = *graph_type(b->g, v);
+    struct form f = {.naxis = t.rank, .nport = 2};
+    for (unsigned j = 0; j < 2; j++) {
+        f.port[j].rank = t.rank;
+        for (unsigned i = 0; i < t.rank; i++) {
+            f.axis[i] = f.port[j].shape[i] = t.dim[i];
+            f.port[j].dim[i] = (struct dimmap){.n = 1, .axis = {(int8_t)i}, .coef = {1}};
+        }
+    }
+    f.port[0].dim[axis].off = off;
+    return graph_form(b->g, &f, 1, &v, t.sample, t.dtype);
+}
+
+/* Element i moves to i + n: two shifts that cover the axis together. */
 struct val *mb_roll(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
 {
     struct ext n;
-    const value_id v = mb_value(b, a->val[0], a->at[0]);
+    value_id v = mb_value(b, a->val[0], a->at[0]);
     (void)x;
     (void)p;
     if (!v || !mb_ext_of(b, a->val[1], a->at[1], &n))
@@ -278,20 +294,22 @@ struct val *mb_roll(struct mb *b, struct ecx *x, const struct prim *p, struct ar
     }
     const unsigned axis = mb_first(&t);
     const struct ext len = t.dim[axis];
-    if (!len.b && !n.b)
-        n.c = ((n.c % len.c) + len.c) % len.c;
-    else if (n.c < 0 || n.b < 0)
-        n = (struct ext){n.c + len.c, n.b + len.b};
-    if (!n.c && !n.b)
-        return a->val[0];
-    const struct ext rest = {len.c - n.c, len.b - n.b};
-    if (rest.b < 0 || (rest.b == 0 && rest.c <= 0)) {
-        diag(b->ds, E0001, a->loc, "a roll by more than the extent, which varies");
+    if (!len.b && n.b) {
+        diag(b->ds, E0305, a->at[1], "a roll by the batch along an axis of %d", len.c);
         return mb_poison(b);
     }
-    const value_id part[2] = {graph_slice(b->g, v, (uint8_t)axis, rest, n),
-                              graph_slice(b->g, v, (uint8_t)axis, ext_const(0), rest)};
-    return mb_tensor(b, graph_concat(b->g, part, 2, (uint8_t)axis));
+    if (!len.b)
+        n.c = n.c % len.c;
+    if (!n.c && !n.b)
+        return a->val[0];
+    const int32_t turn = n.c < 0 || n.b < 0 ? -1 : 1;
+    const value_id one = shifted(b, v, axis, (struct ext){-n.c, -n.b});
+    const value_id two =
+        shifted(b, v, axis, (struct ext){turn * len.c - n.c, turn * len.b - n.b});
+    const enum sx_op add = t.dtype == DT_I32    ? SX_IADD
+                           : t.dtype == DT_BOOL ? SX_OR
+                                                : SX_ADD;
+    return mb_tensor(b, graph_op2(b->g, add, one, two));
 }
 
 /* Copies */

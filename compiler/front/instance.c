@@ -108,7 +108,7 @@ static struct val *node_value(struct mb *b, struct frame *f, struct bind *bind)
     if (bind->nparts == 1)
         return eval_named(b, f, e, bind->name, bind->loc);
     if (e->kind == EX_TUPLE && e->n == bind->nparts) /* written out: name by name */
-        return eval_named(b, f, e->child[bind->part], bind->node->name[0], bind->loc);
+        return eval_named(b, f, e->child[bind->part], bind->name, bind->loc);
     return tuple_part(b, f, bind, e);
 }
 

@@ -168,12 +168,12 @@ static void add_value(struct probe_cx *c, const char *name, value_id v, region_i
     p->value[p->nvalue++] = (struct prog_named){.name = name, .value = v, .region = region};
 }
 
-/* Tuples and lists become NAME.0, NAME.1, ... */
+/* Tuples become NAME.0, NAME.1, ..., and lists of what a metric reads. */
 static void add_val(struct probe_cx *c, const char *name, struct val *v, struct frame *f,
                     struct loc loc)
 {
     struct mb *b = c->b;
-    if (v->kind == VAL_TUPLE || v->kind == VAL_LIST) {
+    if (v->kind == VAL_TUPLE || (v->kind == VAL_LIST && c->p->kind == PROBE_METRIC)) {
         for (uint32_t i = 0; i < v->n; i++)
             add_val(c, arena_fmt(b->a, "%s.%u", name, i), v->item[i], f, loc);
         return;
