@@ -1,9 +1,9 @@
 /* hypno show: the model at one stage of its compilation. */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "compiler/cli/open.h"
+#include "compiler/driver/report.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/file.h"
@@ -30,94 +30,29 @@ static void show_graph(const struct shown *s)
         fputs(graph_print(&s->c->program.graph, s->c->arena), s->out);
 }
 
-static bool wanted(const struct shown *s, uint32_t phase)
+static const char *only(const struct shown *s)
 {
-    const char *only = args_text(s->args, OPT_phase, NULL);
-    return !only || strcmp(only, s->c->plan->phase[phase].name) == 0;
+    return args_text(s->args, OPT_phase, NULL);
 }
 
 static void show_fused(const struct shown *s)
 {
-    for (uint32_t p = 0; p < s->c->plan->nphase; p++) {
-        const struct plan_phase_ir *ph = &s->c->ir.phase[p];
-        if (!wanted(s, p))
-            continue;
-        fprintf(s->out, "# phase %s: %" PRIu32 " kernels\n", s->c->plan->phase[p].name,
-                ph->n);
-        for (uint32_t i = 0; i < ph->n; i++)
-            fprintf(s->out, "# %s, launch %" PRIu32 ", kernel %" PRIu32 "\n%s\n",
-                    ph->lowered[i]->name, ph->level[i], ph->kernel[i],
-                    kernel_print(ph->lowered[i]->kernel, s->c->arena));
-    }
-}
-
-static void mark_kernels(const struct hyp_plan *p, const struct hyp_phase *ph, bool *used)
-{
-    for (uint32_t i = 0; i < ph->nop; i++)
-        for (uint32_t e = ph->op[i].a; ph->op[i].op == HYP_OP_LAUNCH && e < ph->op[i].b;
-             e++)
-            used[p->entry[e].kernel] = true;
+    report_fused(s->c, only(s), s->out);
 }
 
 static void show_loop(const struct shown *s)
 {
-    const struct hyp_plan *p = s->c->plan;
-    bool *used = arena_array(s->c->arena, p->nkernel + 1U, sizeof *used);
-    for (uint32_t i = 0; i < p->nphase; i++)
-        if (wanted(s, i))
-            mark_kernels(p, &p->phase[i], used);
-    for (uint32_t k = 0; k < p->nkernel; k++) {
-        if (!used[k])
-            continue;
-        fprintf(s->out, "# kernel %" PRIu32 ": %s\n", k, p->kernel[k].name);
-        for (uint32_t i = 0; i < p->kernel[k].nplace; i++)
-            fprintf(s->out, "#   %s\n", p->kernel[k].place[i]);
-        fprintf(s->out, "%s\n", nest_print(s->c->ir.nest[k], s->c->arena));
-    }
-}
-
-static void show_program(const struct shown *s, const struct hyp_phase *ph)
-{
-    const struct hyp_plan *p = s->c->plan;
-    fprintf(s->out, "phase %s: arena %" PRIu64 " bytes, lower bound %" PRIu64 "\n",
-            ph->name, ph->arena_bytes, ph->arena_bound);
-    for (uint32_t i = 0; i < ph->ninput; i++)
-        fprintf(s->out, "  input %s.%s\n", p->source[ph->input[i].source].name,
-                p->source[ph->input[i].source].field[ph->input[i].field].name);
-    for (uint32_t i = 0; i < ph->nop; i++) {
-        const struct hyp_op *op = &ph->op[i];
-        if (op->op == HYP_OP_SCALARS)
-            fprintf(s->out,
-                    "  scalars: host %" PRIu32 "..%" PRIu32 ", parameters %" PRIu32
-                    "..%" PRIu32 "\n",
-                    op->a, op->b, op->c, op->d);
-        if (op->op == HYP_OP_COUNT)
-            fprintf(s->out, "  count %" PRIu32 "\n", op->b - op->a);
-        for (uint32_t e = op->a; op->op == HYP_OP_LAUNCH && e < op->b; e++)
-            fprintf(s->out, "  %s %s (kernel %" PRIu32 ")\n",
-                    e == op->a ? "launch" : "      ", p->kernel[p->entry[e].kernel].name,
-                    p->entry[e].kernel);
-    }
-    for (uint32_t i = 0; i < ph->noutput; i++)
-        fprintf(s->out, "  output %s%s\n", ph->output[i].name,
-                ph->output[i].loss ? " (loss)" : "");
+    report_loops(s->c, only(s), s->out);
 }
 
 static void show_plan(const struct shown *s)
 {
-    static const char *const segment[HYP_SEG_COUNT] = {"state", "scratch", "input",
-                                                       "output"};
-    const struct hyp_plan *p = s->c->plan;
-    fprintf(s->out, "plan of %s for %s on %s, batches up to %lld\n", p->name, p->backend,
-            s->c->target->name, (long long)p->batch_max);
-    for (unsigned i = 0; i < HYP_SEG_COUNT; i++)
-        fprintf(s->out, "segment %s: %" PRIu64 " bytes\n", segment[i], p->segment_bytes[i]);
-    for (uint32_t i = 0; i < p->ntensor; i++)
-        fprintf(s->out, "tensor %s: %" PRIu64 " bytes at %" PRIu64 "\n", p->tensor[i].name,
-                p->tensor[i].bytes, p->tensor[i].offset);
-    for (uint32_t i = 0; i < p->nphase; i++)
-        if (wanted(s, i))
-            show_program(s, &p->phase[i]);
+    report_plan(s->c, only(s), s->out);
+}
+
+static void show_log(const struct shown *s)
+{
+    report_fusion_log(s->c, only(s), s->out);
 }
 
 static const struct stage {
@@ -128,6 +63,7 @@ static const struct stage {
     {"model", UNTIL_MODEL, show_model}, {"phases", UNTIL_MODEL, show_phases},
     {"graph", UNTIL_GRAPH, show_graph}, {"fused", UNTIL_PLAN, show_fused},
     {"loop", UNTIL_PLAN, show_loop},    {"plan", UNTIL_PLAN, show_plan},
+    {"fusion", UNTIL_PLAN, show_log},
 };
 
 static void dump(void *cx, const char *pass, const char *text)
@@ -153,9 +89,9 @@ static bool known_phase(const struct shown *s)
     if (!s->c->plan)
         return true;
     for (uint32_t i = 0; i < s->c->plan->nphase; i++)
-        if (wanted(s, i))
+        if (report_wanted(s->c, i, only(s)))
             return true;
-    cli_error("no phase `%s`; there are:", args_text(s->args, OPT_phase, ""));
+    cli_error("no phase `%s`; there are:", only(s));
     for (uint32_t i = 0; i < s->c->plan->nphase; i++)
         fprintf(stderr, "    %s\n", s->c->plan->phase[i].name);
     return false;

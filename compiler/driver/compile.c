@@ -36,7 +36,8 @@ static bool choose_backend(struct compiled *c, const struct compile_options *o)
     c->backend = find_backend(o->backend);
     c->target = target_default();
     if (!c->backend) {
-        diag(c->diags, E0705, (struct loc){0}, "no back end `%s` in this build", o->backend);
+        diag(c->diags, E0705, (struct loc){0}, "no back end `%s` in this build",
+             o->backend);
         diag_hint(c->diags, "`hypno doctor` lists them");
         return false;
     }
@@ -107,7 +108,8 @@ static enum hyp_status load_phase(struct hyp_plan *p, uint32_t phase, struct hyp
         return HYP_OK;
     want = arena_array(c->arena, p->nkernel + 1U, sizeof *want);
     if (missing(p, &p->phase[phase], want) && !load_kernels(c, want))
-        return hyp_fail(err, HYP_EBUG, "code for phase %s could not be made", p->phase[phase].name);
+        return hyp_fail(err, HYP_EBUG, "code for phase %s could not be made",
+                        p->phase[phase].name);
     p->phase[phase].loaded = true;
     c->seconds += now() - start;
     p->compile_seconds = c->seconds;
@@ -121,7 +123,8 @@ static bool load_scheduled(struct compiled *c)
     bool *want = arena_array(c->arena, p->nkernel + 1U, sizeof *want);
 
     for (uint32_t i = 0; i < p->nphase; i++)
-        if (i == p->init_phase || (p->phase[i].draw != UINT32_MAX && !strstr(p->phase[i].name, "(with probes)"))) {
+        if (i == p->init_phase || (p->phase[i].draw != UINT32_MAX &&
+                                   !strstr(p->phase[i].name, "(with probes)"))) {
             missing(p, &p->phase[i], want);
             p->phase[i].loaded = true;
         }
@@ -139,8 +142,8 @@ static void hash_model(struct compiled *c)
     sha256_end(&s, c->plan->model_hash);
 }
 
-static bool run_stages(struct compiled *c, const char *path, const struct compile_options *o,
-                       enum compile_until until)
+static bool run_stages(struct compiled *c, const char *path,
+                       const struct compile_options *o, enum compile_until until)
 {
     struct pass_options pass = o->pass;
     struct plan_options plan = {.fuse_off = o->fuse_off, .memory_limit = o->memory_limit};

@@ -1,5 +1,6 @@
 /*
- * Compiling a model: file -> merged and elaborated document -> program -> passes -> plan -> code.
+ * Compiling a model: file -> merged and elaborated document -> program -> passes -> plan ->
+ * code.
  */
 #ifndef HYP_COMPILER_DRIVER_COMPILE_H
 #define HYP_COMPILER_DRIVER_COMPILE_H
@@ -12,12 +13,13 @@
 struct compile_options {
     struct model_options model;
     struct pass_options pass;
-    const char *backend;     /* "llvm", "interp", "interp64"; NULL: the fastest there is */
-    unsigned threads;        /* for compiling; 0: all processors */
+    const char *backend; /* "llvm", "interp", "interp64"; NULL: the fastest there is */
+    unsigned threads;    /* for compiling; 0: all processors */
     bool fuse_off;
-    uint64_t memory_limit;   /* bytes; 0: none */
+    uint64_t memory_limit; /* bytes; 0: none */
 };
-/* Everything one compilation made; the plan's strings live here. compiled_free() frees all of it. */
+/* Everything one compilation made; the plan's strings live here. compiled_free() frees all
+ * of it. */
 struct compiled {
     struct arena *arena;
     struct diag_sink *diags;
@@ -25,13 +27,13 @@ struct compiled {
     struct model *model;
     struct program program;
     struct plan_ir ir;
-    struct hyp_plan *plan;   /* NULL until code is wanted */
+    struct hyp_plan *plan; /* NULL until code is wanted */
     const struct backend *backend;
     const struct target *target;
     struct code **code;
     uint32_t ncode, ccode;
     unsigned threads;
-    double seconds;          /* all compile work so far */
+    double seconds; /* all compile work so far */
 };
 
 /* model_options.fields for the runtime's sources; cx is the model_options themselves. */

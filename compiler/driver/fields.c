@@ -51,7 +51,8 @@ bool driver_fields(void *cx, struct arena *a, const char *kind, const struct doc
         struct model_field *f = &(*field)[i];
         f->name = arena_str(a, info.field[i].name);
         f->is_int = info.field[i].dtype == DATA_I32;
-        f->rank = info.field[i].rank < DATA_MAX_RANK ? (uint8_t)info.field[i].rank : DATA_MAX_RANK;
+        f->rank = info.field[i].rank < DATA_MAX_RANK ? (uint8_t)info.field[i].rank
+                                                     : DATA_MAX_RANK;
         for (uint32_t k = 0; k < f->rank; k++)
             f->dim[k] = (int32_t)info.field[i].dim[k];
     }

@@ -43,7 +43,7 @@ struct builder {
     struct hyp_plan *plan;
     struct plan_ir *ir;
     struct host_builder host;
-    uint32_t cbuffer, ckernel, centry, cphase, cphase_ir, cparam, cnest;
+    uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest, cwhat, cfusion;
     uint32_t *leaf_buffer; /* by version-0 leaf: 1 + plan buffer */
     uint64_t row_max;      /* bytes of the longest row, for slack */
     bool failed;
@@ -95,7 +95,7 @@ static uint32_t new_buffer(struct builder *b, uint8_t segment, uint8_t dtype,
 static uint32_t append_buffer(struct builder *b, uint8_t segment, const struct type *t)
 {
     const uint64_t bytes = type_bytes(b, t), at = b->plan->segment_bytes[segment];
-    const int64_t rows = t->rank && t->dim[0].b ? ext_at(t->dim[0], b->plan->batch_max) : 1;
+    const int64_t rows = t->rank ? ext_at(t->dim[0], b->plan->batch_max) : 1;
 
     b->plan->segment_bytes[segment] = at + align64(bytes);
     if (rows > 0 && bytes / (uint64_t)rows > b->row_max)
@@ -273,7 +273,10 @@ static uint32_t intern_kernel(struct builder *b, const struct task *t)
     k->place = arena_array(b->a, k->nplace + 1, sizeof *k->place);
     for (uint32_t i = 0; i < k->nplace; i++)
         k->place[i] = place_text(b, t->low->kernel->place[i]);
+    b->ir->kernel =
+        arena_grow(b->a, b->ir->kernel, &b->cwhat, p->nkernel + 1, sizeof *b->ir->kernel);
     b->ir->nest[p->nkernel] = t->nest;
+    b->ir->kernel[p->nkernel] = t->low->kernel;
     return p->nkernel++;
 }
 
@@ -425,8 +428,7 @@ static void plan_scratch(struct phase_builder *p)
         if (p->slot[i].kind == SLOT_SCRATCH && p->slot[i].first != UINT32_MAX) {
             const struct type *t = &p->slot[i].type;
             const struct interval *x = &iv[of_slot[i]];
-            const int64_t rows =
-                t->rank && t->dim[0].b ? ext_at(t->dim[0], b->plan->batch_max) : 1;
+            const int64_t rows = t->rank ? ext_at(t->dim[0], b->plan->batch_max) : 1;
             p->slot[i].buffer =
                 new_buffer(b, HYP_SEG_SCRATCH, plan_dtype(t->dtype), x->offset, x->bytes);
             if (rows > 0 && x->bytes / (uint64_t)rows > b->row_max)
@@ -569,25 +571,6 @@ static void add_inputs(struct phase_builder *p)
 
 /* ---- one phase program ---- */
 
-/* What was made of the phase, for `show`. */
-static void keep_ir(const struct phase_builder *p, uint32_t id)
-{
-    struct builder *b = p->b;
-    struct plan_ir *ir = b->ir;
-    ir->phase = arena_grow(b->a, ir->phase, &b->cphase_ir, id + 1, sizeof *ir->phase);
-    struct plan_phase_ir *ph = &ir->phase[id];
-    ph->fusion = p->f;
-    ph->n = p->ntask;
-    ph->lowered = arena_array(b->a, p->ntask + 1U, sizeof *ph->lowered);
-    ph->kernel = arena_array(b->a, p->ntask + 1U, sizeof *ph->kernel);
-    ph->level = arena_array(b->a, p->ntask + 1U, sizeof *ph->level);
-    for (uint32_t i = 0; i < p->ntask; i++) {
-        ph->lowered[i] = p->task[i].low;
-        ph->kernel[i] = p->task[i].kernel;
-        ph->level[i] = p->task[i].level;
-    }
-}
-
 static uint32_t build_phase(struct builder *b, region_id region, const char *name,
                             bool (*wanted)(void *, const struct root *))
 {
@@ -600,6 +583,10 @@ static uint32_t build_phase(struct builder *b, region_id region, const char *nam
     struct hyp_phase ph = {.name = name, .with_probes = -1, .draw = UINT32_MAX};
     p.phase = &ph;
     p.f = fuse(b->g, region, &fo, b->a);
+    b->ir->fusion =
+        arena_grow(b->a, b->ir->fusion, &b->cfusion, id + 1, sizeof *b->ir->fusion);
+    b->ir->fusion[id] = p.f;
+    b->ir->nphase = id + 1;
     p.slot_of = arena_array(b->a, b->g->nvalue + 1, sizeof *p.slot_of);
     claim_state(&p);
     claim_outputs(&p);
@@ -614,7 +601,6 @@ static uint32_t build_phase(struct builder *b, region_id region, const char *nam
         emit_ops(&p);
     }
     pl->phase[id] = ph;
-    keep_ir(&p, id);
     return id;
 }
 

@@ -11,19 +11,15 @@
 #include "compiler/ir/group.h"
 #include "compiler/ir/program.h"
 
-struct plan_phase_ir { /* what `show` and `explain` print, by plan phase */
-    struct fusion *fusion;
-    struct lowered **lowered; /* in launch order */
-    uint32_t *kernel, *level; /* of each: index into the plan's kernels; launch */
-    uint32_t n;
-};
 struct plan_ir {
     struct arena *arena;
     const struct program *program;
     const struct target *target;
-    uint32_t *leaf_buffer; /* by leaf: 1 + buffer of the plan */
-    struct nest **nest;    /* by plan kernel */
-    struct plan_phase_ir *phase;
+    uint32_t *leaf_buffer;  /* by leaf: 1 + buffer of the plan */
+    struct nest **nest;     /* by plan kernel */
+    struct kernel **kernel; /* likewise: what the nest was made of */
+    struct fusion **fusion; /* by plan phase */
+    uint32_t nphase;
 };
 struct plan_options {
     bool fuse_off, f64;

@@ -1,0 +1,143 @@
+#include "compiler/driver/report.h"
+
+#include <string.h>
+
+#include "codegen/loop/loop.h"
+#include "runtime/base/arena.h"
+
+bool report_wanted(const struct compiled *c, uint32_t phase, const char *only)
+{
+    return !only || strcmp(only, c->plan->phase[phase].name) == 0;
+}
+
+static void print_members(const struct hyp_kernel *k, FILE *out)
+{
+    for (uint32_t i = 0; i < k->nplace; i++)
+        fprintf(out, "%s%s", i ? " + " : "", k->place[i]);
+}
+
+static int64_t units(const struct hyp_plan *p, const struct hyp_stage *s)
+{
+    const int64_t n = s->units.c + (int64_t)s->units.b * p->batch_max;
+    return (n + s->units_div - 1) / s->units_div;
+}
+
+static void print_entry(const struct hyp_plan *p, uint32_t e, FILE *out)
+{
+    const struct hyp_kernel *k = &p->kernel[p->entry[e].kernel];
+    fprintf(out, "    k%-3u units", p->entry[e].kernel);
+    for (uint32_t s = 0; s < k->nstage; s++)
+        fprintf(out, "%c%lld", s ? '+' : ' ', (long long)units(p, &k->stage[s]));
+    fputs("  ", out);
+    print_members(k, out);
+    fputc('\n', out);
+}
+
+static void print_phase(const struct hyp_plan *p, const struct hyp_phase *ph, FILE *out)
+{
+    uint32_t launch = 0;
+    fprintf(out, "phase %s: arena %.2f MiB (bound %.2f)\n", ph->name,
+            (double)ph->arena_bytes / 0x1p20, (double)ph->arena_bound / 0x1p20);
+    for (uint32_t i = 0; i < ph->nop; i++) {
+        const struct hyp_op *op = &ph->op[i];
+        if (op->op == HYP_OP_COUNT)
+            fprintf(out, "  count %u optimizer steps\n", op->b - op->a);
+        else if (op->op == HYP_OP_SCALARS)
+            fprintf(out, "  scalars: %u host values, %u parameters\n", op->b - op->a,
+                    op->d - op->c);
+        else {
+            fprintf(out, "  launch %u\n", launch++);
+            for (uint32_t e = op->a; e < op->b; e++)
+                print_entry(p, e, out);
+        }
+    }
+    for (uint32_t i = 0; i < ph->noutput; i++)
+        fprintf(out, "  output %s\n", ph->output[i].name);
+}
+
+void report_plan(const struct compiled *c, const char *only, FILE *out)
+{
+    static const char *const segment[] = {"state", "scratch", "input", "output"};
+    const struct hyp_plan *p = c->plan;
+
+    fprintf(out, "plan of %s for %s (%s), batch up to %lld, %u kernels\n", p->name,
+            p->target, p->backend, (long long)p->batch_max, p->nkernel);
+    for (unsigned i = 0; i < HYP_SEG_COUNT; i++)
+        fprintf(out, "  %-8s %10.2f MiB\n", segment[i],
+                (double)p->segment_bytes[i] / 0x1p20);
+    for (uint32_t i = 0; i < p->nphase; i++)
+        if (report_wanted(c, i, only))
+            print_phase(p, &p->phase[i], out);
+}
+
+/* The kernels that the wanted phases launch. */
+static bool *used_kernels(const struct compiled *c, const char *only, struct arena *a)
+{
+    const struct hyp_plan *p = c->plan;
+    bool *used = arena_array(a, p->nkernel + 1U, sizeof *used);
+    for (uint32_t i = 0; i < p->nphase; i++)
+        for (uint32_t k = 0; report_wanted(c, i, only) && k < p->phase[i].nop; k++) {
+            const struct hyp_op *op = &p->phase[i].op[k];
+            for (uint32_t e = op->a; op->op == HYP_OP_LAUNCH && e < op->b; e++)
+                used[p->entry[e].kernel] = true;
+        }
+    return used;
+}
+
+static void print_kernels(const struct compiled *c, const char *only, bool nests, FILE *out)
+{
+    struct arena *a = arena_new(), *text = arena_new();
+    const bool *used = used_kernels(c, only, a);
+    for (uint32_t i = 0; i < c->plan->nkernel; i++) {
+        if (!used[i])
+            continue;
+        fprintf(out, "# k%u: ", i);
+        print_members(&c->plan->kernel[i], out);
+        fprintf(out, "\n%s\n",
+                nests ? nest_print(c->ir.nest[i], text)
+                      : kernel_print(c->ir.kernel[i], text));
+        arena_reset(text);
+    }
+    arena_free(text);
+    arena_free(a);
+}
+
+void report_fused(const struct compiled *c, const char *only, FILE *out)
+{
+    print_kernels(c, only, false, out);
+}
+
+void report_loops(const struct compiled *c, const char *only, FILE *out)
+{
+    print_kernels(c, only, true, out);
+}
+
+static const char *node_name(const struct graph *g, node_id id)
+{
+    place_id p = g->node[id].place;
+    while (p && !g->place[p].name)
+        p = g->place[p].parent;
+    return p ? g->place[p].name : "node";
+}
+
+void report_fusion_log(const struct compiled *c, const char *only, FILE *out)
+{
+    for (uint32_t i = 0; i < c->ir.nphase; i++) {
+        const struct fusion *f = c->ir.fusion[i];
+        if (!report_wanted(c, i, only))
+            continue;
+        for (uint32_t k = 0; k < f->nlog; k++) {
+            const struct fuse_decision *d = &f->log[k];
+            fprintf(out,
+                    "{\"pass\":\"fuse\",\"phase\":\"%s\",\"p\":\"%s\",\"p_line\":%u,\"c\":"
+                    "\"%s\",\"c_line\":%u,"
+                    "\"verdict\":\"%s\",\"why\":\"%s\",\"bytes\":%.0f}\n",
+                    c->plan->phase[i].name, node_name(f->g, d->producer),
+                    f->g->place[f->g->node[d->producer].place].loc.line,
+                    node_name(f->g, d->consumer),
+                    f->g->place[f->g->node[d->consumer].place].loc.line,
+                    d->why == FUSE_OK ? "fused" : "refused", fuse_why_name(d->why),
+                    d->bytes);
+        }
+    }
+}
