@@ -156,8 +156,10 @@ static bool run_stages(struct compiled *c, const char *path,
         c->options.fields = driver_fields;
         c->options.cx = &c->options;
     }
+    c->options.go_on = true; /* so that one run reports every mistake of a file */
     c->model = model_load(c->arena, c->diags, path, &c->options);
-    if (!c->model || !model_elaborate(c->model))
+    const unsigned errors = diag_errors(c->diags);
+    if (!c->model || (!model_elaborate(c->model) && diag_errors(c->diags) > errors))
         return false;
     if (until == UNTIL_MODEL)
         return diag_errors(c->diags) == 0;

@@ -14,6 +14,10 @@ struct doc_source {
     uint32_t n;
     const uint32_t *line; /* where each line begins; one more entry, n, at the end */
     uint32_t nline, file;
+    struct { /* the place asked for last: a file of one line is read from left to right */
+        size_t line, column;
+        uint32_t at;
+    } * last;
 };
 
 /* False: reported (not UTF-8, control characters, other line ends, over 4 MiB). */

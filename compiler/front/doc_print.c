@@ -19,12 +19,12 @@ static bool plain_start(const char *s)
 }
 
 /* Would this text come back as it is without quotes? */
-static bool is_plain(const struct doc_text *t, bool flow, bool key)
+static bool is_plain(const struct doc_text *t, bool flow)
 {
     if (t->n == 0 || t->text[0] == ' ' || t->text[t->n - 1] == ' ' ||
         t->text[t->n - 1] == ':' || !plain_start(t->text))
         return false;
-    if (key && (strncmp(t->text, "---", 3) == 0 || strncmp(t->text, "...", 3) == 0))
+    if (strncmp(t->text, "---", 3) == 0 || strncmp(t->text, "...", 3) == 0)
         return false;
     for (uint32_t i = 0; i < t->n; i++) {
         const char c = t->text[i], before = i ? t->text[i - 1] : ' ';
@@ -81,11 +81,11 @@ static bool needs_double(const struct doc_text *t)
     return false;
 }
 
-static void print_text(struct text *out, const struct doc_text *t, bool flow, bool key)
+static void print_text(struct text *out, const struct doc_text *t, bool flow)
 {
     if (needs_double(t)) {
         print_double(out, t);
-    } else if (is_plain(t, flow, key)) {
+    } else if (is_plain(t, flow)) {
         text_putn(out, t->text, t->n);
     } else {
         text_put(out, "'");
@@ -135,14 +135,14 @@ static void print_literal(struct text *out, const struct doc_text *t, uint32_t i
 static void print_flow(struct text *out, const struct doc *d)
 {
     if (d->kind == DOC_SCALAR) {
-        print_text(out, &d->text, true, false);
+        print_text(out, &d->text, true);
         return;
     }
     text_put(out, d->kind == DOC_MAP ? "{" : "[");
     for (uint32_t i = 0; i < d->n; i++) {
         text_put(out, i ? ", " : "");
         if (d->kind == DOC_MAP) {
-            print_text(out, &d->entry[i].key, true, true);
+            print_text(out, &d->entry[i].key, true);
             text_put(out, ": ");
         }
         print_flow(out, d->entry[i].value);
@@ -171,7 +171,7 @@ static const char *flow_form(const struct doc *d, struct arena *a, uint32_t inde
 static const char *key_form(const struct doc_entry *e, struct arena *a)
 {
     struct text t = {.arena = a};
-    print_text(&t, &e->key, false, true);
+    print_text(&t, &e->key, false);
     return t.s;
 }
 
@@ -216,7 +216,7 @@ static void print_value(struct text *out, const struct doc *d, uint32_t indent)
     else if (d->kind == DOC_SCALAR && is_literal(&d->text))
         print_literal(out, &d->text, indent);
     else if (d->kind == DOC_SCALAR)
-        print_text(out, &d->text, false, false);
+        print_text(out, &d->text, false);
     else
         print_block(out, d, indent, 0);
 }
@@ -266,7 +266,7 @@ static void print_block(struct text *out, const struct doc *d, uint32_t indent,
 char *doc_print(const struct doc *d, struct arena *a)
 {
     struct text out = {.arena = a};
-    print_value(&out, d, 0);
+    print_value(&out, d, d->kind == DOC_SCALAR ? STEP : 0);
     text_put(&out, "\n");
     return out.s;
 }

@@ -102,7 +102,8 @@ bool doc_source_open(struct arena *a, struct diag_sink *ds, uint32_t file, const
         if (copy[i] == '\n')
             line[k++] = i + 1;
     line[lines] = n;
-    *out = (struct doc_source){copy, n, line, lines, file};
+    *out = (struct doc_source){copy, n, line, lines, file, NULL};
+    out->last = arena_alloc(a, sizeof *out->last);
     return true;
 }
 
@@ -115,10 +116,17 @@ uint32_t doc_source_offset(const struct doc_source *s, const yaml_mark_t *mark)
 {
     if (mark->line >= s->nline)
         return s->n;
-    uint32_t i = s->line[mark->line];
-    for (size_t col = mark->column; i < s->n && col > 0 && s->text[i] != '\n'; col--)
+    if (s->last->line != mark->line || s->last->column > mark->column) {
+        s->last->line = mark->line;
+        s->last->column = 0;
+        s->last->at = s->line[mark->line];
+    }
+    uint32_t i = s->last->at;
+    for (; i < s->n && s->last->column < mark->column && s->text[i] != '\n';
+         s->last->column++)
         for (i++; i < s->n && !begins(s->text[i]); i++)
             ;
+    s->last->at = i;
     return i;
 }
 
