@@ -35,7 +35,7 @@ static bool accept(struct reader *r, const char *text)
 {
     const size_t n = strlen(text);
     skip(r);
-    if (strncmp(r->at, text, n))
+    if (strncmp(r->at, text, n) != 0)
         return false;
     r->at += n;
     return true;
@@ -198,9 +198,9 @@ static bool line_leaf(struct reader *r)
 
 static bool line_root(struct reader *r)
 {
-    uint32_t region, step, leaf = 0;
+    uint32_t region = 0, step = 0, leaf = 0;
     uint8_t why;
-    value_id v;
+    value_id v = 0;
     const char *name = NULL;
     if (!number(r, r->g->nregion, &region) || !word(r, WORDS_root_why, &why) ||
         !number(r, UINT16_MAX, &step))
@@ -312,7 +312,7 @@ static bool attributes(struct reader *r, struct node *n, value_id *in)
 
 static bool marks(struct reader *r, struct node *n)
 {
-    uint32_t x;
+    uint32_t x = 0;
     if (accept(r, "r")) {
         if (!number(r, r->g->nregion, &x))
             return false;
@@ -336,7 +336,7 @@ static bool line_node(struct reader *r)
     struct type out[255];
     value_id in[256];
     while (!accept(r, "=")) {
-        value_id v;
+        value_id v = 0;
         if (n.nout == 255 || !value_ref(r, &v) || !expect(r, ":") || !type(r, &out[n.nout]))
             return fail(r, "too many outputs");
         if (v != g->nvalue + n.nout)

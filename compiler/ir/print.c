@@ -55,15 +55,14 @@ struct text {
 
 __attribute__((format(printf, 2, 3))) static void put(struct text *t, const char *fmt, ...)
 {
-    va_list ap, again;
+    va_list ap;
     va_start(ap, fmt);
-    va_copy(again, ap);
-    const int n = vsnprintf(NULL, 0, fmt, ap);
+    const char *s = arena_vfmt(t->arena, fmt, ap);
     va_end(ap);
-    t->s = arena_grow(t->arena, t->s, &t->cap, t->n + (uint32_t)n + 1, 1);
-    vsnprintf(t->s + t->n, (size_t)n + 1, fmt, again);
-    va_end(again);
-    t->n += (uint32_t)n;
+    const uint32_t n = (uint32_t)strlen(s);
+    t->s = arena_grow(t->arena, t->s, &t->cap, t->n + n + 1, 1);
+    memcpy(t->s + t->n, s, n + 1);
+    t->n += n;
 }
 
 static void put_quoted(struct text *t, const char *s)

@@ -63,7 +63,7 @@ void graph_copy_node(struct rebuild *r, node_id id)
 {
     const struct graph *from = r->from;
     const struct node *n = &from->node[id];
-    value_id in[256];
+    value_id in[256] = {0};
     struct type type[256];
     if (n->op == OP_LEAF) {
         copy_leaf(r, n->attr);
@@ -73,7 +73,8 @@ void graph_copy_node(struct rebuild *r, node_id id)
         in[i] = r->map[graph_in(from, n)[i]];
         GRAPH_CHECK(in[i]);
     }
-    for (unsigned i = 0; i < n->nout; i++)
+    type[0] = from->value[n->out0].type;
+    for (unsigned i = 1; i < n->nout; i++)
         type[i] = from->value[n->out0 + i].type;
     if (n->op == OP_MAP) {
         r->map[n->out0] = graph_map(r->to, n->attr, in, n->nin, type);

@@ -98,7 +98,8 @@ static void form_rule(struct sweep *s, const struct node *n, value_id y)
         add_adjoint(
             s, tensor[q],
             graph_form(g, &f, (uint8_t)q, in, graph_type(g, tensor[q])->sample, DT_F32));
-    }    if (n->nin > nin && s->depends[graph_in(g, n)[nin]]) /* what the chain went on from */
+    }
+    if (n->nin > nin && s->depends[graph_in(g, n)[nin]]) /* what the chain went on from */
         add_adjoint(s, graph_in(g, n)[nin], y);
 }
 
@@ -269,7 +270,7 @@ static bool expand_grad(struct rebuild *r, node_id id)
     const struct pass_cx *cx = r->cx;
     struct graph *g = r->to;
     const struct node *n = &r->from->node[id];
-    value_id in[256], out[256];
+    value_id in[256] = {0}, out[256] = {0};
     if (n->op != OP_GRAD) {
         graph_copy_node(r, id);
         return true;

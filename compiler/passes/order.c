@@ -57,7 +57,7 @@ static void bring_out(struct form *f, unsigned first)
 static bool along_last(const struct form *f, unsigned port, uint32_t reduced)
 {
     const struct port *src = &f->port[1 - port];
-    int before = -1;
+    unsigned before = 0;
     bool in_tail = false;
     for (unsigned i = 0; i < src->rank; i++) {
         const struct dimmap *d = &src->dim[i];
@@ -65,11 +65,12 @@ static bool along_last(const struct form *f, unsigned port, uint32_t reduced)
             continue;
         if (d->n > 1 || d->coef[0] != 1)
             return false;
-        const bool gone = reduced >> d->axis[0] & 1;
-        if (in_tail && (!gone || d->axis[0] < before))
+        const unsigned axis = (unsigned)d->axis[0];
+        const bool gone = reduced >> axis & 1;
+        if (in_tail && (!gone || axis < before))
             return false;
         in_tail |= gone;
-        before = d->axis[0];
+        before = axis;
     }
     return in_tail;
 }
