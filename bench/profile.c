@@ -1,0 +1,148 @@
+/*
+ * Where a cycle's time goes: every kernel of a model's first scheduled phase, run alone on
+ * one thread over random inputs.
+ *
+ *     profile_bench MODEL.yaml [backend] [data folder] [kernel number: print its nest and
+ * assembly]
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "codegen/loop/loop.h"
+#include "compiler/driver/compile.h"
+#include "runtime/base/arena.h"
+#include "runtime/base/diag.h"
+#include "runtime/exec.h"
+#ifdef HYP_WITH_LLVM
+#include "codegen/llvm/llvm.h"
+#endif
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static uint32_t training_phase(const struct hyp_plan *p)
+{
+    for (uint32_t i = 0; i < p->nphase; i++)
+        if (p->phase[i].draw != UINT32_MAX)
+            return i;
+    return 0;
+}
+
+static void fill_inputs(struct exec *x, uint32_t phase)
+{
+    const struct hyp_phase *ph = &x->plan->phase[phase];
+    uint32_t state = 1;
+    for (uint32_t i = 0; i < ph->ninput; i++) {
+        const struct hyp_buffer *b = &x->plan->buffer[ph->input[i].buffer];
+        float *at = exec_address(x, ph->input[i].buffer);
+        for (uint64_t k = 0; b->dtype == HYP_F32 && k < b->bytes / sizeof *at; k++) {
+            state = state * 1664525U + 1013904223U;
+            at[k] = (float)(state >> 8) * 0x1p-24F;
+        }
+    }
+}
+
+static double run_entry(struct exec *x, uint32_t e, int64_t batch)
+{
+    const struct hyp_entry *en = &x->plan->entry[e];
+    const struct hyp_kernel *k = &x->plan->kernel[en->kernel];
+    double best = 1e9;
+    for (uint32_t i = 0; i < k->nscalar; i++)
+        x->words[0][i] = x->param[en->scalar[i]];
+    for (int round = 0; round < 7; round++) {
+        double start = now();
+        for (uint32_t s = 0; s < k->nstage; s++) {
+            const struct hyp_stage *st = &k->stage[s];
+            const struct hyp_kargs args = {x->bufs + x->buf_first[e], x->words[0], batch,
+                                           x->seed, st->self};
+            int64_t units =
+                (st->units.c + (int64_t)st->units.b * batch + st->units_div - 1) /
+                st->units_div;
+            st->fn(&args, 0, units, x->scratch[0]);
+        }
+        double took = now() - start;
+        best = took < best ? took : best;
+    }
+    return best;
+}
+
+static void profile(struct compiled *c, struct exec *x, uint32_t phase, int64_t batch)
+{
+    const struct hyp_phase *ph = &c->plan->phase[phase];
+    double total = 0;
+    for (uint32_t i = 0; i < ph->nop; i++)
+        for (uint32_t e = ph->op[i].a; ph->op[i].op == HYP_OP_LAUNCH && e < ph->op[i].b;
+             e++) {
+            const struct hyp_kernel *k = &c->plan->kernel[c->plan->entry[e].kernel];
+            double t = run_entry(x, e, batch);
+            total += t;
+            printf("%8.1f us  launch %-3u kernel %-3u stages %u  %s\n", 1e6 * t, i,
+                   c->plan->entry[e].kernel, k->nstage, k->name);
+        }
+    printf("%8.1f us  all\n", 1e6 * total);
+}
+
+static void print_kernel(struct compiled *c, uint32_t k)
+{
+    printf("%s\n", nest_print(c->ir.nest[k], c->arena));
+#ifdef HYP_WITH_LLVM
+    const char *why;
+    if (!llvm_print(c->ir.nest[k], c->target, LLVM_TEXT_ASM, stdout, &why))
+        printf("%s\n", why);
+#endif
+}
+
+int main(int argc, char **argv)
+{
+    struct compile_options o = {.threads = 2};
+    struct hyp_error err = {0};
+    struct exec *x;
+    struct pool *pool;
+    bool ok;
+    if (argc < 2)
+        return 2;
+    const char *dirs[] = {argc > 3 ? argv[3] : "."};
+    o.model.data_dir = dirs;
+    o.model.ndata_dir = 1;
+    o.backend = argc > 2 ? argv[2] : NULL;
+    double start = now();
+    struct compiled *c = compile_model(argv[1], &o, UNTIL_PLAN, &ok);
+    double planned = now();
+    double cpu = (double)clock() / CLOCKS_PER_SEC;
+    if (ok)
+        compiled_free(c);
+    c = compile_model(argv[1], &o, UNTIL_CODE, &ok);
+    diag_print(c->diags, stderr, false);
+    if (!ok)
+        return 1;
+    cpu = (double)clock() / CLOCKS_PER_SEC - cpu;
+    printf("%u kernels; to the plan %.3f s, to code %.3f s (%.3f s of processor time)\n",
+           c->plan->nkernel, planned - start, now() - planned, cpu);
+    if (argc > 4)
+        print_kernel(c, (uint32_t)atoi(argv[4]));
+    int64_t batch = c->plan->batch_max;
+    uint32_t phase = training_phase(c->plan);
+    if (pool_new(2, &pool, &err) != HYP_OK ||
+        exec_new(c->plan, pool, 1, &x, &err) != HYP_OK || exec_init(x, &err) != HYP_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    fill_inputs(x, phase);
+    for (int i = 0; i < 5; i++) {
+        start = now();
+        if (exec_phase(x, phase, batch, &err) != HYP_OK)
+            return 1;
+        printf("cycle on two threads %.2f ms\n", 1e3 * (now() - start));
+    }
+    profile(c, x, phase, batch);
+    exec_free(x);
+    pool_free(pool);
+    compiled_free(c);
+    return 0;
+}
