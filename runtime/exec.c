@@ -34,6 +34,27 @@ static double host_leaf(const struct exec *x, const struct hyp_sinst *s)
     return s->a < HYP_COUNTER_FIRST ? x->fixed[s->a] : x->counter[s->a - HYP_COUNTER_FIRST];
 }
 
+/* Functions of one number that are no operators. */
+static double host_function(uint8_t op, double a)
+{
+    switch (op) {
+    case HYP_S_EXPM1:
+        return expm1(a);
+    case HYP_S_SIGMOID:
+        return a < 0 ? exp(a) / (1 + exp(a)) : 1 / (1 + exp(-a));
+    case HYP_S_SOFTPLUS:
+        return (a > 0 ? a : 0) + log1p(exp(-fabs(a)));
+    case HYP_S_ERF:
+        return erf(a);
+    case HYP_S_ACOS:
+        return acos(a);
+    case HYP_S_RSQRT:
+        return 1 / sqrt(a);
+    default:
+        return a; /* HYP_S_COPY */
+    }
+}
+
 static double host_value(const struct exec *x, const struct hyp_sinst *s)
 {
     const double *h = x->host;
@@ -93,22 +114,10 @@ static double host_value(const struct exec *x, const struct hyp_sinst *s)
         return a != 0 ? b : c;
     case HYP_S_CLIP:
         return a < b ? b : a > c ? c : a;
-    case HYP_S_EXPM1:
-        return expm1(a);
-    case HYP_S_SIGMOID:
-        return a < 0 ? exp(a) / (1 + exp(a)) : 1 / (1 + exp(-a));
-    case HYP_S_SOFTPLUS:
-        return (a > 0 ? a : 0) + log1p(exp(-fabs(a)));
-    case HYP_S_ERF:
-        return erf(a);
-    case HYP_S_ACOS:
-        return acos(a);
-    case HYP_S_RSQRT:
-        return 1 / sqrt(a);
     case HYP_S_SIGN:
         return a > 0 ? 1 : a < 0 ? -1 : 0;
     default:
-        return a; /* HYP_S_COPY */
+        return host_function(s->op, a);
     }
 }
 
