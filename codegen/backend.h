@@ -1,5 +1,6 @@
 /*
- * A back end: nests in, callable stages out.  One const struct per back end; nobody asks its name.
+ * A back end: nests in, callable stages out.  One const struct per back end; nobody asks
+ * its name.
  */
 #ifndef HYP_CODEGEN_BACKEND_H
 #define HYP_CODEGEN_BACKEND_H
@@ -23,11 +24,13 @@ struct backend {
     const char *name; /* "llvm", "interp", "interp64" */
     bool f64;         /* every F32 buffer holds doubles */
     /*
-     * Compile and load `n` different nests on up to `threads` threads.  stage[] receives all stages
-     * of nest 0, then of nest 1, ...  NULL: reported (E9999: a nest it cannot compile is our fault).
+     * Compile and load `n` different nests on up to `threads` threads.  stage[] receives
+     * all stages of nest 0, then of nest 1, ...  NULL: reported (E9999: a nest it cannot
+     * compile is our fault).
      */
     struct code *(*load)(struct nest *const *nest, uint32_t n, const struct target *target,
-                         unsigned threads, struct diag_sink *ds, struct loaded_stage *stage);
+                         unsigned threads, struct diag_sink *ds,
+                         struct loaded_stage *stage);
     void (*free)(struct code *code);
 };
 

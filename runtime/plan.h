@@ -1,9 +1,10 @@
 /*
  * The plan: a compiled model as plain data.  The only bridge between compiler and runtime.
  *
- * Buffers lie in segments at constant offsets planned for the largest batch; kernels hold no
- * addresses, no offsets and no batch.  A phase is a flat program of ops that every pool thread walks.
- * Nothing here is changed after compilation: run-time state is in runtime/exec.h.
+ * Buffers lie in segments at constant offsets planned for the largest batch; kernels hold
+ * no addresses, no offsets and no batch.  A phase is a flat program of ops that every pool
+ * thread walks. Nothing here is changed after compilation: run-time state is in
+ * runtime/exec.h.
  */
 #ifndef HYP_RUNTIME_PLAN_H
 #define HYP_RUNTIME_PLAN_H
@@ -14,7 +15,7 @@
 #include "runtime/base/status.h"
 
 #define HYP_PLAN_VERSION 1
-#define HYP_PLAN_RANK 9
+#define HYP_PLAN_RANK    9
 
 struct hyp_ext { /* c + b*B */
     int32_t c, b;
@@ -27,10 +28,11 @@ union hyp_word {
     double d; /* the double interpreter */
 };
 
-/* What a kernel stage is called with. `self` is the kernel's own (the interpreter's nest). */
+/* What a kernel stage is called with. `self` is the kernel's own (the interpreter's nest).
+ */
 struct hyp_kargs {
-    void *const *buf;              /* base addresses of this entry's buffers */
-    const union hyp_word *scalar;  /* this entry's scalars */
+    void *const *buf;             /* base addresses of this entry's buffers */
+    const union hyp_word *scalar; /* this entry's scalars */
     int64_t batch;
     uint64_t seed;
     const void *self;
@@ -53,10 +55,10 @@ struct hyp_buffer {
 };
 
 struct hyp_stage {
-    hyp_stage_fn *fn;        /* set by the back end's loader */
-    const void *self;        /* handed to fn: the interpreter's nest */
+    hyp_stage_fn *fn; /* set by the back end's loader */
+    const void *self; /* handed to fn: the interpreter's nest */
     const char *symbol;
-    struct hyp_ext units;    /* ceil(units / units_div) */
+    struct hyp_ext units; /* ceil(units / units_div) */
     int32_t units_div;
 };
 struct hyp_kernel {
@@ -64,30 +66,61 @@ struct hyp_kernel {
     const char *name;
     struct hyp_stage *stage;
     uint32_t nstage, nbuf, nscalar;
-    uint64_t scratch;        /* STACK bytes a thread */
-    const char **place;      /* "D.z.f2 (model.yaml:22)" ... members in order */
+    uint64_t scratch;   /* STACK bytes a thread */
+    const char **place; /* "D.z.f2 (model.yaml:22)" ... members in order */
     uint32_t nplace;
 };
-struct hyp_entry {           /* one kernel of a launch */
+struct hyp_entry { /* one kernel of a launch */
     uint32_t kernel;
-    uint32_t *buf;           /* nbuf x index into buffers */
-    uint32_t *scalar;        /* nscalar x index into the parameter block */
-    uint32_t weight;         /* relative cost of one unit */
+    uint32_t *buf;    /* nbuf x index into buffers */
+    uint32_t *scalar; /* nscalar x index into the parameter block */
+    uint32_t weight;  /* relative cost of one unit */
 };
 
 /*
- * Host scalars: a straight-line program in double over settings, counters and earlier results.
- * Result k of the program goes to host slot k.
+ * Host scalars: a straight-line program in double over settings, counters and earlier
+ * results. Result k of the program goes to host slot k.
  */
 enum hyp_sop {
     HYP_S_CONST,   /* k */
     HYP_S_SETTING, /* a: index into setting values */
     HYP_S_COUNTER, /* a: enum hyp_counter, or HYP_COUNTER_FIRST + index into counters */
-    HYP_S_ADD, HYP_S_SUB, HYP_S_MUL, HYP_S_DIV, HYP_S_NEG, HYP_S_FMA, HYP_S_MIN, HYP_S_MAX, HYP_S_ABS, HYP_S_SQRT,
-    HYP_S_FLOOR, HYP_S_POW, HYP_S_EXP, HYP_S_LOG, HYP_S_SIN, HYP_S_COS, HYP_S_TANH, HYP_S_ROUND, HYP_S_MOD,
-    HYP_S_LT, HYP_S_LE, HYP_S_EQ, HYP_S_AND, HYP_S_OR, HYP_S_NOT, HYP_S_SEL /* a ? b : c */,
-    HYP_S_COPY, HYP_S_CLIP /* a into [b, c] */, HYP_S_SIGN,
-    HYP_S_EXPM1, HYP_S_SIGMOID, HYP_S_SOFTPLUS, HYP_S_ERF, HYP_S_ACOS, HYP_S_RSQRT, HYP_S_BAD
+    HYP_S_ADD,
+    HYP_S_SUB,
+    HYP_S_MUL,
+    HYP_S_DIV,
+    HYP_S_NEG,
+    HYP_S_FMA,
+    HYP_S_MIN,
+    HYP_S_MAX,
+    HYP_S_ABS,
+    HYP_S_SQRT,
+    HYP_S_FLOOR,
+    HYP_S_POW,
+    HYP_S_EXP,
+    HYP_S_LOG,
+    HYP_S_SIN,
+    HYP_S_COS,
+    HYP_S_TANH,
+    HYP_S_ROUND,
+    HYP_S_MOD,
+    HYP_S_LT,
+    HYP_S_LE,
+    HYP_S_EQ,
+    HYP_S_AND,
+    HYP_S_OR,
+    HYP_S_NOT,
+    HYP_S_SEL /* a ? b : c */,
+    HYP_S_COPY,
+    HYP_S_CLIP /* a into [b, c] */,
+    HYP_S_SIGN,
+    HYP_S_EXPM1,
+    HYP_S_SIGMOID,
+    HYP_S_SOFTPLUS,
+    HYP_S_ERF,
+    HYP_S_ACOS,
+    HYP_S_RSQRT,
+    HYP_S_BAD
 };
 struct hyp_sinst {
     uint8_t op;
@@ -95,24 +128,36 @@ struct hyp_sinst {
     double k;
 };
 enum hyp_counter {
-    HYP_COUNTER_BATCH, HYP_COUNTER_EPOCH, HYP_COUNTER_CYCLE, HYP_COUNTER_STEP, HYP_COUNTER_TICK,
-    HYP_COUNTER_FIRST = 16 /* named counters: optimizer/PATH/t, plateau multipliers, probe/NAME */
+    HYP_COUNTER_BATCH,
+    HYP_COUNTER_EPOCH,
+    HYP_COUNTER_CYCLE,
+    HYP_COUNTER_STEP,
+    HYP_COUNTER_TICK,
+    HYP_COUNTER_FIRST =
+        16 /* named counters: optimizer/PATH/t, plateau multipliers, probe/NAME */
 };
-enum hyp_param_kind { HYP_PARAM_HOST_F32, HYP_PARAM_HOST_I32, HYP_PARAM_WORD /* u32 constant */, HYP_PARAM_DRAW_LO, HYP_PARAM_DRAW_HI };
-struct hyp_param {           /* one slot of the parameter block */
+enum hyp_param_kind {
+    HYP_PARAM_HOST_F32,
+    HYP_PARAM_HOST_I32,
+    HYP_PARAM_WORD /* u32 constant */,
+    HYP_PARAM_DRAW_LO,
+    HYP_PARAM_DRAW_HI
+};
+struct hyp_param { /* one slot of the parameter block */
     uint8_t kind;
-    uint32_t a;              /* host slot, or the word */
+    uint32_t a; /* host slot, or the word */
 };
 struct hyp_named_counter {
-    const char *name;        /* "optimizer/up.z.s.a.weight/t" */
+    const char *name; /* "optimizer/up.z.s.a.weight/t" */
     double init;
-    bool saved;              /* belongs to the checkpoint (as i64, or f64 for multipliers) */
+    bool saved; /* belongs to the checkpoint (as i64, or f64 for multipliers) */
     bool is_float;
 };
 
 enum hyp_opcode {
     HYP_OP_SCALARS, /* evaluate host slots [a, b), then parameter slots [c, d) */
-    HYP_OP_LAUNCH,  /* entries [a, b): run all their units, stage by stage, a barrier after each */
+    HYP_OP_LAUNCH,  /* entries [a, b): run all their units, stage by stage, a barrier after
+                       each */
     HYP_OP_COUNT,   /* named counters [a, b) of `list` += 1 */
 };
 struct hyp_op {
@@ -120,23 +165,23 @@ struct hyp_op {
     uint32_t a, b, c, d;
 };
 
-struct hyp_output {          /* a named result of a phase */
-    const char *name;        /* "compare.loss.D", "probe/error/value" */
+struct hyp_output {   /* a named result of a phase */
+    const char *name; /* "compare.loss.D", "probe/error/value" */
     uint32_t buffer;
     uint8_t dtype, rank;
-    bool sample;             /* dim[0] is the batch */
-    bool loss;               /* watched: reported and checked for not finite values */
+    bool sample; /* dim[0] is the batch */
+    bool loss;   /* watched: reported and checked for not finite values */
     struct hyp_ext dim[HYP_PLAN_RANK];
 };
-struct hyp_input {           /* a data leaf */
-    uint32_t source, field;  /* field: index in the source's fields */
+struct hyp_input {          /* a data leaf */
+    uint32_t source, field; /* field: index in the source's fields */
     uint32_t buffer;
 };
 struct hyp_phase {
     const char *name;
     struct hyp_op *op;
     uint32_t nop;
-    uint32_t *count_list;    /* HYP_OP_COUNT's counters */
+    uint32_t *count_list; /* HYP_OP_COUNT's counters */
     struct hyp_output *output;
     uint32_t noutput;
     struct hyp_input *input;
@@ -144,24 +189,25 @@ struct hyp_phase {
     uint64_t arena_bytes, arena_bound; /* planned, and its lower bound */
     /* The second program of a scheduled phase: with what its probes read; -1 if none. */
     int32_t with_probes;
-    bool loaded;             /* its kernels have code */
-    uint32_t draw;           /* index of the draw-step counter this phase advances; probes and init: UINT32_MAX */
+    bool loaded;   /* its kernels have code */
+    uint32_t draw; /* index of the draw-step counter this phase advances; probes and init:
+                      UINT32_MAX */
 };
 
-struct hyp_tensor {          /* of the state segment, in checkpoint order */
-    const char *name;        /* path; "optimizer/PATH/m" */
+struct hyp_tensor {   /* of the state segment, in checkpoint order */
+    const char *name; /* path; "optimizer/PATH/m" */
     uint8_t dtype, rank;
-    bool weight;             /* a trained or fixed weight (what --init loads) */
+    bool weight; /* a trained or fixed weight (what --init loads) */
     bool per_sample;
     struct hyp_ext dim[HYP_PLAN_RANK];
     uint64_t offset, bytes;
-    const char *file;        /* where it is declared, for messages */
+    const char *file; /* where it is declared, for messages */
     uint32_t line;
 };
 
 struct hyp_setting {
     const char *name;
-    uint32_t first, n;       /* into setting values */
+    uint32_t first, n; /* into setting values */
     bool is_list, has_range;
     double lo, hi;
 };
@@ -183,10 +229,10 @@ struct hyp_source {
     uint32_t nmean;
     double mean[4], std[4];
     bool random, drop_last, scheduled;
-    uint32_t batch;          /* host slot in setup program */
+    uint32_t batch; /* host slot in setup program */
     struct hyp_field *field;
     uint32_t nfield;
-    int32_t keep_phase;      /* evaluation phase whose output "keep" selects samples; -1: all */
+    int32_t keep_phase; /* evaluation phase whose output "keep" selects samples; -1: all */
 };
 
 struct hyp_sched_entry {
@@ -197,14 +243,14 @@ struct hyp_sched_entry {
     uint32_t nentry;
 };
 struct hyp_stage_set {
-    uint32_t setting;        /* index into settings */
+    uint32_t setting; /* index into settings */
     uint32_t slot;
 };
 struct hyp_sched_stage {
     struct hyp_sched_entry *entry;
     uint32_t nentry;
     int64_t epochs_slot, cycles_slot, until_slot; /* -1: absent */
-    int32_t over;            /* source that counts an epoch, or -1 */
+    int32_t over;                                 /* source that counts an epoch, or -1 */
     struct hyp_stage_set *set;
     uint32_t nset;
 };
@@ -212,10 +258,10 @@ struct hyp_sched_stage {
 enum hyp_probe_kind { HYP_PROBE_VALUE, HYP_PROBE_IMAGE, HYP_PROBE_METRIC };
 enum hyp_every { HYP_EVERY_EPOCH, HYP_EVERY_CYCLES, HYP_EVERY_END, HYP_EVERY_LIST };
 struct hyp_probe_value {
-    const char *name;        /* "value" "of" "of.1" "labels" "train.of" ... */
-    uint32_t phase;          /* program that computes it */
-    uint32_t output;         /* index into that phase's outputs */
-    int32_t source;          /* data the phase runs over; -1: the cycle just run */
+    const char *name; /* "value" "of" "of.1" "labels" "train.of" ... */
+    uint32_t phase;   /* program that computes it */
+    uint32_t output;  /* index into that phase's outputs */
+    int32_t source;   /* data the phase runs over; -1: the cycle just run */
 };
 struct hyp_probe_param {
     const char *name, *text;
@@ -226,19 +272,21 @@ struct hyp_probe {
     uint8_t kind, every;
     uint32_t cycles;
     uint32_t *epoch, nepoch;
-    int32_t from;            /* source index, or -1 */
-    double image_lo, image_hi; /* values that are black and white: the training source's scale */
+    int32_t from; /* source index, or -1 */
+    double image_lo,
+        image_hi; /* values that are black and white: the training source's scale */
     struct hyp_probe_value *value;
     uint32_t nvalue;
     struct hyp_probe_param *param;
     uint32_t nparam;
     struct hyp_stage_set *set;
     uint32_t nset;
-    struct hyp_plan **model; /* compiled std models that this metric trains ("classifier") */
+    struct hyp_plan *
+        *model; /* compiled std models that this metric trains ("classifier") */
     uint32_t nmodel;
 };
 
-struct hyp_plateau {         /* multiplies a learning rate when a probe stops getting better */
+struct hyp_plateau { /* multiplies a learning rate when a probe stops getting better */
     int32_t probe;
     bool goal_max;
     uint32_t factor_slot, patience_slot, counter;
@@ -246,38 +294,54 @@ struct hyp_plateau {         /* multiplies a learning rate when a probe stops ge
 
 struct hyp_plan {
     uint32_t version;
-    uint8_t model_hash[32];  /* SHA-256 of the elaborated model's text */
+    uint8_t model_hash[32]; /* SHA-256 of the elaborated model's text */
     const char *name, *target, *backend;
-    bool f64;                /* the double interpreter: every F32 buffer holds doubles */
+    bool f64; /* the double interpreter: every F32 buffer holds doubles */
     int64_t batch_max;
 
     uint64_t segment_bytes[HYP_SEG_COUNT];
-    struct hyp_buffer *buffer;         uint32_t nbuffer;
-    struct hyp_kernel *kernel;         uint32_t nkernel;
-    struct hyp_entry *entry;           uint32_t nentry;
-    struct hyp_phase *phase;           uint32_t nphase;
-    uint32_t init_phase;               /* initial weights and states */
-    struct hyp_tensor *tensor;         uint32_t ntensor;
+    struct hyp_buffer *buffer;
+    uint32_t nbuffer;
+    struct hyp_kernel *kernel;
+    uint32_t nkernel;
+    struct hyp_entry *entry;
+    uint32_t nentry;
+    struct hyp_phase *phase;
+    uint32_t nphase;
+    uint32_t init_phase; /* initial weights and states */
+    struct hyp_tensor *tensor;
+    uint32_t ntensor;
 
-    struct hyp_setting *setting;       uint32_t nsetting;
-    double *setting_value;             uint32_t nsetting_value; /* defaults */
-    struct hyp_named_counter *counter; uint32_t ncounter;
-    struct hyp_sinst *sinst;           uint32_t nsinst; /* all host programs, slot = position */
-    uint32_t control0, control1;       /* the control program: batch sizes, when, times, epochs: slots [control0, control1) */
-    struct hyp_param *param;           uint32_t nparam;
-    uint32_t ndraw;                    /* draw-step counters */
+    struct hyp_setting *setting;
+    uint32_t nsetting;
+    double *setting_value;
+    uint32_t nsetting_value; /* defaults */
+    struct hyp_named_counter *counter;
+    uint32_t ncounter;
+    struct hyp_sinst *sinst;
+    uint32_t nsinst;             /* all host programs, slot = position */
+    uint32_t control0, control1; /* the control program: batch sizes, when, times, epochs:
+                                    slots [control0, control1) */
+    struct hyp_param *param;
+    uint32_t nparam;
+    uint32_t ndraw; /* draw-step counters */
 
-    struct hyp_source *source;         uint32_t nsource;
-    struct hyp_sched_stage *stage;     uint32_t nstage;
-    struct hyp_probe *probe;           uint32_t nprobe;
-    struct hyp_plateau *plateau;       uint32_t nplateau;
-    int32_t dream_phase;               /* what `hypno dream` shows by default; -1: nothing */
+    struct hyp_source *source;
+    uint32_t nsource;
+    struct hyp_sched_stage *stage;
+    uint32_t nstage;
+    struct hyp_probe *probe;
+    uint32_t nprobe;
+    struct hyp_plateau *plateau;
+    uint32_t nplateau;
+    int32_t dream_phase; /* what `hypno dream` shows by default; -1: nothing */
     uint32_t dream_output;
 
     double compile_seconds;
     /*
-     * Code of a phase is made when it is first wanted (scheduled phases and init at once, probes later).
-     * Call before running phase p for the first time; cheap afterwards.  NULL: all is loaded.
+     * Code of a phase is made when it is first wanted (scheduled phases and init at once,
+     * probes later). Call before running phase p for the first time; cheap afterwards.
+     * NULL: all is loaded.
      */
     enum hyp_status (*load_phase)(struct hyp_plan *, uint32_t p, struct hyp_error *err);
     void (*release)(struct hyp_plan *); /* frees code and arenas; NULL: static */

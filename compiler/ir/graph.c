@@ -19,7 +19,8 @@ void graph_init(struct graph *g, struct arena *a)
     g->arena = a;
     sx_init(&g->sx, a);
     g->nnode = g->nvalue = g->nform = g->nleaf = g->nsite = g->nplace = g->nregion = 1;
-    g->place = arena_grow(a, NULL, &g->cplace, 1, sizeof *g->place); /* "no place" is read */
+    g->place =
+        arena_grow(a, NULL, &g->cplace, 1, sizeof *g->place); /* "no place" is read */
     g->value = arena_grow(a, NULL, &g->cvalue, 1, sizeof *g->value);
     g->at = graph_region(g, REGION_GLOBAL, "global");
 }

@@ -1,14 +1,15 @@
 /*
- * The graph IR: a pure SSA graph of nine ops over typed tensors; one graph holds all phases.
+ * The graph IR: a pure SSA graph of nine ops over typed tensors; one graph holds all
+ * phases.
  *
- * Values cross phases only through leaves.  State and `next` need no mechanism: reading a state is
- * a leaf, `next` is a COMMIT root.  Update steps are substitution of parameter leaves by their next
- * version (passes/update.c).  Random numbers are functions of (site, draw step, sample, element)
- * inside maps, so clones replay their noise.
+ * Values cross phases only through leaves.  State and `next` need no mechanism: reading a
+ * state is a leaf, `next` is a COMMIT root.  Update steps are substitution of parameter
+ * leaves by their next version (passes/update.c).  Random numbers are functions of (site,
+ * draw step, sample, element) inside maps, so clones replay their noise.
  *
- * Ids are dense from 1 (0 is none); a node's operands are defined by nodes with smaller ids, so id
- * order is a topological order.  Passes rebuild: they walk the old graph in id order and emit into
- * a fresh one, which merges equal nodes; what nothing emits is gone.
+ * Ids are dense from 1 (0 is none); a node's operands are defined by nodes with smaller
+ * ids, so id order is a topological order.  Passes rebuild: they walk the old graph in id
+ * order and emit into a fresh one, which merges equal nodes; what nothing emits is gone.
  */
 #ifndef HYP_COMPILER_IR_GRAPH_H
 #define HYP_COMPILER_IR_GRAPH_H
@@ -26,7 +27,8 @@ typedef uint32_t node_id, value_id, form_id, site_id, place_id, leaf_id, region_
 
 enum dtype { DT_F32, DT_I32, DT_BOOL };
 
-/* sample: dim[0] is the batch ({0,1}, unwritten in the language). Otherwise the value is shared. */
+/* sample: dim[0] is the batch ({0,1}, unwritten in the language). Otherwise the value is
+ * shared. */
 struct type {
     uint8_t dtype, rank;
     bool sample;
@@ -35,19 +37,23 @@ struct type {
 
 enum graph_op {
     OP_NOP,
-    OP_LEAF,    /* attr: leaf */
-    OP_MAP,     /* attr: sx; in: operands, aligned to the output by map_align() */
-    OP_FORM,    /* attr: form; port: read-out; in: the other ports' tensors, in port order, then
-                   perhaps the value that its chains go on from (order SEQ) instead of +0 */
-    OP_FOLD,    /* attr: form (2 ports), read out at port; out 0 the maximum, 1 its index (i32) */
-    OP_GATHER,  /* in: source, index; attr: axis of the source (batch counted): graph_gather() */
+    OP_LEAF, /* attr: leaf */
+    OP_MAP,  /* attr: sx; in: operands, aligned to the output by map_align() */
+    OP_FORM, /* attr: form; port: read-out; in: the other ports' tensors, in port order,
+                then perhaps the value that its chains go on from (order SEQ) instead of +0
+              */
+    OP_FOLD, /* attr: form (2 ports), read out at port; out 0 the maximum, 1 its index (i32)
+              */
+    OP_GATHER,  /* in: source, index; attr: axis of the source (batch counted):
+                   graph_gather() */
     OP_SCATTER, /* in: updates, index; attr: axis of the output */
     OP_LOOP,    /* attr: region; refused until ticks are built */
     OP_STOP,    /* identity without derivative */
     OP_GRAD     /* in: y, x1..xn; out i: d sum(y) / d x(i+1) */
 };
-/* The index counts the form's reduced axes, row-major in box order; the first of equals wins. A fold whose index
- * nobody reads becomes COMB_MAX at the end of the passes; both kinds have two outputs. */
+/* The index counts the form's reduced axes, row-major in box order; the first of equals
+ * wins. A fold whose index nobody reads becomes COMB_MAX at the end of the passes; both
+ * kinds have two outputs. */
 enum combiner { COMB_MAX, COMB_ARGMAX };
 
 struct node {
@@ -55,10 +61,11 @@ struct node {
     bool missing_zero; /* OP_GRAD: where no gradient arrives give zeros instead of E0503 */
     region_id region;
     place_id place;
-    uint32_t expr;     /* nodes of one written expression share it: fma contraction stays inside */
+    uint32_t
+        expr; /* nodes of one written expression share it: fma contraction stays inside */
     uint32_t attr, remat;
-    uint32_t in0;      /* operands: graph->operand[in0 .. in0+nin) */
-    value_id out0;     /* outputs: out0 .. out0+nout */
+    uint32_t in0;  /* operands: graph->operand[in0 .. in0+nin) */
+    value_id out0; /* outputs: out0 .. out0+nout */
 };
 struct value {
     struct type type;
@@ -67,38 +74,45 @@ struct value {
 };
 
 enum leaf_what {
-    LEAF_PARAM,    /* a weight, or optimizer state where path begins with "optimizer/" */
-    LEAF_STATE,    /* model state */
-    LEAF_DATA,     /* path "SOURCE.FIELD" */
-    LEAF_SETTING,  /* path "NAME" or "NAME[k]"; rank 0 */
-    LEAF_COUNTER   /* host scalars: "batch_size" "epoch" "cycle" "step" "tick" "optimizer/PATH/t" */
+    LEAF_PARAM,   /* a weight, or optimizer state where path begins with "optimizer/" */
+    LEAF_STATE,   /* model state */
+    LEAF_DATA,    /* path "SOURCE.FIELD" */
+    LEAF_SETTING, /* path "NAME" or "NAME[k]"; rank 0 */
+    LEAF_COUNTER  /* host scalars: "batch_size" "epoch" "cycle" "step" "tick"
+                     "optimizer/PATH/t" */
 };
 struct leaf {
     uint8_t what;
-    uint16_t version;   /* k > 0: the value left by update step k-1 of `region`'s phase */
-    region_id region;   /* of a version > 0 */
+    uint16_t version; /* k > 0: the value left by update step k-1 of `region`'s phase */
+    region_id region; /* of a version > 0 */
     const char *path;
     struct type type;
-    value_id value;     /* the OP_LEAF's output */
-    value_id def;       /* version > 0: the value it names */
+    value_id value; /* the OP_LEAF's output */
+    value_id def;   /* version > 0: the value it names */
 };
 
 struct site {
     const char *path;
-    uint64_t hash;      /* hyp_site(path) */
-    region_id region;   /* gives the draw step */
-    bool per_sample;    /* false: sample 0 for all */
+    uint64_t hash;    /* hyp_site(path) */
+    region_id region; /* gives the draw step */
+    bool per_sample;  /* false: sample 0 for all */
 };
 
 enum place_why {
-    WHY_WRITTEN, WHY_CALLED_FROM, WHY_GRADIENT_OF, WHY_UPDATED_BY, WHY_RECOMPUTED_FOR,
-    WHY_STORED_FOR, WHY_REPACKED_FOR
+    WHY_WRITTEN,
+    WHY_CALLED_FROM,
+    WHY_GRADIENT_OF,
+    WHY_UPDATED_BY,
+    WHY_RECOMPUTED_FOR,
+    WHY_STORED_FOR,
+    WHY_REPACKED_FOR
 };
 struct place {
     struct loc loc;
     place_id parent;
     uint8_t why;
-    const char *name; /* path of the node it stands for: "compare/z.wake", "D.z.f2"; may be NULL */
+    const char
+        *name; /* path of the node it stands for: "compare/z.wake", "D.z.f2"; may be NULL */
 };
 
 enum region_kind { REGION_GLOBAL, REGION_INIT, REGION_PHASE, REGION_HOST, REGION_LOOP };
@@ -111,14 +125,14 @@ enum root_why {
 struct root {
     uint8_t why;
     uint16_t step;
-    leaf_id leaf;       /* version 0; 0 for outputs */
+    leaf_id leaf; /* version 0; 0 for outputs */
     value_id value;
-    const char *name;   /* outputs */
+    const char *name; /* outputs */
 };
 struct region {
     uint8_t kind;
     bool training;
-    const char *name;   /* "compare", "init", "probe/error" */
+    const char *name; /* "compare", "init", "probe/error" */
     struct root *root;
     uint32_t nroot, croot;
 };
@@ -126,18 +140,26 @@ struct region {
 struct graph {
     struct arena *arena;
     struct sxb sx;
-    struct node *node;     uint32_t nnode, cnode;       /* [0] unused, here and below; n counts it */
-    struct value *value;   uint32_t nvalue, cvalue;
-    uint32_t *operand;     uint32_t noperand, coperand;
-    struct form *form;     uint32_t nform, cform;
-    struct leaf *leaf;     uint32_t nleaf, cleaf;
-    struct site *site;     uint32_t nsite, csite;
-    struct place *place;   uint32_t nplace, cplace;
-    struct region *region; uint32_t nregion, cregion;   /* region 1 is global */
-    uint32_t *bucket, nbucket;                          /* merging of equal nodes */
-    region_id at;          /* where new nodes go; set by the builder's user */
-    place_id where;        /* their place */
-    uint32_t expr;         /* their expression; graph_new_expr() */
+    struct node *node;
+    uint32_t nnode, cnode; /* [0] unused, here and below; n counts it */
+    struct value *value;
+    uint32_t nvalue, cvalue;
+    uint32_t *operand;
+    uint32_t noperand, coperand;
+    struct form *form;
+    uint32_t nform, cform;
+    struct leaf *leaf;
+    uint32_t nleaf, cleaf;
+    struct site *site;
+    uint32_t nsite, csite;
+    struct place *place;
+    uint32_t nplace, cplace;
+    struct region *region;
+    uint32_t nregion, cregion; /* region 1 is global */
+    uint32_t *bucket, nbucket; /* merging of equal nodes */
+    region_id at;              /* where new nodes go; set by the builder's user */
+    place_id where;            /* their place */
+    uint32_t expr;             /* their expression; graph_new_expr() */
     uint32_t nexpr;
 };
 
@@ -150,60 +172,69 @@ site_id graph_site(struct graph *g, const char *path, region_id region, bool per
 form_id graph_form_id(struct graph *g, const struct form *f); /* merged by value */
 
 /* Leaves live in the global region; equal (what, version, region, path) is one leaf. */
-value_id graph_leaf(struct graph *g, enum leaf_what what, uint16_t version, region_id region,
-                    const char *path, struct type type);
+value_id graph_leaf(struct graph *g, enum leaf_what what, uint16_t version,
+                    region_id region, const char *path, struct type type);
 leaf_id graph_find_leaf(const struct graph *g, enum leaf_what what, const char *path);
 
 /*
- * Builders; equal nodes (op, attributes, operands, region) are merged and keep their first place.
- * A map's type: operands are aligned (batch with batch, the rest from the right; 1 and missing
- * expand); `type` may widen it (draws without operands).  What does not fit is asserted here and
- * reported by the front end before.
+ * Builders; equal nodes (op, attributes, operands, region) are merged and keep their first
+ * place. A map's type: operands are aligned (batch with batch, the rest from the right; 1
+ * and missing expand); `type` may widen it (draws without operands).  What does not fit is
+ * asserted here and reported by the front end before.
  */
 value_id graph_map(struct graph *g, sx_id fn, const value_id *in, uint8_t nin,
                    const struct type *type);
 value_id graph_form(struct graph *g, const struct form *f, uint8_t port, const value_id *in,
                     bool sample, uint8_t dtype);
 /* The same sum going on from `acc`, of the output's type: gradient sums as one chain. */
-value_id graph_form_onto(struct graph *g, const struct form *f, uint8_t port, const value_id *in,
-                         value_id acc);
+value_id graph_form_onto(struct graph *g, const struct form *f, uint8_t port,
+                         const value_id *in, value_id acc);
 value_id graph_fold(struct graph *g, const struct form *f, uint8_t port, enum combiner comb,
                     value_id in, bool sample, value_id *index);
 /*
- * out[p.., i.., t..] = src[p.., index[p.., i..], t..]: p are the source's dims before `axis`, t those behind.
- * An index without the dims p (a scalar, or a shared source with axis 0) is the same for all p.  Out of range
- * reads 0.  Scatter is the adjoint: out[p.., index[p.., i..], t..] += updates[p.., i.., t..], in row-major order
- * of the updates; the output has the type `like`.
+ * out[p.., i.., t..] = src[p.., index[p.., i..], t..]: p are the source's dims before
+ * `axis`, t those behind. An index without the dims p (a scalar, or a shared source with
+ * axis 0) is the same for all p.  Out of range reads 0.  Scatter is the adjoint: out[p..,
+ * index[p.., i..], t..] += updates[p.., i.., t..], in row-major order of the updates; the
+ * output has the type `like`.
  */
 value_id graph_gather(struct graph *g, value_id src, value_id index, uint8_t axis);
 value_id graph_scatter(struct graph *g, value_id updates, value_id index, uint8_t axis,
                        const struct type *like);
 /* The type gather gives; false if they do not fit. *aligned: the index has the dims p. */
-bool gather_type(const struct type *src, const struct type *index, uint8_t axis, struct type *out,
-                 bool *aligned);
+bool gather_type(const struct type *src, const struct type *index, uint8_t axis,
+                 struct type *out, bool *aligned);
 value_id graph_stop(struct graph *g, value_id x);
-void graph_grad(struct graph *g, value_id y, const value_id *x, uint8_t n, bool missing_zero,
-                value_id *out); /* out[i] receives d sum(y) / d x[i] */
-void graph_root(struct graph *g, region_id r, enum root_why why, uint16_t step, leaf_id leaf,
-                value_id v, const char *name);
+void graph_grad(struct graph *g, value_id y, const value_id *x, uint8_t n,
+                bool missing_zero, value_id *out); /* out[i] receives d sum(y) / d x[i] */
+void graph_root(struct graph *g, region_id r, enum root_why why, uint16_t step,
+                leaf_id leaf, value_id v, const char *name);
 
 /* Conveniences over the above (compiler/ir/build.c), for front and passes. */
 value_id graph_const(struct graph *g, double x); /* f32 shared, rank 0 */
 value_id graph_op1(struct graph *g, enum sx_op op, value_id x);
 value_id graph_op2(struct graph *g, enum sx_op op, value_id x, value_id y);
 value_id graph_op3(struct graph *g, enum sx_op op, value_id x, value_id y, value_id z);
-value_id graph_scale_grad(struct graph *g, value_id x, value_id c); /* x; gradients times c */
-/* `over`: bit set of dims (of a sample, dim 0 is the batch). Sums units first, then the batch. */
+value_id graph_scale_grad(struct graph *g, value_id x,
+                          value_id c); /* x; gradients times c */
+/* `over`: bit set of dims (of a sample, dim 0 is the batch). Sums units first, then the
+ * batch. */
 value_id graph_sum(struct graph *g, value_id x, uint32_t over);
-value_id graph_broadcast(struct graph *g, value_id x, const struct type *like); /* as map operands */
+value_id graph_broadcast(struct graph *g, value_id x,
+                         const struct type *like); /* as map operands */
 value_id graph_sum_to(struct graph *g, value_id x, const struct type *to); /* its adjoint */
-value_id graph_reshape(struct graph *g, value_id x, const struct type *to); /* same order; 0: digits do not fit */
+value_id graph_reshape(struct graph *g, value_id x,
+                       const struct type *to); /* same order; 0: digits do not fit */
 value_id graph_permute(struct graph *g, value_id x, const uint8_t *perm);
-value_id graph_slice(struct graph *g, value_id x, uint8_t axis, struct ext from, struct ext count);
-value_id graph_concat(struct graph *g, const value_id *x, uint32_t n, uint8_t axis); /* sum of pads */
-/* Last axis of a with first axis of b, batches not counted; batch of either leads the result. */
+value_id graph_slice(struct graph *g, value_id x, uint8_t axis, struct ext from,
+                     struct ext count);
+value_id graph_concat(struct graph *g, const value_id *x, uint32_t n,
+                      uint8_t axis); /* sum of pads */
+/* Last axis of a with first axis of b, batches not counted; batch of either leads the
+ * result. */
 value_id graph_matmul(struct graph *g, value_id a, value_id b);
-value_id graph_retype(struct graph *g, value_id x, bool sample); /* as_axis and back: the flag alone */
+value_id graph_retype(struct graph *g, value_id x,
+                      bool sample); /* as_axis and back: the flag alone */
 
 static inline const struct type *graph_type(const struct graph *g, value_id v)
 {
@@ -216,24 +247,28 @@ static inline const value_id *graph_in(const struct graph *g, const struct node 
 
 bool type_eq(const struct type *x, const struct type *y);
 struct type type_scalar(enum dtype dt);
-char *type_print(const struct type *t, struct arena *a); /* "f32[784] per sample", "f32 shared" */
+char *type_print(const struct type *t,
+                 struct arena *a); /* "f32[784] per sample", "f32 shared" */
 int64_t type_elems(const struct type *t, int64_t batch);
 
 /* Non-1 dims of a type: the axes a value really has. Returns their count. */
 unsigned type_space(const struct type *t, uint8_t dim[HYP_RANK]);
 
 /*
- * How a map operand lines up with the output: dim i of the operand is output dim to[i], or -1 where
- * it is broadcast (extent 1 against something else).  False if they do not fit.
+ * How a map operand lines up with the output: dim i of the operand is output dim to[i], or
+ * -1 where it is broadcast (extent 1 against something else).  False if they do not fit.
  */
 bool map_align(const struct type *out, const struct type *in, int8_t to[HYP_RANK]);
-/* The joined type of two operands (dtype is x's); false and *axis (of the output) where they clash. */
-bool type_join(const struct type *x, const struct type *y, struct type *out, unsigned *axis);
+/* The joined type of two operands (dtype is x's); false and *axis (of the output) where
+ * they clash. */
+bool type_join(const struct type *x, const struct type *y, struct type *out,
+               unsigned *axis);
 
 /*
  * Rebuilding.  `fn` sees every node of `from` that a root reaches, in order, and must set
- * map[old value] for its outputs; graph_copy_node does the plain thing.  Leaves, sites, places,
- * regions, roots and leaf defs are carried over.  The new graph takes the place of the old.
+ * map[old value] for its outputs; graph_copy_node does the plain thing.  Leaves, sites,
+ * places, regions, roots and leaf defs are carried over.  The new graph takes the place of
+ * the old.
  */
 struct rebuild {
     struct graph *from, *to;
@@ -248,8 +283,9 @@ bool graph_rebuild_keep(struct graph *g, rebuild_fn *fn, void *cx, const value_i
 void graph_copy_node(struct rebuild *r, node_id id);
 
 /*
- * Host arithmetic, by node (in `a`): settings, counters and the rank-0 maps over them that draw
- * nothing.  The runtime evaluates it in double, once per phase; kernels get the results rounded.
+ * Host arithmetic, by node (in `a`): settings, counters and the rank-0 maps over them that
+ * draw nothing.  The runtime evaluates it in double, once per phase; kernels get the
+ * results rounded.
  */
 bool *graph_hosts(const struct graph *g, struct arena *a);
 

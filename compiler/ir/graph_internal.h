@@ -7,12 +7,14 @@
 #include "compiler/ir/graph.h"
 #include "runtime/base/arena.h"
 
-/* A broken contract of a builder's caller: the front end reports what a model can get wrong. */
+/* A broken contract of a builder's caller: the front end reports what a model can get
+ * wrong. */
 #define GRAPH_CHECK(condition) ((condition) ? (void)0 : abort())
 
 /*
- * Append a node, or find the equal one.  `n` gives op, port, comb, nin, nout, missing_zero, attr;
- * region, place and expression are the graph's current ones where they are 0.  `out` has nout types.
+ * Append a node, or find the equal one.  `n` gives op, port, comb, nin, nout, missing_zero,
+ * attr; region, place and expression are the graph's current ones where they are 0.  `out`
+ * has nout types.
  */
 node_id graph_add(struct graph *g, const struct node *n, const value_id *in,
                   const struct type *out);

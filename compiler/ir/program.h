@@ -1,9 +1,11 @@
 /*
- * A program: what the front end hands on.  The graph, and everything about a model that is not a
- * tensor: settings, sources, weights, phases with their update steps, optimizers, schedule, probes.
+ * A program: what the front end hands on.  The graph, and everything about a model that is
+ * not a tensor: settings, sources, weights, phases with their update steps, optimizers,
+ * schedule, probes.
  *
- * Host scalars (learning rates, conditions of the schedule, ...) are rank-0 values of the graph's
- * host region over SETTING and COUNTER leaves; the runtime evaluates them in double.
+ * Host scalars (learning rates, conditions of the schedule, ...) are rank-0 values of the
+ * graph's host region over SETTING and COUNTER leaves; the runtime evaluates them in
+ * double.
  */
 #ifndef HYP_COMPILER_IR_PROGRAM_H
 #define HYP_COMPILER_IR_PROGRAM_H
@@ -19,7 +21,8 @@ struct prog_setting {
     struct loc loc;
 };
 
-/* A data entry. Keys as in language.md section 10; the runtime's table says which kinds exist. */
+/* A data entry. Keys as in language.md section 10; the runtime's table says which kinds
+ * exist. */
 struct prog_field {
     const char *name;
     struct type type; /* a sample type */
@@ -27,22 +30,22 @@ struct prog_field {
 };
 struct prog_source {
     const char *name, *kind, *split, *file;
-    const char *parts;          /* JSON text of `parts`, or NULL */
+    const char *parts; /* JSON text of `parts`, or NULL */
     uint64_t parts_seed;
     int64_t take_from, take_to; /* -1: absent */
     int64_t per_class;          /* 0: absent */
     int32_t resize;
-    double scale_lo, scale_hi;  /* 0, 1 */
+    double scale_lo, scale_hi; /* 0, 1 */
     uint32_t nmean;
     double mean[4], std[4];
     bool random, drop_last;
-    value_id batch;             /* host scalar */
-    int64_t batch_max;          /* upper end of the batch setting's range, for memory planning */
-    value_id keep;              /* bool sample value over this source's fields; 0: all */
+    value_id batch;    /* host scalar */
+    int64_t batch_max; /* upper end of the batch setting's range, for memory planning */
+    value_id keep;     /* bool sample value over this source's fields; 0: all */
     region_id keep_region;
     struct prog_field *field;
     uint32_t nfield;
-    bool scheduled;             /* read by a scheduled phase */
+    bool scheduled; /* read by a scheduled phase */
     struct loc loc;
 };
 
@@ -50,32 +53,33 @@ enum opt_rule { OPT_SGD, OPT_ADAM, OPT_ADAMW, OPT_RMSPROP };
 struct prog_optimizer {
     const char *group;
     enum opt_rule rule;
-    value_id lr, beta1, beta2, eps, momentum, decay, weight_decay; /* host scalars, 0: absent */
+    value_id lr, beta1, beta2, eps, momentum, decay,
+        weight_decay; /* host scalars, 0: absent */
     bool amsgrad, missing_zero, clip_max, has_bounds;
-    value_id clip, low, high;   /* 0: none */
-    int plateau;                /* index into program.plateau, or -1 */
+    value_id clip, low, high; /* 0: none */
+    int plateau;              /* index into program.plateau, or -1 */
     struct loc loc;
 };
 struct prog_plateau {
-    const char *watch;          /* probe name */
+    const char *watch; /* probe name */
     bool goal_max;
     value_id factor, patience;
-    const char *counter;        /* COUNTER leaf that holds the multiplier now, 1 at first */
+    const char *counter; /* COUNTER leaf that holds the multiplier now, 1 at first */
 };
 
-struct prog_weight {            /* weights and model states, in order of first use */
+struct prog_weight { /* weights and model states, in order of first use */
     const char *path;
     leaf_id leaf;
     bool fixed, state, per_sample;
-    int optimizer;              /* index, or -1 */
+    int optimizer; /* index, or -1 */
     struct loc loc;
 };
 
-struct prog_update {            /* one entry of a step: groups: loss */
-    const char *groups;         /* as written: "up, down" */
-    const char *name;           /* for reports: "compare.loss.D", or "wake.q, p" */
+struct prog_update {    /* one entry of a step: groups: loss */
+    const char *groups; /* as written: "up, down" */
+    const char *name;   /* for reports: "compare.loss.D", or "wake.q, p" */
     value_id loss;
-    leaf_id *leaf;              /* version 0 weights of the groups, not the fixed and frozen */
+    leaf_id *leaf; /* version 0 weights of the groups, not the fixed and frozen */
     uint32_t nleaf;
     struct loc loc;
 };
@@ -88,20 +92,20 @@ struct prog_phase {
     region_id region;
     struct prog_step *step;
     uint32_t nstep;
-    value_id *hold;             /* values of held nodes */
+    value_id *hold; /* values of held nodes */
     uint32_t nhold;
-    leaf_id *reset;             /* states that take their init first */
+    leaf_id *reset; /* states that take their init first */
     uint32_t nreset;
     bool scheduled;
-    const char **source;        /* data entries it reads */
+    const char **source; /* data entries it reads */
     uint32_t nsource;
     struct loc loc;
 };
 
-struct prog_entry {             /* of a cycle */
-    bool repeat;                /* a list of entries instead of a phase */
-    uint32_t phase;             /* index */
-    value_id times, when;       /* host scalars; 0: once, always */
+struct prog_entry {       /* of a cycle */
+    bool repeat;          /* a list of entries instead of a phase */
+    uint32_t phase;       /* index */
+    value_id times, when; /* host scalars; 0: once, always */
     struct prog_entry *entry;
     uint32_t nentry;
 };
@@ -113,10 +117,10 @@ struct prog_named {
 struct prog_stage {
     struct prog_entry *entry;
     uint32_t nentry;
-    value_id epochs, cycles;    /* host scalars; 0: absent */
-    const char *over;           /* source that counts an epoch, or NULL */
-    value_id until;             /* over COUNTER leaves "probe/NAME"; 0: none */
-    struct prog_named *set;     /* settings for its duration */
+    value_id epochs, cycles; /* host scalars; 0: absent */
+    const char *over;        /* source that counts an epoch, or NULL */
+    value_id until;          /* over COUNTER leaves "probe/NAME"; 0: none */
+    struct prog_named *set;  /* settings for its duration */
     uint32_t nset;
     const char **freeze;
     uint32_t nfreeze;
@@ -126,24 +130,26 @@ struct prog_stage {
 enum probe_kind { PROBE_VALUE, PROBE_IMAGE, PROBE_METRIC };
 enum probe_every { EVERY_EPOCH, EVERY_CYCLES, EVERY_END, EVERY_LIST };
 struct prog_param {
-    const char *name; /* "bins", "range.0", "shape.1", "grid.0", "units", "samples", "controls" */
+    const char
+        *name; /* "bins", "range.0", "shape.1", "grid.0", "units", "samples", "controls" */
     const char *text; /* words; NULL for a number */
     double number;
 };
 struct prog_probe {
-    const char *name, *metric;  /* metric: row of the runtime's metric table */
+    const char *name, *metric; /* metric: row of the runtime's metric table */
     enum probe_kind kind;
     enum probe_every every;
-    uint32_t cycles;            /* EVERY_CYCLES */
-    uint32_t *epoch, nepoch;    /* EVERY_LIST */
-    const char *from;           /* source, or NULL: the cycle just run */
+    uint32_t cycles;         /* EVERY_CYCLES */
+    uint32_t *epoch, nepoch; /* EVERY_LIST */
+    const char *from;        /* source, or NULL: the cycle just run */
     bool training;
-    struct prog_named *value;   /* "value" "image" "beside" "of" "of.1" "labels" ...; names of the
-                                   between-phases of pattern_overlap: "of.wake.0" ... as of[phase][layer] */
+    struct prog_named
+        *value; /* "value" "image" "beside" "of" "of.1" "labels" ...; names of the
+                   between-phases of pattern_overlap: "of.wake.0" ... as of[phase][layer] */
     uint32_t nvalue;
     struct prog_param *param;
     uint32_t nparam;
-    struct prog_named *set;     /* settings for its duration */
+    struct prog_named *set; /* settings for its duration */
     uint32_t nset;
     struct loc loc;
 };
@@ -152,19 +158,29 @@ struct program {
     struct arena *arena;
     struct graph graph;
     const char *name, *about;
-    bool fast;                  /* numerics */
-    int64_t batch_max;          /* of what reads no source: upper end of the setting `batch` */
+    bool fast;         /* numerics */
+    int64_t batch_max; /* of what reads no source: upper end of the setting `batch` */
     region_id host, init;
-    struct prog_setting *setting;     uint32_t nsetting, csetting;
-    struct prog_source *source;       uint32_t nsource, csource;
-    struct prog_weight *weight;       uint32_t nweight, cweight;
-    struct prog_optimizer *optimizer; uint32_t noptimizer, coptimizer;
-    struct prog_plateau *plateau;     uint32_t nplateau, cplateau;
-    struct prog_phase *phase;         uint32_t nphase, cphase;
-    struct prog_stage *stage;         uint32_t nstage, cstage;
-    struct prog_probe *probe;         uint32_t nprobe, cprobe;
-    /* What `hypno dream` may ask for beyond the probes: "x.sleep" in an evaluation region. */
-    struct prog_named *node;          uint32_t nnode, cnode;
+    struct prog_setting *setting;
+    uint32_t nsetting, csetting;
+    struct prog_source *source;
+    uint32_t nsource, csource;
+    struct prog_weight *weight;
+    uint32_t nweight, cweight;
+    struct prog_optimizer *optimizer;
+    uint32_t noptimizer, coptimizer;
+    struct prog_plateau *plateau;
+    uint32_t nplateau, cplateau;
+    struct prog_phase *phase;
+    uint32_t nphase, cphase;
+    struct prog_stage *stage;
+    uint32_t nstage, cstage;
+    struct prog_probe *probe;
+    uint32_t nprobe, cprobe;
+    /* What `hypno dream` may ask for beyond the probes: "x.sleep" in an evaluation region.
+     */
+    struct prog_named *node;
+    uint32_t nnode, cnode;
 };
 
 /* Every place where the program names a value of its graph (0 included). */

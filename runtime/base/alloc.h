@@ -18,8 +18,8 @@ void hyp_free(void *p);
 char *hyp_strdup(const char *s);
 
 /*
- * Tests: let call number n (from 1, counted since this call) and all later ones fail; 0 turns
- * it off.  Also set by the environment variable HYP_FAIL_ALLOC=n, read once at start.
+ * Tests: let call number n (from 1, counted since this call) and all later ones fail; 0
+ * turns it off.  Also set by the environment variable HYP_FAIL_ALLOC=n, read once at start.
  */
 void hyp_alloc_fail_at(uint64_t n);
 uint64_t hyp_alloc_count(void); /* calls so far, thread-safe; a cycle must not change it */

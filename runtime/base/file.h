@@ -1,6 +1,7 @@
 /*
- * Files: whole reads, atomic writes, folders.  Every call goes through a test hook that makes
- * the n-th input or output operation fail (HYP_FAIL_IO=n in the environment, or below).
+ * Files: whole reads, atomic writes, folders.  Every call goes through a test hook that
+ * makes the n-th input or output operation fail (HYP_FAIL_IO=n in the environment, or
+ * below).
  */
 #ifndef HYP_RUNTIME_BASE_FILE_H
 #define HYP_RUNTIME_BASE_FILE_H
@@ -11,7 +12,8 @@
 
 #include "runtime/base/status.h"
 
-/* Whole file into *data (hyp_free), with a NUL after its end.  HYP_EIO if larger than `limit`. */
+/* Whole file into *data (hyp_free), with a NUL after its end.  HYP_EIO if larger than
+ * `limit`. */
 enum hyp_status file_read(const char *path, size_t limit, uint8_t **data, size_t *nbytes,
                           struct hyp_error *err);
 /* The same, gunzipped if it begins with the gzip magic. */
@@ -19,10 +21,11 @@ enum hyp_status file_read_gz(const char *path, size_t limit, uint8_t **data, siz
                              struct hyp_error *err);
 
 /*
- * An atomic write: a temporary file beside `path`, fsync, rename, fsync of the folder.  Until
- * the rename in file_commit() `path` is untouched, after it the new content is there whole; if
- * only the last step fails, that is reported although the new content is in place.  After a
- * failure, or instead of committing, file_abandon() removes the temporary (more than once: ok).
+ * An atomic write: a temporary file beside `path`, fsync, rename, fsync of the folder.
+ * Until the rename in file_commit() `path` is untouched, after it the new content is there
+ * whole; if only the last step fails, that is reported although the new content is in
+ * place.  After a failure, or instead of committing, file_abandon() removes the temporary
+ * (more than once: ok).
  */
 struct file_writer {
     int fd;
@@ -31,7 +34,8 @@ struct file_writer {
     size_t nbytes;
 };
 enum hyp_status file_begin(struct file_writer *w, const char *path, struct hyp_error *err);
-enum hyp_status file_write(struct file_writer *w, const void *p, size_t n, struct hyp_error *err);
+enum hyp_status file_write(struct file_writer *w, const void *p, size_t n,
+                           struct hyp_error *err);
 enum hyp_status file_commit(struct file_writer *w, struct hyp_error *err);
 void file_abandon(struct file_writer *w);
 /* begin, write all, commit */
@@ -42,7 +46,8 @@ enum hyp_status file_append_open(const char *path, int *fd, struct hyp_error *er
 enum hyp_status file_append(int fd, const void *p, size_t n, struct hyp_error *err);
 enum hyp_status file_truncate(const char *path, uint64_t nbytes, struct hyp_error *err);
 
-enum hyp_status file_make_dir(const char *path, struct hyp_error *err); /* parents too; exists: ok */
+enum hyp_status file_make_dir(const char *path,
+                              struct hyp_error *err); /* parents too; exists: ok */
 bool file_exists(const char *path);
 bool file_is_dir(const char *path);
 

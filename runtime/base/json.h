@@ -34,8 +34,8 @@ void json_bool(struct json_writer *w, bool x);
 void json_null(struct json_writer *w);
 
 /*
- * The fewest digits that read back equal as double (or as float), plain from 1e-6 up to 1e21;
- * "null" if x is not finite.  Returns the length.
+ * The fewest digits that read back equal as double (or as float), plain from 1e-6 up to
+ * 1e21; "null" if x is not finite.  Returns the length.
  */
 int json_format_double(char out[32], double x);
 int json_format_float(char out[32], float x);

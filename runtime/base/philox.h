@@ -1,13 +1,15 @@
 /*
- * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) and the
- * way hypnograph numbers its draws (ARCHITECTURE.md, "Randomness").
+ * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) and
+ * the way hypnograph numbers its draws (ARCHITECTURE.md, "Randomness").
  */
 #ifndef HYP_RUNTIME_BASE_PHILOX_H
 #define HYP_RUNTIME_BASE_PHILOX_H
 
 #include <stdint.h>
 
-struct philox { uint32_t w[4]; };
+struct philox {
+    uint32_t w[4];
+};
 
 struct philox philox4x32(const uint32_t counter[4], const uint32_t key[2]);
 

@@ -11,8 +11,8 @@ enum hyp_status {
 const char *hyp_strerror(enum hyp_status s); /* static text */
 
 /*
- * Why a run-time call failed: a status and one line for people.  Owned by the caller, passed
- * first-failure-wins; functions that fail fill it once.
+ * Why a run-time call failed: a status and one line for people.  Owned by the caller,
+ * passed first-failure-wins; functions that fail fill it once.
  */
 struct hyp_error {
     enum hyp_status status;
