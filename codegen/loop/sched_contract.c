@@ -5,7 +5,7 @@
  */
 #include "codegen/loop/sched.h"
 
-enum { ROLL_COST = 40 };
+enum { ROLL_COST = 1 };
 
 /* ---- shapes ---- */
 
@@ -16,6 +16,8 @@ static int32_t clamp_width(const struct sched *s, int32_t nr)
     struct ext n = s->k->axis[s->g->col];
     if (n.b)
         return nr;
+    while (nr > 16 && n.c > nr && n.c % nr && n.c % (nr / 2) == 0)
+        nr /= 2;
     /* with rows, what is missing to a whole panel is packed as zeros */
     while (s->g->row < 0 || !s->g->nanchor || s->g->chunked || s->g->nouter ? nr > n.c
                                                                             : nr / 2 >= n.c)
