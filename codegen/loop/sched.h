@@ -159,9 +159,9 @@ struct walk {
     bool replay;           /* values of this pass are in tiles: only sums are walked */
     struct index tile_row; /* of the anchors' tiles */
     int32_t tile_width;
-    int32_t tile_off; /* lane of the tile that `base` is */
-    bool no_sums;     /* sums along and across rows are walked elsewhere */
-    bool reg_colsum;  /* column sums are in registers, one a lane */
+    struct index tile_lane; /* lane of the tile that `base` is */
+    bool no_sums;           /* sums along and across rows are walked elsewhere */
+    bool reg_colsum;        /* column sums are in registers, one a lane */
 };
 void sched_points(struct sched *s, const struct walk *w, struct index base, int32_t width,
                   int32_t lane);

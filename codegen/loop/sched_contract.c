@@ -242,17 +242,34 @@ static uint32_t epilogue_cost(const struct sched *s)
     return cost;
 }
 
-/* Columns of a padded panel beyond the last are computed and dropped. */
-static void epilogue_cols(struct sched *s, struct walk *w, const struct tile_at *t,
-                          int32_t valid)
+/* The next vector of a panel's columns: as wide as fits. */
+static int32_t next_width(int32_t width, int32_t left)
 {
-    int32_t at = 0;
-    for (int32_t width = t->width; at<valid; width = width> 1 ? width / 2 : 1)
-        while (valid - at >= width) {
-            w->tile_off = at;
-            sched_points(s, w, index_offset(t->base, at), width, 0);
-            at += width;
-        }
+    while (width > left)
+        width /= 2;
+    return width;
+}
+
+/*
+ * Columns of a padded panel beyond the last are computed and dropped.  Where the tile is a
+ * copy in memory, wide panels are walked 16 lanes at a time.
+ */
+static void epilogue_cols(struct sched *s, struct walk *w, const struct tile_at *t,
+                          int32_t valid, bool copied)
+{
+    if (copied && valid > 16 && valid % 16 == 0 && !w->reg_colsum) {
+        struct stmt *q = nb_for(s, FOR_SEQ, index_const(0), index_const(valid), 16);
+        w->tile_lane = index_axis(q->axis, 1);
+        sched_points(s, w, index_sum(t->base, w->tile_lane), 16, 0);
+        nb_close(s);
+        return;
+    }
+    for (int32_t at = 0; at < valid;) {
+        int32_t width = next_width(t->width, valid - at);
+        w->tile_lane = index_const(at);
+        sched_points(s, w, index_offset(t->base, at), width, 0);
+        at += width;
+    }
 }
 
 /* Expensive epilogues are not repeated for every row of the tile: they loop over a copy. */
@@ -285,7 +302,8 @@ static void epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
                      .reg_colsum = s->g->colsum && !s->g->rowsum,
                      .no_sums = s->g->rowsum};
     unsigned opened = 0;
-    if (t->mr > 1 && epilogue_cost(s) > ROLL_COST) {
+    bool copied = t->mr > 1 && epilogue_cost(s) > ROLL_COST;
+    if (copied) {
         spill_tiles(s, t);
         struct stmt *f = nb_for(s, FOR_SEQ, t->row, index_offset(t->row, t->mr), 1);
         f->bound = s->k->axis[s->g->row];
@@ -304,7 +322,7 @@ static void epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
         s->at[s->g->row] = t->row;
     }
     sched_row_values(s, 0);
-    epilogue_cols(s, &w, t, valid);
+    epilogue_cols(s, &w, t, valid, copied);
     sched_close(s, opened);
 }
 
@@ -369,10 +387,13 @@ static void panel(struct sched *s, void *cx, struct index base, int32_t width, i
         if (!rows.b && !p->slack && rows.c % p->mr)
             rest_tile(s, p, &t, valid);
     }
-    if (s->g->colsum && !s->g->rowsum)
-        for (int32_t at = 0, w = width; at<valid; w = w> 1 ? w / 2 : 1)
-            for (; valid - at >= w; at += w)
-                sched_colsum_store(s, index_offset(base, at), w, at);
+    if (!s->g->colsum || s->g->rowsum)
+        return;
+    for (int32_t at = 0; at < valid;) {
+        int32_t w = next_width(width, valid - at);
+        sched_colsum_store(s, index_offset(base, at), w, at);
+        at += w;
+    }
 }
 
 /* The last panel of a constant number of columns: whole in the packed buffers, cut when

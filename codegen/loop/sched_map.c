@@ -209,7 +209,7 @@ static void column_sum(struct sched *s, const struct walk *w, struct item *it,
     st->dst = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
     st->index = w->reg_colsum || s->g->col < 0 ? j : s->at[s->g->col];
     if (w->reg_colsum)
-        st->index = index_offset(j, w->tile_off);
+        st->index = index_sum(j, w->tile_lane);
     st->value = sched_expr(s, st, k, k->seg[it->seg].factor[0]);
     st->value2 = sched_expr(s, st, k, k->seg[it->seg].factor[1]);
 }
@@ -265,7 +265,7 @@ static void open_homes(struct sched *s, const struct walk *w, struct index base,
 
 static struct index anchor_index(const struct walk *w, struct index j)
 {
-    struct index at = index_offset(j, w->tile_off);
+    struct index at = index_sum(j, w->tile_lane);
     index_add(&at, &w->tile_row, ext_const(w->tile_width));
     return at;
 }

@@ -135,7 +135,7 @@ static void plan_cols(struct sched *s)
         return;
     int32_t n = s->k->axis[g->col].c;
     if (panels) {
-        int32_t nr = sched_tile_shape(s).nr, wide = nr * 4 > 64 ? nr * 4 : 64;
+        int32_t nr = sched_tile_shape(s).nr, wide = nr > 32 ? nr : 32;
         int32_t most = g->row < 0 ? 4 * COL_BLOCKS : COL_BLOCKS;
         int32_t blocks = n / wide < most ? n / wide : most;
         if (blocks > 1)
