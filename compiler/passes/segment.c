@@ -1,6 +1,6 @@
 /*
- * Gradient sums become one chain: the sum of two products, each read nowhere else, is one
- * product that goes on from the other.
+ * Gradient sums become one chain: the sum of two gradients, both products that nothing else
+ * reads, is one product that goes on from the other.
  *
  * It is part of the graph's meaning (the rounding of every step is fixed here), so that a
  * kernel that holds both products and a kernel that starts from a stored one give the same
@@ -26,8 +26,14 @@ static bool is_product(const struct graph *g, value_id v)
            g->form[n->attr].order == ORDER_SEQ;
 }
 
+/*
+ * Only sums that differentiation made: a probe may read a product that the model writes,
+ * and must not change a bit by that, but it cannot name the parts of a gradient.
+ */
 static bool is_sum(const struct graph *g, const struct node *n)
 {
+    if (g->place[n->place].why != WHY_GRADIENT_OF)
+        return false;
     if (n->op != OP_MAP || n->nin != 2)
         return false;
     const struct sx_node *x = &g->sx.node[n->attr];

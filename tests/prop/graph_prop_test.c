@@ -160,6 +160,34 @@ static bool gradient_fails(const char *text, void *cx)
     return bad;
 }
 
+/* What else is computed (a probe reads one value more) must not change a bit. */
+static bool probe_fails(const char *text, void *cx)
+{
+    struct arena *a = arena_new();
+    struct program p, q;
+    const struct pass_options o = {0};
+    bool bad = false;
+    (void)cx;
+    if (load(a, text, &p) && passes_run(&p, diag_sink_new(a, 5), &o)) {
+        const struct outputs all = evaluate(a, &p.graph, 3, true);
+        for (uint32_t i = 0; i < all.count && !bad; i++) {
+            struct outputs one = all, alone;
+            if (!load(a, text, &q))
+                break;
+            q.graph.region[3].root[0] = q.graph.region[3].root[i];
+            q.graph.region[3].nroot = 1;
+            bad = !passes_run(&q, diag_sink_new(a, 5), &o);
+            alone = evaluate(a, &q.graph, 3, true);
+            one.v += i;
+            one.n += i;
+            one.count = 1;
+            bad |= !same(&one, &alone, 0);
+        }
+    }
+    arena_free(a);
+    return bad;
+}
+
 static void fail_small(uint64_t seed, const char *text)
 {
     fputs(text, stderr); /* longer than cmocka prints */
@@ -225,6 +253,12 @@ static void passes_take_gradients(void **state)
     try_all(gradient_fails, NULL);
 }
 
+static void probes_change_no_bit(void **state)
+{
+    (void)state;
+    try_all(probe_fails, NULL);
+}
+
 static void canonical_stays_to_the_bit(void **state)
 {
     (void)state;
@@ -239,6 +273,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(pipeline_preserves_values),
         cmocka_unit_test(canonical_stays_to_the_bit),
         cmocka_unit_test(passes_take_gradients),
+        cmocka_unit_test(probes_change_no_bit),
     };
     if (argc > 1)
         ngraph = (unsigned)strtoul(argv[1], NULL, 10);

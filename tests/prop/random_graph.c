@@ -161,6 +161,16 @@ static value_id product(struct maker *m)
     return graph_matmul(m->g, x, param(m, 2, d));
 }
 
+/* What gradients are: several products added up. */
+static value_id two_products(struct maker *m)
+{
+    const value_id x = product(m), y = product(m);
+    if (!x || !y || !type_eq(graph_type(m->g, x), graph_type(m->g, y)))
+        return x;
+    keep(m, x);
+    return graph_op2(m->g, SX_ADD, x, y);
+}
+
 /* Two values of the pool, one axis of each: every pair summed over the batch or a unit
  * axis. */
 static value_id pair_product(struct maker *m)
@@ -256,7 +266,8 @@ static value_id concat(struct maker *m)
     if (t->rank <= t->sample)
         return 0;
     const unsigned axis = t->sample + below(m, (uint32_t)(t->rank - t->sample));
-    in[1] = below(m, 2) ? x : graph_op1(m->g, SX_NEG, x);
+    /* no -x: sums that cancel exactly in one order only would meet jumps */
+    in[1] = below(m, 2) ? x : graph_op2(m->g, SX_MUL, x, graph_const(m->g, -0.75));
     return graph_concat(m->g, in, 2, (uint8_t)axis);
 }
 
@@ -515,11 +526,11 @@ static value_id choose(struct maker *m)
 
 typedef value_id make_fn(struct maker *m);
 static make_fn *const makers[] = {
-    unary,      unary,       binary,      binary,          mixed,
-    mixed,      sum_some,    product,     product,         pair_product,
-    slice,      concat,      permute,     flatten,         retype,
-    window,     fold,        convolution, stride_or_flip,  choose,
-    bury_batch, sum_at_once, broadcast,   covered_product, covered_product};
+    unary,           unary,        binary,      binary,       mixed,     mixed,
+    sum_some,        product,      product,     pair_product, slice,     concat,
+    permute,         flatten,      retype,      window,       fold,      convolution,
+    stride_or_flip,  choose,       bury_batch,  sum_at_once,  broadcast, covered_product,
+    covered_product, two_products, two_products};
 
 static void name_places(struct maker *m, unsigned step)
 {
@@ -534,7 +545,7 @@ static void add_roots(struct maker *m)
 {
     unsigned n = 0;
     for (uint32_t i = 0; i < m->n; i++)
-        if (!m->used[i])
+        if (!m->used[i] || below(m, 5) == 0) /* some that others read, as probes do */
             graph_root(m->g, m->region, ROOT_OUTPUT, 0, 0, m->pool[i],
                        arena_fmt(m->a, "o%u", n++));
 }
