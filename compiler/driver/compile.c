@@ -1,4 +1,5 @@
 #include "compiler/driver/compile.h"
+#include "compiler/driver/compile_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -154,7 +155,7 @@ static bool run_stages(struct compiled *c, const char *path,
     c->options = o->model;
     if (!c->options.fields) {
         c->options.fields = driver_fields;
-        c->options.cx = &c->options;
+        c->options.cx = c;
     }
     c->options.go_on = true; /* so that one run reports every mistake of a file */
     c->model = model_load(c->arena, c->diags, path, &c->options);
@@ -177,6 +178,8 @@ static bool run_stages(struct compiled *c, const char *path,
     c->plan->release_cx = c;
     c->plan->load_phase = load_phase;
     hash_model(c);
+    if (!compile_metrics(c, o))
+        return false;
     return until == UNTIL_PLAN || load_scheduled(c);
 }
 
@@ -190,6 +193,7 @@ struct compiled *compile_model(const char *path, const struct compile_options *o
 
     c->arena = a;
     c->diags = diag_sink_new(a, 1000);
+    c->given_width = o->given_width;
     c->threads = o->threads ? o->threads : cpus > 0 ? (unsigned)cpus : 1;
     *ok = run_stages(c, path, o, until);
     c->seconds = now() - start;
@@ -204,5 +208,10 @@ void compiled_free(struct compiled *c)
         return;
     for (uint32_t i = 0; i < c->ncode; i++)
         c->backend->free(c->code[i]);
+    while (c->nested) {
+        struct compiled *n = c->nested;
+        c->nested = n->next;
+        compiled_free(n);
+    }
     arena_free(c->arena);
 }

@@ -17,6 +17,7 @@ struct compile_options {
     unsigned threads;    /* for compiling; 0: all processors */
     bool fuse_off;
     uint64_t memory_limit; /* bytes; 0: none */
+    uint32_t given_width;  /* numbers in a sample of sources of kind `given` */
 };
 /* Everything one compilation made; the plan's strings live here. compiled_free() frees all
  * of it. */
@@ -34,9 +35,11 @@ struct compiled {
     uint32_t ncode, ccode;
     unsigned threads;
     double seconds; /* all compile work so far */
+    uint32_t given_width;
+    struct compiled *nested, *next; /* the models of metrics */
 };
 
-/* model_options.fields for the runtime's sources; cx is the model_options themselves. */
+/* model_options.fields for the runtime's sources; cx is the struct compiled. */
 bool driver_fields(void *cx, struct arena *a, const char *kind, const struct doc *entry,
                    struct model_field **field, uint32_t *nfield, const char **why);
 

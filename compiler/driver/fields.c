@@ -32,14 +32,29 @@ static void describe(struct hyp_source_desc *d, const char *kind, const struct d
         d->split = NULL; /* shapes do not depend on the part */
 }
 
+/* Rows that a metric hands over: numbers and a label. */
+static void given_fields(struct arena *a, uint32_t width, struct model_field **field,
+                         uint32_t *n)
+{
+    *field = arena_array(a, 2, sizeof **field);
+    (*field)[0] = (struct model_field){.name = "x", .rank = 1, .dim = {(int32_t)width}};
+    (*field)[1] = (struct model_field){.name = "label", .is_int = true};
+    *n = 2;
+}
+
 bool driver_fields(void *cx, struct arena *a, const char *kind, const struct doc *entry,
                    struct model_field **field, uint32_t *nfield, const char **why)
 {
-    const struct model_options *o = cx;
+    const struct compiled *c = cx;
+    const struct model_options *o = &c->options;
     struct hyp_source_desc d;
     struct data_info info;
     struct hyp_error err = {0};
 
+    if (strcmp(kind, "given") == 0) {
+        given_fields(a, c->given_width, field, nfield);
+        return true;
+    }
     describe(&d, kind, entry);
     if (data_probe(&d, o->data_dir, o->ndata_dir, &info, &err) != HYP_OK) {
         *why = arena_str(a, err.text);

@@ -1,5 +1,5 @@
 # cmake -DOUT=library_data.c -DROOT=graphs/std -P embed.cmake: the library's files as C arrays.
-file(GLOB files RELATIVE ${ROOT} ${ROOT}/*.yaml)
+file(GLOB files RELATIVE ${ROOT} ${ROOT}/*.yaml ${ROOT}/metrics/*.yaml)
 list(SORT files)
 set(arrays "")
 set(rows "")

@@ -58,6 +58,8 @@ void functions_add_library(struct model *m)
     const char *name;
     for (unsigned i = 0; (name = library_name(i)) != NULL; i++) {
         size_t nbytes;
+        if (strncmp(name, "std/metrics/", 12) == 0)
+            continue; /* models, not functions */
         const char *text = library_text(name, &nbytes);
         const uint32_t file = diag_file(m->diags, name, text, nbytes);
         const struct doc *d = doc_read(m->arena, m->diags, file, text, nbytes);

@@ -42,6 +42,11 @@ static struct doc *read_file(struct loader *l, const struct loading *here)
              MOST_FILES);
         return NULL;
     }
+    const char *shipped = library_text(here->path, &n); /* a metric's own model */
+    if (shipped) {
+        const uint32_t id = diag_file(m->diags, here->path, shipped, n);
+        return doc_read(m->arena, m->diags, id, shipped, n);
+    }
     if (file_read(here->path, READ_LIMIT, &data, &n, &err) != 0) {
         struct loc none = {diag_file(m->diags, here->path, "", 0), 0, 0, 0};
         if (here->parent)
