@@ -99,7 +99,8 @@ bool compile_metrics(struct compiled *c, const struct compile_options *o)
     for (uint32_t i = 0; i < p->nprobe; i++) {
         struct hyp_probe *probe = &p->probe[i];
         const char *path = model_of(probe->metric);
-        if (!path || !width_of(p, probe))
+        size_t n_text;
+        if (!path || !library_text(path, &n_text) || !width_of(p, probe))
             continue;
         struct compiled *n = compile_nested(c, path, width_of(p, probe), o);
         if (!n)
