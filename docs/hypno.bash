@@ -9,7 +9,7 @@ _hypno() {
     case "$prev" in
     --backend) COMPREPLY=($(compgen -W "llvm interp interp64" -- "$cur")); return ;;
     --summary) COMPREPLY=($(compgen -W "text json" -- "$cur")); return ;;
-    --stage) COMPREPLY=($(compgen -W "model phases graph fused loop plan" -- "$cur")); return ;;
+    --stage) COMPREPLY=($(compgen -W "model phases graph fused loop plan fusion" -- "$cur")); return ;;
     esac
     case "${COMP_WORDS[1]}" in
     check) options="--data --set --condition --backend --memory --help" ;;

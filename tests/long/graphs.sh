@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# thousands of random graphs, kernels and plans: before = after each pass, interpreter = LLVM
+set -euo pipefail
+seed=${HYP_SEED:-$(date +%s)}
+echo "seed $seed"
+build/tests/graph_prop_test 5000 "$seed"
+build/tests/differentiate_test 2000 "$seed"
+for t in nest nest_llvm; do
+    HYP_SEED=$seed HYP_COUNT=5000 "build/tests/${t}_test"
+done
