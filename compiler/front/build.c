@@ -26,11 +26,12 @@ static void networks(struct mb *b)
     b->net = arena_array(b->a, names + 1, sizeof *b->net);
     for (uint32_t i = 0; i < n; i++)
         for (uint32_t k = 0; k < key[i].npath; k++)
-            b->net[b->nnet++] = (struct net){.name = key[i].path[k],
-                                             .key = key[i],
-                                             .is_call = key[i].is_call,
-                                             .body = d->entry[i].value,
-                                             .loc = key[i].path_loc[k]};
+            names_put(b->a, &b->net_index, key[i].path[k], b->nnet),
+                b->net[b->nnet++] = (struct net){.name = key[i].path[k],
+                                                 .key = key[i],
+                                                 .is_call = key[i].is_call,
+                                                 .body = d->entry[i].value,
+                                                 .loc = key[i].path_loc[k]};
 }
 
 /* States of the model: declared once, read and committed by phases. */

@@ -14,9 +14,24 @@
 
 #define ARRAY_LEN(x) (sizeof(x) / sizeof((x)[0]))
 #define MB_ARGS      48      /* arguments of one call */
+#define MB_CALLS     100000  /* calls in all */
+#define MB_NEST      2000    /* evaluations inside evaluations */
 #define MB_DEPTH     200     /* calls inside calls */
 #define MB_PARTS     4096    /* members of a tuple or list */
 #define MB_NODES     1000000 /* graph nodes: section 13 of the language */
+
+/* Names to numbers; the first of a name keeps its place. */
+#define NO_NAME UINT32_MAX
+struct name_slot {
+    const char *key;
+    uint32_t value;
+};
+struct names {
+    struct name_slot *slot;
+    uint32_t n, cap;
+};
+void names_put(struct arena *a, struct names *t, const char *key, uint32_t value);
+uint32_t names_get(const struct names *t, const char *key);
 
 /* Values */
 
@@ -72,7 +87,7 @@ struct val {
     value_id v;
     struct ext ext;
     struct val **item;
-    uint32_t n;
+    uint32_t n, leaves;   /* members; what they hold in all */
     struct frame *frame; /* of the call it came from: parts by name */
     struct track *track;
     const char *lost; /* why a stochastic node has no density any more */
@@ -135,6 +150,7 @@ struct frame {
     struct body *body;
     struct bind *bind;
     uint32_t nbind;
+    struct names index;     /* of the binds, where they are many */
     const char *site;       /* "compare/z.wake/up.z" */
     const char *path;       /* "up.z"; NULL: nothing here may own weights */
     const char *state_path; /* of states where path is NULL: "compare.z" */
@@ -244,7 +260,7 @@ struct mb {
     struct model *m;
     struct program *p;
     struct graph *g;
-    struct body *bodies;
+    struct body *bodies[4096]; /* by their document */
     struct net *net;
     uint32_t nnet;
     struct phase_info *phase;
@@ -257,7 +273,9 @@ struct mb {
     struct run *host_run, *init_run;
     bool *setting_used;
     const struct type *use; /* of an initial value: the shape that draws take */
-    uint32_t serial, pass;
+    uint32_t serial, pass, ncall, nest;
+    struct names net_index, function_index, weight_index;
+    uint32_t *seen, cseen, stamp; /* marks of walks over the graph, by node */
     struct discrete *discrete;
     uint32_t ndiscrete, cdiscrete;
     bool over_limit;
@@ -345,6 +363,7 @@ void mb_track(struct mb *b, struct val *out, int op, struct val *const *x, uint3
 void mb_track_reshape(struct mb *b, struct val *out, const struct val *x);
 
 bool mb_depends(struct mb *b, value_id v, value_id on);
+void mb_new_walk(struct mb *b); /* nothing is marked in b->seen */
 
 /* prim.c */
 const struct prim *mb_prim(const char *name);

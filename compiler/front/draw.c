@@ -282,25 +282,32 @@ struct val *mb_draw(struct mb *b, struct ecx *x, struct val *d, const char *site
 
 /* Keeping a density */
 
-static bool reaches(const struct graph *g, value_id v, node_id target, uint8_t *seen)
+void mb_new_walk(struct mb *b)
 {
+    b->seen = arena_grow(b->a, b->seen, &b->cseen, b->g->nnode + 1, sizeof *b->seen);
+    b->stamp++;
+}
+
+static bool reaches(struct mb *b, value_id v, node_id target)
+{
+    const struct graph *g = b->g;
     const node_id id = g->value[v].def;
     if (id == target)
         return true;
-    if (id < target || seen[id])
+    if (id < target || b->seen[id] == b->stamp)
         return false;
-    seen[id] = 1;
+    b->seen[id] = b->stamp;
     const struct node *n = &g->node[id];
     for (unsigned i = 0; i < n->nin; i++)
-        if (reaches(g, graph_in(g, n)[i], target, seen))
+        if (reaches(b, graph_in(g, n)[i], target))
             return true;
     return false;
 }
 
 bool mb_depends(struct mb *b, value_id v, value_id on)
 {
-    uint8_t *seen = arena_array(b->a, b->g->nnode + 1, 1);
-    return reaches(b->g, v, b->g->value[on].def, seen);
+    mb_new_walk(b);
+    return reaches(b, v, b->g->value[on].def);
 }
 
 static bool depends(struct mb *b, const struct val *v, value_id draw)

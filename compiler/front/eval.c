@@ -25,7 +25,7 @@ static struct val *whole_power(struct mb *b, struct val *x, double n, struct loc
 {
     struct graph *g = b->g;
     if (x->kind == VAL_TUPLE) {
-        struct val *item[MB_PARTS];
+        struct val **item = arena_array(b->a, x->n + 1, sizeof(struct val *));
         for (uint32_t i = 0; i < x->n; i++)
             item[i] = whole_power(b, x->item[i], n, loc);
         return mb_tuple(b, item, x->n);
@@ -426,7 +426,19 @@ struct val *mb_eval(struct mb *b, struct ecx *x, const struct expr *e)
 {
     if (b->over_limit)
         return mb_poison(b);
+    if (b->nest >= MB_NEST) {
+        diag(b->ds, E0902, e->loc, "limit exceeded: %d evaluations inside each other",
+             MB_NEST);
+        b->over_limit = true;
+        return mb_poison(b);
+    }
+    b->nest++;
     struct val *v = eval_kind(b, x, e);
+    b->nest--;
+    if (v->leaves > MB_PARTS) {
+        diag(b->ds, E0902, e->loc, "limit exceeded: %d members", MB_PARTS);
+        return mb_poison(b);
+    }
     if (too_large(b, v)) {
         diag(b->ds, E0902, e->loc, "limit exceeded: %s has more than 2^31 - 1 elements",
              mb_show(b, v));

@@ -151,11 +151,13 @@ static void duplicate(struct mb *b, const char *name, struct loc loc, struct loc
 static struct bind *bind_new(struct mb *b, struct frame *f, const char *name,
                              enum bind_kind kind, struct loc loc)
 {
-    const struct bind *old = mb_find(f, name);
-    if (old && !f->body->bad)
+    const struct bind *old = f->body->bad ? NULL : mb_find(f, name);
+    if (old)
         duplicate(b, name, loc, old->loc);
     struct bind *bind = &f->bind[f->nbind++];
     *bind = (struct bind){.name = name, .kind = (uint8_t)kind, .loc = loc, .nparts = 1};
+    if (f->index.n)
+        names_put(b->a, &f->index, name, f->nbind - 1);
     return bind;
 }
 
@@ -207,6 +209,11 @@ void mb_bind_body(struct mb *b, struct frame *f)
     if (f->nbind)
         memcpy(all, f->bind, f->nbind * sizeof *all);
     f->bind = all;
+    if (n > 16) { /* from here on found by hash; the empty name starts it */
+        names_put(b->a, &f->index, "", NO_NAME);
+        for (uint32_t i = 0; i < f->nbind; i++)
+            names_put(b->a, &f->index, all[i].name, i);
+    }
     bind_map(b, f, body->weights, BIND_WEIGHT);
     bind_map(b, f, body->state, BIND_STATE);
     for (uint32_t i = 0; i < body->nnode; i++)
@@ -353,6 +360,12 @@ static bool recursion(struct mb *b, const struct ecx *x, const void *callee,
             diag_hint(b->ds, "repeat with `chain`");
             return true;
         }
+    if (++b->ncall > MB_CALLS) {
+        if (!b->over_limit)
+            diag(b->ds, E0902, loc, "limit exceeded: %d calls", MB_CALLS);
+        b->over_limit = true;
+        return true;
+    }
     if (x->f->depth < MB_DEPTH)
         return false;
     diag(b->ds, E0902, loc, "limit exceeded: calls nested %d deep", MB_DEPTH);

@@ -72,13 +72,14 @@ static void body_add(struct mb *b, struct body *body, const struct doc_entry *e)
 struct body *mb_body(struct mb *b, const struct doc *d, const char *what)
 {
     (void)what;
-    for (struct body *i = b->bodies; i; i = i->link)
+    const size_t key = (size_t)(((uintptr_t)d >> 4) % ARRAY_LEN(b->bodies));
+    for (struct body *i = b->bodies[key]; i; i = i->link)
         if (i->doc == d)
             return i;
     struct body *body = arena_alloc(b->a, sizeof *body);
     body->doc = d;
-    body->link = b->bodies;
-    b->bodies = body;
+    body->link = b->bodies[key];
+    b->bodies[key] = body;
     if (d->kind != DOC_MAP) {
         body->ret = (struct doc *)d;
         return body;
@@ -91,6 +92,10 @@ struct body *mb_body(struct mb *b, const struct doc *d, const char *what)
 
 struct bind *mb_find(struct frame *f, const char *name)
 {
+    if (f->index.n) {
+        const uint32_t i = names_get(&f->index, name);
+        return i == NO_NAME ? NULL : &f->bind[i];
+    }
     for (uint32_t i = 0; i < f->nbind; i++)
         if (!strcmp(f->bind[i].name, name))
             return &f->bind[i];
@@ -181,10 +186,8 @@ struct val *mb_part(struct mb *b, struct val *v, const char *name, struct loc lo
 
 struct net *mb_net(struct mb *b, const char *name)
 {
-    for (uint32_t i = 0; i < b->nnet; i++)
-        if (!strcmp(b->net[i].name, name))
-            return &b->net[i];
-    return NULL;
+    const uint32_t i = names_get(&b->net_index, name);
+    return i == NO_NAME ? NULL : &b->net[i];
 }
 
 static struct val *func_val(struct mb *b, struct func fn)
@@ -196,9 +199,18 @@ static struct val *func_val(struct mb *b, struct func fn)
     return v;
 }
 
+static const struct model_function *function_find(struct mb *b, const char *name)
+{
+    const struct model *m = b->m;
+    for (uint32_t i = b->function_index.n; i < m->nfunction; i++)
+        names_put(b->a, &b->function_index, m->function[i].name, i);
+    const uint32_t i = names_get(&b->function_index, name);
+    return i == NO_NAME ? NULL : &m->function[i];
+}
+
 static struct val *function_named(struct mb *b, const char *name, struct loc loc)
 {
-    const struct model_function *fn = model_function(b->m, name);
+    const struct model_function *fn = function_find(b, name);
     const struct prim *prim = fn ? NULL : mb_prim(name);
     if (fn)
         return func_val(
@@ -456,7 +468,7 @@ static bool expr_weighted(struct mb *b, const struct expr *e, const struct expr_
             if (!strcmp(key->param[i].name, e->name))
                 return false;
         const struct model_function *fn =
-            mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
+            mb_net(b, e->name) ? NULL : function_find(b, e->name);
         return fn && fn->body != body->doc && mb_weighted(b, fn->body, &fn->key);
     }
     for (uint32_t i = 0; i < e->n; i++)
@@ -500,8 +512,7 @@ static bool func_weighted(struct mb *b, struct ecx *x, const struct expr *e)
             return fn->kind == FUNC_MODEL && mb_weighted(b, fn->fn->body, &fn->fn->key);
         }
     }
-    const struct model_function *fn =
-        mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
+    const struct model_function *fn = mb_net(b, e->name) ? NULL : function_find(b, e->name);
     return fn && mb_weighted(b, fn->body, &fn->key);
 }
 

@@ -28,28 +28,35 @@ static bool written(const struct mb *b, const char *phase, const char *node)
     return nodes && doc_find(nodes, node);
 }
 
-/* Is `name` read by an expression somewhere in the document? */
-static bool mentions_expr(const struct expr *e, const char *name)
+/* Every name that is read somewhere in the document, with all its dotted prefixes. */
+static void collect_name(struct mb *b, struct names *t, const char *name)
 {
-    if (e->name && (e->kind == EX_NAME || e->kind == EX_SETTING) &&
-        mb_path_under(e->name, name))
-        return true;
-    for (uint32_t i = 0; i < e->n; i++)
-        if (e->child[i] && mentions_expr(e->child[i], name))
-            return true;
-    return false;
+    char *s = arena_str(b->a, name);
+    for (char *dot = s; dot; dot = strrchr(s, '.')) {
+        if (dot != s)
+            *dot = 0;
+        if (names_get(t, s) == NO_NAME)
+            names_put(b->a, t, arena_str(b->a, s), 0);
+    }
 }
 
-static bool mentions(const struct doc *d, const char *name)
+static void collect_expr(struct mb *b, struct names *t, const struct expr *e)
 {
-    if (d->expr && mentions_expr(d->expr, name))
-        return true;
-    if (!d->expr && d->kind == DOC_SCALAR && !strcmp(d->text.text, name))
-        return true;
+    if (e->name && (e->kind == EX_NAME || e->kind == EX_SETTING))
+        collect_name(b, t, e->name);
+    for (uint32_t i = 0; i < e->n; i++)
+        if (e->child[i])
+            collect_expr(b, t, e->child[i]);
+}
+
+static void collect(struct mb *b, struct names *t, const struct doc *d)
+{
+    if (d->expr)
+        collect_expr(b, t, d->expr);
+    else if (d->kind == DOC_SCALAR)
+        collect_name(b, t, d->text.text);
     for (uint32_t i = 0; i < d->n; i++)
-        if (mentions(d->entry[i].value, name))
-            return true;
-    return false;
+        collect(b, t, d->entry[i].value);
 }
 
 static bool trained(const struct mb *b, uint32_t i)
@@ -81,7 +88,7 @@ static void untrained(struct mb *b)
     }
 }
 
-static void unused_nodes(struct mb *b)
+static void unused_nodes(struct mb *b, const struct names *read)
 {
     for (uint32_t i = 0; i < b->nphase; i++) {
         struct frame *f = mb_phase_frame(b, b->phase[i].run, i);
@@ -91,7 +98,7 @@ static void unused_nodes(struct mb *b)
                         !written(b, b->phase[i].name, bind->name);
             for (uint32_t j = 0; j < f->nbind && bind->nparts > 1; j++)
                 used |= f->bind[j].node == bind->node && f->bind[j].used;
-            used = used || mentions(b->m->elaborated, bind->name);
+            used = used || names_get(read, bind->name) != NO_NAME;
             if (!used)
                 unused(b, "node", bind->name, bind->loc,
                        "remove it, or add a probe that reads it");
@@ -130,13 +137,16 @@ void mb_unused(struct mb *b)
     if (diag_errors(b->ds) || b->m->options.condition)
         return; /* what failed was not reached; what a condition leaves out is meant to be
                  */
+    struct names read = {0};
     const struct doc *conditions = doc_get(b->m->merged, "conditions");
+    collect(b, &read, b->m->elaborated);
+    if (conditions)
+        collect(b, &read, conditions);
     for (uint32_t i = 0; i < b->p->nsetting; i++) {
         const struct prog_setting *s = &b->p->setting[i];
         const bool batch = !strcmp(s->name, "batch");
         if (own(b, s->loc) && !b->setting_used[i] && !batch &&
-            !mentions(b->m->elaborated, s->name) &&
-            !(conditions && mentions(conditions, s->name)))
+            names_get(&read, s->name) == NO_NAME)
             unused(b, "setting", s->name, s->loc, "remove it, or write `$` and its name");
     }
     for (uint32_t i = 0; i < b->nnet; i++)
@@ -148,6 +158,6 @@ void mb_unused(struct mb *b)
             unused(b, "source", b->data[i].name, b->p->source[i].loc,
                    "remove it, or add a probe that reads it");
     unused_states(b);
-    unused_nodes(b);
+    unused_nodes(b, &read);
     untrained(b);
 }

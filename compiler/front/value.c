@@ -57,6 +57,8 @@ struct val *mb_tuple(struct mb *b, struct val *const *item, uint32_t n)
     struct val *v = val_new(b, VAL_TUPLE);
     v->item = arena_copy(b->a, item, n * sizeof *item);
     v->n = n;
+    for (uint32_t i = 0; i < n && v->leaves <= MB_PARTS; i++)
+        v->leaves += item[i] && item[i]->leaves ? item[i]->leaves : 1;
     return v;
 }
 
@@ -385,7 +387,7 @@ static struct val *fold(struct mb *b, int op, struct val *const *x, uint32_t n)
 static struct val *by_member(struct mb *b, int op, struct val *const *x, uint32_t n,
                              struct loc loc)
 {
-    struct val *item[MB_PARTS], *arg[3];
+    struct val **item, *arg[3];
     uint32_t m = 0;
     for (uint32_t i = 0; i < n; i++) {
         if (x[i]->kind != VAL_TUPLE)
@@ -397,6 +399,7 @@ static struct val *by_member(struct mb *b, int op, struct val *const *x, uint32_
         }
         m = x[i]->n;
     }
+    item = arena_array(b->a, m + 1, sizeof(struct val *));
     for (uint32_t k = 0; k < m; k++) {
         for (uint32_t i = 0; i < n; i++)
             arg[i] = x[i]->kind == VAL_TUPLE ? x[i]->item[k] : x[i];

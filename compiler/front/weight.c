@@ -13,10 +13,8 @@
 
 int mb_weight_find(const struct mb *b, const char *path)
 {
-    for (uint32_t i = 0; i < b->p->nweight; i++)
-        if (!strcmp(b->p->weight[i].path, path))
-            return (int)i;
-    return -1;
+    const uint32_t i = names_get(&b->weight_index, path);
+    return i == NO_NAME ? -1 : (int)i;
 }
 
 bool mb_path_under(const char *path, const char *group)
@@ -36,6 +34,7 @@ static int add(struct mb *b, struct prog_weight w, struct frame *f, struct doc *
                                                  .decl = decl,
                                                  .pass = f->in_init ? 0 : f->pass,
                                                  .owner = f};
+    names_put(b->a, &b->weight_index, w.path, p->nweight);
     return (int)p->nweight++;
 }
 
@@ -132,10 +131,13 @@ static bool host_or_init_leaf(const struct leaf *l)
 }
 
 /* An initial value must not depend on what a phase computes. */
-static bool init_clean(const struct mb *b, value_id v)
+static bool init_clean(struct mb *b, value_id v)
 {
     const struct graph *g = b->g;
     const struct node *n = &g->node[g->value[v].def];
+    if (b->seen[g->value[v].def] == b->stamp)
+        return true;
+    b->seen[g->value[v].def] = b->stamp;
     if (n->op == OP_LEAF)
         return host_or_init_leaf(&g->leaf[n->attr]);
     if (n->region != b->p->init && n->region != b->p->host)
@@ -168,6 +170,7 @@ static value_id init_value(struct mb *b, struct frame *f, struct doc *decl,
         if (v->kind == VAL_DIST)
             v = mb_draw(b, &x, v, arena_fmt(b->a, "%s~1", site), t, d->loc);
         out = fit(b, v, t, d->loc);
+        mb_new_walk(b);
         if (out && !init_clean(b, out)) {
             diag(b->ds, E0001, d->loc,
                  "an initial value that depends on values of a phase");
