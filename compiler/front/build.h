@@ -14,24 +14,11 @@
 
 #define ARRAY_LEN(x) (sizeof(x) / sizeof((x)[0]))
 #define MB_ARGS      48      /* arguments of one call */
-#define MB_CALLS     100000  /* calls in all */
+#define MB_CALLS     40000   /* calls in all */
 #define MB_NEST      2000    /* evaluations inside evaluations */
 #define MB_DEPTH     200     /* calls inside calls */
 #define MB_PARTS     4096    /* members of a tuple or list */
 #define MB_NODES     1000000 /* graph nodes: section 13 of the language */
-
-/* Names to numbers; the first of a name keeps its place. */
-#define NO_NAME UINT32_MAX
-struct name_slot {
-    const char *key;
-    uint32_t value;
-};
-struct names {
-    struct name_slot *slot;
-    uint32_t n, cap;
-};
-void names_put(struct arena *a, struct names *t, const char *key, uint32_t value);
-uint32_t names_get(const struct names *t, const char *key);
 
 /* Values */
 
@@ -87,7 +74,7 @@ struct val {
     value_id v;
     struct ext ext;
     struct val **item;
-    uint32_t n, leaves;   /* members; what they hold in all */
+    uint32_t n, leaves;  /* members; what they hold in all */
     struct frame *frame; /* of the call it came from: parts by name */
     struct track *track;
     const char *lost; /* why a stochastic node has no density any more */
@@ -274,7 +261,7 @@ struct mb {
     bool *setting_used;
     const struct type *use; /* of an initial value: the shape that draws take */
     uint32_t serial, pass, ncall, nest;
-    struct names net_index, function_index, weight_index;
+    struct names net_index, weight_index;
     uint32_t *seen, cseen, stamp; /* marks of walks over the graph, by node */
     struct discrete *discrete;
     uint32_t ndiscrete, cdiscrete;

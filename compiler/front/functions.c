@@ -6,19 +6,18 @@
 
 const struct model_function *model_function(const struct model *m, const char *name)
 {
-    for (uint32_t i = 0; i < m->nfunction; i++)
-        if (strcmp(m->function[i].name, name) == 0)
-            return &m->function[i];
-    return NULL;
+    const uint32_t i = names_get(&m->function_index, name);
+    return i == NO_NAME ? NULL : &m->function[i];
 }
 
 static struct model_function *place_for(struct model *m, const struct model_function *f)
 {
-    for (uint32_t i = 0; i < m->nfunction; i++)
-        if (strcmp(m->function[i].name, f->name) == 0)
-            return &m->function[i];
+    const uint32_t i = names_get(&m->function_index, f->name);
+    if (i != NO_NAME)
+        return &m->function[i];
     m->function = arena_grow(m->arena, m->function, &m->cfunction, m->nfunction + 1,
                              sizeof *m->function);
+    names_put(m->arena, &m->function_index, f->name, m->nfunction);
     return &m->function[m->nfunction++];
 }
 

@@ -10,6 +10,7 @@
 #define HYP_COMPILER_FRONT_MODEL_H
 
 #include "compiler/front/expr.h"
+#include "compiler/front/names.h"
 
 struct program;
 
@@ -60,6 +61,7 @@ struct model {
     struct doc *elaborated; /* layers, pathways, discriminators are gone */
     struct model_function *function;
     uint32_t nfunction, cfunction;
+    struct names function_index;
     struct model_options options;
 };
 

@@ -1,7 +1,7 @@
 /* Names to numbers: open addressing, grown by doubling. */
 #include <string.h>
 
-#include "compiler/front/build.h"
+#include "compiler/front/names.h"
 #include "runtime/base/arena.h"
 
 static uint32_t hash(const char *s)

@@ -199,18 +199,9 @@ static struct val *func_val(struct mb *b, struct func fn)
     return v;
 }
 
-static const struct model_function *function_find(struct mb *b, const char *name)
-{
-    const struct model *m = b->m;
-    for (uint32_t i = b->function_index.n; i < m->nfunction; i++)
-        names_put(b->a, &b->function_index, m->function[i].name, i);
-    const uint32_t i = names_get(&b->function_index, name);
-    return i == NO_NAME ? NULL : &m->function[i];
-}
-
 static struct val *function_named(struct mb *b, const char *name, struct loc loc)
 {
-    const struct model_function *fn = function_find(b, name);
+    const struct model_function *fn = model_function(b->m, name);
     const struct prim *prim = fn ? NULL : mb_prim(name);
     if (fn)
         return func_val(
@@ -468,7 +459,7 @@ static bool expr_weighted(struct mb *b, const struct expr *e, const struct expr_
             if (!strcmp(key->param[i].name, e->name))
                 return false;
         const struct model_function *fn =
-            mb_net(b, e->name) ? NULL : function_find(b, e->name);
+            mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
         return fn && fn->body != body->doc && mb_weighted(b, fn->body, &fn->key);
     }
     for (uint32_t i = 0; i < e->n; i++)
@@ -512,7 +503,8 @@ static bool func_weighted(struct mb *b, struct ecx *x, const struct expr *e)
             return fn->kind == FUNC_MODEL && mb_weighted(b, fn->fn->body, &fn->fn->key);
         }
     }
-    const struct model_function *fn = mb_net(b, e->name) ? NULL : function_find(b, e->name);
+    const struct model_function *fn =
+        mb_net(b, e->name) ? NULL : model_function(b->m, e->name);
     return fn && mb_weighted(b, fn->body, &fn->key);
 }
 

@@ -86,6 +86,7 @@ struct leaf {
     uint16_t version; /* k > 0: the value left by update step k-1 of `region`'s phase */
     region_id region; /* of a version > 0 */
     const char *path;
+    uint32_t hash; /* of path; filled when the leaf is entered */
     struct type type;
     value_id value; /* the OP_LEAF's output */
     value_id def;   /* version > 0: the value it names */
