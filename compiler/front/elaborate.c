@@ -114,11 +114,14 @@ static struct doc *elaborate_file(struct elaboration *e)
 }
 
 /* In the phases of a layered model `none` may yet remove what is made here. */
-static struct doc *drop_none_but_phases(struct arena *a, const struct doc *file)
+static struct doc *drop_none_but_phases(struct model *m, struct doc *file)
 {
-    struct doc *to = merge_drop_none(a, file);
+    struct doc *dropped = merge_drop_none(m->arena, m->diags, file);
+    if (dropped == file || !is_layered(dropped))
+        return dropped;
+    struct doc *to = joined(m->arena, dropped, NULL);
     struct doc_entry *phases = doc_find(to, "phases");
-    if (phases && is_layered(to))
+    if (phases)
         phases->value = doc_get(file, "phases");
     return to;
 }
@@ -126,7 +129,7 @@ static struct doc *drop_none_but_phases(struct arena *a, const struct doc *file)
 bool model_elaborate(struct model *m)
 {
     struct arena *a = m->arena;
-    struct doc *file = drop_none_but_phases(a, merge_all(a, m->merged));
+    struct doc *file = drop_none_but_phases(m, merge_all(a, m->merged));
     refuse_unbuilt(m, file);
     schema_need(m->diags, file);
     if (is_layered(file)) {
@@ -138,7 +141,7 @@ bool model_elaborate(struct model *m)
         refuse_names(&e);
         elaborate_layers(&e);
         elaborate_critics(&e);
-        file = merge_drop_none(a, elaborate_file(&e));
+        file = merge_drop_none(a, m->diags, elaborate_file(&e));
     }
     merge_refuse_original(m, file);
     m->elaborated = file;

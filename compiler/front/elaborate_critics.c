@@ -361,6 +361,11 @@ void elaborate_critics(struct elaboration *e)
 {
     struct critics s = {.e = e, .shared = doc_map(e->a, (struct loc){0})};
     read_critics(&s);
+    if (s.n * 2 > EXPR_DEPTH - 2) { /* the losses add up what each of them gives */
+        diag(e->m->diags, E0902, s.c[s.n - 1].loc,
+             "limit exceeded: a model has at most %d discriminators", EXPR_DEPTH / 2 - 1);
+        return;
+    }
     bool *penalty = arena_array(e->a, s.n + 1, sizeof *penalty);
     for (uint32_t i = 0; i < s.n; i++) {
         add_score(&s, &s.c[i], "wake");

@@ -145,27 +145,28 @@ static struct doc *lay_names(struct model *m, const struct doc *base,
 }
 
 /* Nodes by name: which entry of a mapping has it. */
-static struct doc *names_of(struct model *m, const struct doc *d,
+static struct doc *names_of(struct model *m, struct arena *a, const struct doc *d,
                             enum schema_context context)
 {
-    struct doc *names = doc_map(m->arena, d->loc);
+    struct doc *names = doc_map(a, d->loc);
     for (uint32_t i = 0; i < d->n; i++) {
         struct expr_key k;
-        struct doc *ref = doc_map(m->arena, d->loc); /* n is the entry's number */
+        struct doc *ref = doc_map(a, d->loc); /* n is the entry's number */
         ref->n = i;
         if (schema_find(context, d->entry[i].key.text) ||
-            !expr_parse_key(m->arena, m->diags, &d->entry[i].key, &k))
+            !expr_parse_key(a, m->diags, &d->entry[i].key, &k))
             continue;
         if (k.is_rate)
-            doc_add(m->arena, names, d->entry[i].key.text, d->entry[i].loc, ref);
+            doc_add(a, names, d->entry[i].key.text, d->entry[i].loc, ref);
         for (uint32_t j = 0; !k.is_rate && j < k.npath; j++)
-            doc_add(m->arena, names, k.path[j], k.path_loc[j], ref);
+            doc_add(a, names, k.path[j], k.path_loc[j], ref);
     }
     return names;
 }
 
 struct laying {
     struct model *m;
+    struct arena *scratch; /* keys are parsed here; a large mapping has many */
     const struct doc *base, *over;
     struct doc *of_base, *of_over; /* names_of */
     struct doc *to;
@@ -221,7 +222,7 @@ static void put_base_node(struct laying *l, const struct doc_entry *b)
 {
     struct arena *a = l->m->arena;
     struct expr_key k;
-    if (!expr_parse_key(a, l->m->diags, &b->key, &k))
+    if (!expr_parse_key(l->scratch, l->m->diags, &b->key, &k))
         return;
     const bool whole = k.npath == 1 || k.is_rate || doc_find(l->over, b->key.text);
     const char *list = "";
@@ -229,7 +230,8 @@ static void put_base_node(struct laying *l, const struct doc_entry *b)
     for (uint32_t i = 0; i < k.npath; i++) {
         const char *name = k.is_rate ? b->key.text : k.path[i];
         const struct doc *ref = doc_get(l->of_over, name);
-        list = arena_fmt(a, "%s%s%s%s", list, i ? ", " : "", name, ref ? ".original" : "");
+        list = arena_fmt(l->scratch, "%s%s%s%s", list, i ? ", " : "", name,
+                         ref ? ".original" : "");
         touched |= ref != NULL;
         if (ref && whole)
             put_node(l, ref->n);
@@ -246,11 +248,13 @@ static void put_base_node(struct laying *l, const struct doc_entry *b)
 static struct doc *lay_nodes(struct model *m, const struct doc *base,
                              const struct doc *over, enum schema_context context)
 {
+    struct arena *scratch = arena_new();
     struct laying l = {m,
+                       scratch,
                        base,
                        over,
-                       names_of(m, base, context),
-                       names_of(m, over, context),
+                       names_of(m, scratch, base, context),
+                       names_of(m, scratch, over, context),
                        doc_map(m->arena, base->loc),
                        arena_array(m->arena, over->n + 1, sizeof(bool))};
     l.to->flow = base->flow && over->flow;
@@ -267,6 +271,7 @@ static struct doc *lay_nodes(struct model *m, const struct doc *base,
         warn_similar(m, base, over, &over->entry[i]);
         put_node(&l, i);
     }
+    arena_free(scratch);
     return l.to;
 }
 

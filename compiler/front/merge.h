@@ -22,7 +22,7 @@ struct doc *merge_over(struct model *m, const struct doc *base, const struct doc
  * lack. */
 struct doc *merge_all(struct arena *a, const struct doc *file);
 /* Entries that are `none` go, except where that is a value (`learn: none`). */
-struct doc *merge_drop_none(struct arena *a, const struct doc *file);
+struct doc *merge_drop_none(struct arena *a, struct diag_sink *ds, struct doc *file);
 /* E0608: what is still called `original` in this merged file has nothing to stand for. */
 void merge_refuse_original(struct model *m, struct doc *file);
 

@@ -7,9 +7,12 @@
 
 enum split { SPLIT_NAMES, SPLIT_NODES };
 
+enum { MOST_VALUES = 1000000 };
+
 struct normal {
     struct arena *a;
     struct diag_sink *ds;
+    uint32_t nname; /* key lists could make many entries of a short file */
 };
 
 static struct doc *normal_map(struct normal *n, const struct doc *d,
@@ -40,11 +43,19 @@ static bool is_double(struct normal *n, struct doc *seen, const char *name, stru
     return true;
 }
 
+static bool too_many(struct normal *n, struct loc loc)
+{
+    if (n->nname++ == MOST_VALUES)
+        diag(n->ds, E0902, loc, "limit exceeded: a file has at most 1,000,000 values");
+    return n->nname > MOST_VALUES;
+}
+
 static void add_names(struct normal *n, struct doc *to, struct doc *seen,
                       const struct expr_key *k, struct doc *value)
 {
     for (uint32_t i = 0; i < k->npath; i++)
-        if (!is_double(n, seen, k->path[i], k->path_loc[i], value))
+        if (!too_many(n, k->path_loc[i]) &&
+            !is_double(n, seen, k->path[i], k->path_loc[i], value))
             doc_add(n->a, to, k->path[i], k->path_loc[i], value);
 }
 
@@ -171,7 +182,7 @@ static struct doc *normal_map(struct normal *n, const struct doc *d,
 
 struct doc *merge_normal(struct arena *a, struct diag_sink *ds, struct doc *file)
 {
-    struct normal n = {a, ds};
+    struct normal n = {a, ds, 0};
     return file->kind == DOC_MAP ? normal_map(&n, file, CTX_FILE) : file;
 }
 
@@ -217,20 +228,43 @@ struct doc *merge_all(struct arena *a, const struct doc *file)
     return to;
 }
 
-struct doc *merge_drop_none(struct arena *a, const struct doc *d)
+struct dropping {
+    struct arena *a;
+    uint32_t nvalue;
+};
+
+/* What holds no `none` is not copied. */
+static struct doc *drop(struct dropping *x, struct doc *d)
 {
-    if (d->kind == DOC_SCALAR || d->bad)
-        return (struct doc *)d;
-    struct doc *to = d->kind == DOC_MAP ? like(a, d) : (struct doc *)d;
-    for (uint32_t i = 0; d->kind == DOC_MAP && i < d->n; i++) {
+    struct doc *to = NULL;
+    if (d->kind != DOC_MAP || d->bad || x->nvalue > MOST_VALUES)
+        return d;
+    for (uint32_t i = 0; i < d->n; i++) {
         struct doc_entry e = d->entry[i];
         const bool value = strcmp(e.key.text, "learn") == 0;
         const bool other =
             strcmp(e.key.text, "conditions") == 0 || strcmp(e.key.text, "experiments") == 0;
-        if (is_none(e.value) && !value)
-            continue;
-        e.value = other ? e.value : merge_drop_none(a, e.value);
-        doc_push(a, to, e);
+        const bool gone = is_none(e.value) && !value;
+        x->nvalue++;
+        if (!other && !gone)
+            e.value = drop(x, e.value);
+        if (!to && (gone || e.value != d->entry[i].value)) {
+            to = like(x->a, d);
+            for (uint32_t k = 0; k < i; k++)
+                doc_push(x->a, to, d->entry[k]);
+        }
+        if (to && !gone)
+            doc_push(x->a, to, e);
     }
+    return to ? to : d;
+}
+
+struct doc *merge_drop_none(struct arena *a, struct diag_sink *ds, struct doc *file)
+{
+    struct dropping x = {a, 0};
+    struct doc *to = drop(&x, file);
+    if (x.nvalue > MOST_VALUES)
+        diag(ds, E0902, file->loc,
+             "limit exceeded: a model has at most 1,000,000 values after elaboration");
     return to;
 }

@@ -10,6 +10,10 @@
 #include "compiler/front/text.h"
 #include "runtime/base/arena.h"
 
+enum {
+    MOST_HINTS = 1000
+}; /* reports beyond are only counted: no search for the nearest key */
+
 struct check {
     struct arena *a;
     struct diag_sink *ds;
@@ -399,9 +403,15 @@ static void check_form(struct check *c, const struct schema_key *row, struct doc
 static void unknown_key(struct check *c, const struct doc_entry *e,
                         enum schema_context context)
 {
-    const char **names = arena_array(c->a, schema_nkey, sizeof *names);
+    const char **names = NULL;
     struct text list = {.arena = c->a};
     unsigned n = 0;
+    e->value->bad = true;
+    if (diag_count(c->ds) >= MOST_HINTS) {
+        diag(c->ds, E0201, e->loc, "unknown key `%s`", e->key.text);
+        return;
+    }
+    names = arena_array(c->a, schema_nkey, sizeof *names);
     for (unsigned i = 0; i < schema_nkey; i++) {
         if (schema_key[i].context != context)
             continue;
@@ -414,7 +424,6 @@ static void unknown_key(struct check *c, const struct doc_entry *e,
     if (near)
         diag_hint(c->ds, "did you mean `%s`?", near);
     diag_hint(c->ds, "the keys here: %s", list.s);
-    e->value->bad = true;
 }
 
 static void check_map(struct check *c, struct doc *map, enum schema_context context)
