@@ -42,6 +42,15 @@ static void given_fields(struct arena *a, uint32_t width, struct model_field **f
     *n = 2;
 }
 
+/* Which diagnostic a failure is: what the front end reports it under. */
+static const char *code_of(enum hyp_status s)
+{
+    return s == HYP_EMISSING                  ? "E0706"
+           : s == HYP_EFORMAT || s == HYP_EIO ? "E0707"
+           : s == HYP_EUNSUPPORTED            ? "E0001"
+                                              : "E0705";
+}
+
 bool driver_fields(void *cx, struct arena *a, const char *kind, const struct doc *entry,
                    struct model_field **field, uint32_t *nfield, const char **why)
 {
@@ -57,7 +66,7 @@ bool driver_fields(void *cx, struct arena *a, const char *kind, const struct doc
     }
     describe(&d, kind, entry);
     if (data_probe(&d, o->data_dir, o->ndata_dir, &info, &err) != HYP_OK) {
-        *why = arena_str(a, err.text);
+        *why = arena_fmt(a, "%s %s", code_of(err.status), err.text);
         return false;
     }
     *field = arena_array(a, info.nfield + 1U, sizeof **field);

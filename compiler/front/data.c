@@ -232,7 +232,13 @@ static uint32_t number_list(struct mb *b, struct doc *d, double *out, uint32_t m
     return n;
 }
 
-/* Upper end of what a batch may be: of a setting its range, else its value. */
+static int64_t whole(double x)
+{
+    return x >= 1 && x <= INT32_MAX && x == (double)(int64_t)x ? (int64_t)x : 0;
+}
+
+/* Upper end of what a batch may be: of a setting its range, else its value; 0: it is none.
+ */
 static int64_t batch_upper(const struct mb *b, value_id v)
 {
     const struct node *n = &b->g->node[b->g->value[v].def];
@@ -240,11 +246,11 @@ static int64_t batch_upper(const struct mb *b, value_id v)
     if (n->op == OP_LEAF && b->g->leaf[n->attr].what == LEAF_SETTING) {
         const int i = setting_find(b, b->g->leaf[n->attr].path);
         const struct prog_setting *s = i < 0 ? NULL : &b->p->setting[i];
-        return !s ? 0 : (int64_t)(s->has_range ? s->hi : s->value[0]);
+        if (!s || !whole(s->value[0]))
+            return 0;
+        return s->has_range ? (int64_t)s->hi : (int64_t)s->value[0];
     }
-    if (n->op == OP_MAP && !n->nin)
-        return (int64_t)sx_eval_f64(&b->g->sx, n->attr, &env);
-    return 0;
+    return n->op == OP_MAP && !n->nin ? whole(sx_eval_f64(&b->g->sx, n->attr, &env)) : 0;
 }
 
 static void source_batch(struct mb *b, struct prog_source *s, struct doc *d)
@@ -326,6 +332,18 @@ static struct type field_type(const struct model_field *f)
     return t;
 }
 
+/* `why` may begin with the code it is to be reported under: "E0706 train.gz is missing". */
+static void fields_failed(struct mb *b, struct loc loc, const char *why)
+{
+    enum diag_code code = E0705;
+    char *name = arena_strn(b->a, why ? why : "", why ? strcspn(why, " ") : 0);
+    if (diag_code_find(name, &code) && why[strlen(name)])
+        why += strlen(name) + 1;
+    diag(b->ds, code, loc, "%s", why ? why : "unknown kind of source");
+    if (code == E0706)
+        diag_hint(b->ds, "`--data DIR` names a folder of files");
+}
+
 static void source_fields(struct mb *b, struct prog_source *s, const struct doc *d)
 {
     const struct model_options *o = &b->m->options;
@@ -336,9 +354,7 @@ static void source_fields(struct mb *b, struct prog_source *s, const struct doc 
         return;
     if (!o->fields(o->cx, b->a, s->kind, d, &field, &n, &why)) {
         const struct doc *k = doc_get(d, "source");
-        const bool lacks = why && !strncmp(why, "the data folder", 15);
-        diag(b->ds, lacks ? E0706 : E0705, k ? k->loc : s->loc, "%s",
-             why ? why : "unknown kind of source");
+        fields_failed(b, k ? k->loc : s->loc, why);
         s->field = NULL;
         s->nfield = 0;
         return;

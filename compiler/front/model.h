@@ -29,7 +29,8 @@ struct model_options {
     uint32_t ndata_dir;
     /*
      * What is in a source, asked of the runtime's table by the driver: fills *field
-     * (arena), or returns false with *why.  NULL: sources have no fields.
+     * (arena), or returns false with *why, which may begin with a code
+     * ("E0706 train.gz is missing").  NULL: sources have no fields.
      */
     bool (*fields)(void *cx, struct arena *a, const char *kind, const struct doc *entry,
                    struct model_field **field, uint32_t *nfield, const char **why);

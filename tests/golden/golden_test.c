@@ -59,14 +59,18 @@ static void read_options(struct arena *a, const char *path, struct model_options
     }
 }
 
-/* Every source has an image [1, 28, 28] and a label. */
+/* Every source has an image [1, 28, 28] and a label, but for those that fail. */
 static bool fields(void *cx, struct arena *a, const char *kind, const struct doc *entry,
                    struct model_field **field, uint32_t *n, const char **why)
 {
     (void)cx;
-    (void)kind;
     (void)entry;
-    (void)why;
+    *why = !strcmp(kind, "unknown") ? "E0705 there is no source `unknown`"
+           : !strcmp(kind, "lost")  ? "E0706 train.gz is missing: looked in data"
+           : !strcmp(kind, "torn")  ? "E0707 train.gz: 12 bytes too few"
+                                    : NULL;
+    if (*why)
+        return false;
     *n = 2;
     *field = arena_array(a, *n, sizeof **field);
     (*field)[0] = (struct model_field){"image", false, 3, {1, 28, 28}};
