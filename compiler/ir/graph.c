@@ -188,8 +188,8 @@ static leaf_id find_leaf(const struct graph *g, enum leaf_what what, uint16_t ve
     const uint32_t hash = path_hash(path);
     for (leaf_id i = 1; i < g->nleaf; i++) {
         const struct leaf *l = &g->leaf[i];
-        if (l->hash == hash && l->what == what && l->version == version && l->region == region &&
-            !strcmp(l->path, path))
+        if (l->hash == hash && l->what == what && l->version == version &&
+            l->region == region && !strcmp(l->path, path))
             return i;
     }
     return 0;
