@@ -82,8 +82,11 @@ static bool refuse_reserved(struct check *c, const char *name, struct loc loc)
     if (!path_is_reserved(c, name))
         return false;
     diag(c->ds, E0205, loc, "`%s` is reserved", name);
-    diag_hint(c->ds, "call it `%s_` or something that says more",
-              arena_strn(c->a, name, strcspn(name, ".")));
+    const char *first = arena_strn(c->a, name, strcspn(name, "."));
+    if (is_reserved(first))
+        diag_hint(c->ds, "call it `%s_`, or something that says more", first);
+    else
+        diag_hint(c->ds, "`.T` is the adjoint of a call; call that part something else");
     return true;
 }
 

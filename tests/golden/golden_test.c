@@ -159,6 +159,21 @@ static void checks(void **state)
     arena_free(a);
 }
 
+/* What was printed, as a file of its own. */
+static struct model *reread(struct arena *a, struct diag_sink *ds, const char *text)
+{
+    char path[] = "/tmp/hypno-golden-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+    struct model *m = check(a, ds, path, false);
+    remove(path);
+    if (diag_errors(ds))
+        fail_msg("%s\n%s", text, printed(a, ds, print_full));
+    return m;
+}
+
 static void elaborates(void **state)
 {
     const struct golden *g = *state;
@@ -171,15 +186,10 @@ static void elaborates(void **state)
     char *text = doc_print(m->elaborated, a);
     expect(a, with_ending(a, g->file, ".out"), text);
 
-    char path[] = "/tmp/hypno-golden-XXXXXX";
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
-    close(fd);
-    struct model *again = check(a, ds, path, false);
-    remove(path);
-    if (diag_errors(ds))
-        fail_msg("%s\n%s", text, printed(a, ds, print_full));
+    struct model *again = reread(a, ds, text);
+    assert_true(doc_equal(m->elaborated, again->elaborated));
+    again = reread(a, ds, doc_print(m->merged, a));
+    assert_true(doc_equal(m->merged, again->merged));
     assert_true(doc_equal(m->elaborated, again->elaborated));
     arena_free(a);
 }
