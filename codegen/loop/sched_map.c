@@ -48,7 +48,7 @@ static void tail(const struct range *r, int32_t at)
 {
     int32_t left = r->n.c - at;
     bool exact = r->c->lanes || left == 1;
-    for (int32_t w = 8; w > 0 && left > 0; w /= 2) {
+    for (int32_t w = r->c->width / 2; w > 0 && left > 0; w /= 2) {
         if (w > left || (w < 4 && !exact))
             continue;
         piece(r, at, w);

@@ -231,6 +231,22 @@ static bool walk_is_empty(const struct sched *s, unsigned pass, bool replay)
     return true;
 }
 
+/* Draws are made four a lane of a counter: several vectors at a time. */
+static int32_t walk_width(const struct sched *s)
+{
+    int32_t width = 16, most = 4 * s->t->vec;
+    if (s->g->rowsum || s->g->col < 0)
+        return width;
+    EACH_ITEM(s, i, it)
+    {
+        sx_id e = s->k->stage[it->stage].value;
+        if (e && sx_uses_rng(&s->k->sx, e))
+            while (width < most && width * 2 <= s->k->axis[s->g->col].c)
+                width *= 2;
+    }
+    return width;
+}
+
 static void one_row(struct sched *s, bool replay)
 {
     for (unsigned pass = 0; pass < s->g->npass; pass++) {
@@ -240,7 +256,7 @@ static void one_row(struct sched *s, bool replay)
         if (walk_is_empty(s, pass, w.replay))
             continue;
         lanes_tiles(s, pass + 1);
-        cols.width = 16;
+        cols.width = walk_width(s);
         cols.lanes = s->g->rowsum;
         if (s->g->col < 0)
             sched_points(s, &w, index_const(0), 1, 0);
