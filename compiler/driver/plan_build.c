@@ -933,6 +933,9 @@ struct hyp_plan *plan_build(struct program *p, const struct target *t,
     build_phases(&b, &m);
     if (b.failed)
         return NULL;
+    for (uint32_t i = 0; i < p->nsource; i++)
+        if (p->source[i].keep)
+            b.plan->source[i].keep_phase = (int32_t)m.plain[p->source[i].keep_region] - 1;
     add_schedule(&b, &m);
     b.plan->probe = arena_array(a, p->nprobe + 1U, sizeof *b.plan->probe);
     for (uint32_t i = 0; i < p->nprobe; i++)

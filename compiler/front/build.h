@@ -123,7 +123,11 @@ struct run {
     const char *prefix;         /* of sites: "" or "probe/error/" */
     const char *from, *replace; /* source `replace` is read from `from` instead */
     struct frame **phase;       /* by index, made on demand */
-    struct pending *pending;    /* states that earlier calls in this run have advanced */
+    const char **reset;         /* states that take their initial value in this run */
+    struct loc *reset_loc;
+    uint32_t nreset;
+    struct pending *fresh;   /* those values, once asked for */
+    struct pending *pending; /* states that earlier calls in this run have advanced */
 };
 struct pending {
     leaf_id leaf;
@@ -340,6 +344,10 @@ int mb_weight_find(const struct mb *b, const char *path);
 void mb_commit(struct mb *b, struct run *r, struct frame *f, const char *name,
                struct loc loc, struct val *v);
 bool mb_path_under(const char *path, const char *group);
+
+/* The value that `reset` gives state i of program->weight in a run; 0: it is not reset. */
+value_id mb_reset_value(struct mb *b, struct run *r, int i);
+void mb_reset_all(struct mb *b, struct run *r);
 
 /* draw.c */
 struct val *mb_draw(struct mb *b, struct ecx *x, struct val *d, const char *site,

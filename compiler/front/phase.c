@@ -22,11 +22,23 @@ void mb_find_phases(struct mb *b)
     }
 }
 
+static bool text_list(struct mb *b, const struct doc *d, const char ***out,
+                      struct loc **loc, uint32_t *n);
+
+/* The states that a phase resets, for every run of it. */
+static void resets(struct mb *b, struct run *r, const struct phase_info *ph)
+{
+    const struct doc *d = doc_get(ph->doc, "reset");
+    if (d && !r->nreset)
+        text_list(b, d, &r->reset, &r->reset_loc, &r->nreset);
+}
+
 static struct frame *phase_frame_new(struct mb *b, struct run *r,
                                      const struct phase_info *ph)
 {
     struct doc *nodes = doc_get(ph->doc, "nodes");
     struct frame *f = mb_frame(b, r, ph->name);
+    resets(b, r, ph);
     f->site = arena_fmt(b->a, "%s%s", r->prefix, ph->name);
     f->state_path = ph->name;
     f->is_phase = true;
@@ -285,27 +297,6 @@ static void hold(struct mb *b, struct frame *f, struct prog_phase *ph, const str
     }
 }
 
-static void reset(struct mb *b, struct prog_phase *ph, const struct doc *d)
-{
-    const char **name = NULL;
-    struct loc *loc = NULL;
-    uint32_t n = 0;
-    if (!text_list(b, d, &name, &loc, &n))
-        return;
-    ph->reset = arena_array(b->a, b->p->nweight + 1, sizeof *ph->reset);
-    for (uint32_t i = 0; i < n; i++) {
-        const uint32_t before = ph->nreset;
-        for (uint32_t k = 0; k < b->p->nweight; k++)
-            if (b->p->weight[k].state && mb_path_under(b->p->weight[k].path, name[i]) &&
-                ph->nreset < b->p->nweight)
-                ph->reset[ph->nreset++] = b->p->weight[k].leaf;
-        if (ph->nreset == before) {
-            diag(b->ds, E0203, loc[i], "unknown name `%s`: `reset` takes states", name[i]);
-            diag_hint(b->ds, "declare it under `state:`");
-        }
-    }
-}
-
 static void next_states(struct mb *b, struct frame *f, const struct doc *d)
 {
     for (uint32_t i = 0; d->kind == DOC_MAP && i < d->n; i++) {
@@ -418,8 +409,6 @@ static void phase_program(struct mb *b, uint32_t i)
         updates(b, &x, d);
     if ((d = doc_get(info->doc, "hold")))
         hold(b, f, ph, d);
-    if ((d = doc_get(info->doc, "reset")))
-        reset(b, ph, d);
 }
 
 void mb_phases(struct mb *b)
@@ -442,6 +431,7 @@ void mb_phases(struct mb *b)
     for (uint32_t i = 0; i < b->nphase; i++) {
         refuse_ticks(b, &b->phase[i]);
         phase_nodes(b, i);
+        mb_reset_all(b, b->phase[i].run);
         commits(b, b->phase[i].run);
     }
     for (uint32_t i = 0; i < b->nphase; i++) { /* after all weights have been made */

@@ -371,6 +371,18 @@ static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, boo
         diag_hint(b->ds, "did you mean `%s`?", near);
 }
 
+/* A state of the model, as this run sees it. */
+static struct val *state_now(struct mb *b, struct run *r, struct val *v)
+{
+    const struct node *n =
+        v->kind == VAL_TENSOR ? &b->g->node[b->g->value[v->v].def] : NULL;
+    if (!r->nreset || !n || n->op != OP_LEAF)
+        return v;
+    const int i = mb_weight_find(b, b->g->leaf[n->attr].path);
+    const value_id fresh = i < 0 ? 0 : mb_reset_value(b, r, i);
+    return fresh ? mb_tensor(b, fresh) : v;
+}
+
 static struct val *global_named(struct mb *b, struct ecx *x, const struct expr *e)
 {
     struct val *v = NULL;
@@ -379,7 +391,7 @@ static struct val *global_named(struct mb *b, struct ecx *x, const struct expr *
     if ((v = data_named(b, x, e)))
         return v;
     if ((v = frame_named(b, b->states, e)))
-        return v;
+        return state_now(b, x->f->run, v);
     if ((v = net_named(b, e->name, e->loc)))
         return v;
     if ((v = weight_named(b, e->name)))
@@ -485,7 +497,7 @@ bool mb_weighted(struct mb *b, const struct doc *d, const struct expr_key *key)
     if (body->weighted)
         return body->weighted == 3;
     body->weighted = 1;
-    bool yes = body->weights || doc_weighted(b, body->ret, key, body);
+    bool yes = body->weights || body->state || doc_weighted(b, body->ret, key, body);
     for (uint32_t i = 0; i < body->nnode && !yes; i++)
         yes = doc_weighted(b, body->node[i].value, key, body);
     body->weighted = yes ? 3 : 2;

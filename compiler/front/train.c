@@ -589,20 +589,6 @@ bool mb_setting_values(struct mb *b, const struct doc *d, struct prog_named **ou
     return true;
 }
 
-static void stage_freeze(struct mb *b, struct prog_stage *s, const struct doc *d)
-{
-    const uint32_t n = d->kind == DOC_LIST ? d->n : 1;
-    s->freeze = arena_array(b->a, n + 1, sizeof *s->freeze);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct doc *item = d->kind == DOC_LIST ? d->entry[i].value : d;
-        if (item->kind != DOC_SCALAR || item->bad)
-            continue;
-        if (!group_exists(b, item->text.text))
-            unknown_group(b, item->text.text, item->loc);
-        s->freeze[s->nfreeze++] = item->text.text;
-    }
-}
-
 static void stage(struct mb *b, struct doc *d)
 {
     struct program *p = b->p;
@@ -621,7 +607,7 @@ static void stage(struct mb *b, struct doc *d)
     if ((k = doc_get(d, "settings")))
         mb_setting_values(b, k, &s.set, &s.nset);
     if ((k = doc_get(d, "freeze")))
-        stage_freeze(b, &s, k);
+        diag(b->ds, E0001, k->loc, "`freeze` of a stage is not built yet");
     stage_over(b, &s, doc_get(d, "over"));
     p->stage = arena_grow(b->a, p->stage, &p->cstage, p->nstage + 1, sizeof *p->stage);
     p->stage[p->nstage++] = s;

@@ -78,11 +78,12 @@ static bool decl_flag(struct mb *b, struct frame *f, struct doc *decl, const cha
 
 /* Initial values */
 
-static struct frame *init_frame(struct mb *b, const struct frame *f, const char *path)
+static struct frame *init_frame(struct mb *b, const struct frame *f, const char *path,
+                                struct run *r)
 {
     struct frame *c = arena_copy(b->a, f, sizeof *f);
-    c->run = b->init_run;
-    c->in_init = true;
+    c->run = r;
+    c->in_init = r == b->init_run; /* weights there mean their initial values */
     c->site = arena_fmt(b->a, "init/%s", path);
     c->bind = arena_copy(b->a, f->bind, (f->nbind + 1) * sizeof *f->bind);
     for (uint32_t i = 0; i < c->nbind; i++) {
@@ -125,13 +126,8 @@ static value_id fit(struct mb *b, struct val *v, const struct type *t, struct lo
     return mb_widen(b, id, t);
 }
 
-static bool host_or_init_leaf(const struct leaf *l)
-{
-    return l->what == LEAF_SETTING || l->what == LEAF_COUNTER;
-}
-
 /* An initial value must not depend on what a phase computes. */
-static bool init_clean(struct mb *b, value_id v)
+static bool init_clean(struct mb *b, value_id v, region_id region)
 {
     const struct graph *g = b->g;
     const struct node *n = &g->node[g->value[v].def];
@@ -139,18 +135,23 @@ static bool init_clean(struct mb *b, value_id v)
         return true;
     b->seen[g->value[v].def] = b->stamp;
     if (n->op == OP_LEAF)
-        return host_or_init_leaf(&g->leaf[n->attr]);
-    if (n->region != b->p->init && n->region != b->p->host)
+        return g->leaf[n->attr].what != LEAF_DATA;
+    if (n->region != region && n->region != b->p->host)
         return false;
     for (unsigned i = 0; i < n->nin; i++)
-        if (!init_clean(b, graph_in(g, n)[i]))
+        if (!init_clean(b, graph_in(g, n)[i], region))
             return false;
     return true;
 }
 
-static value_id init_value(struct mb *b, struct frame *f, struct doc *decl,
-                           const char *path, const struct type *t, struct loc loc)
+/* The declared first value of weight or state i, built in the region of r. */
+static value_id init_value(struct mb *b, int i, struct run *r)
 {
+    struct frame *f = b->weight[i].frame;
+    struct doc *decl = b->weight[i].decl;
+    const char *path = b->p->weight[i].path;
+    const struct type type = b->g->leaf[b->p->weight[i].leaf].type, *t = &type;
+    const struct loc loc = b->p->weight[i].loc;
     struct graph *g = b->g;
     struct doc *d = decl->kind == DOC_MAP ? doc_get(decl, "init") : NULL;
     const region_id at = g->at;
@@ -158,20 +159,20 @@ static value_id init_value(struct mb *b, struct frame *f, struct doc *decl,
     const uint32_t expr = g->expr;
     const struct type *use = b->use;
     const char *site = arena_fmt(b->a, "init/%s", path);
-    g->at = b->p->init;
+    g->at = r->region;
     g->where = graph_place(g, d ? d->loc : loc, 0, WHY_WRITTEN, site);
     g->expr = graph_new_expr(g);
     b->use = t;
     value_id out = 0;
     if (d) {
-        struct frame *c = init_frame(b, f, path);
+        struct frame *c = init_frame(b, f, path, r);
         struct val *v = mb_eval_doc(b, c, d, site, NULL);
         struct ecx x = {.f = c, .site = site, .suffix = "", .number = ""};
         if (v->kind == VAL_DIST)
             v = mb_draw(b, &x, v, arena_fmt(b->a, "%s~1", site), t, d->loc);
         out = fit(b, v, t, d->loc);
         mb_new_walk(b);
-        if (out && !init_clean(b, out)) {
+        if (out && !init_clean(b, out, r->region)) {
             diag(b->ds, E0001, d->loc,
                  "an initial value that depends on values of a phase");
             out = 0;
@@ -198,9 +199,7 @@ static value_id weight_init(struct mb *b, int i, struct loc loc)
         return b->weight[i].init;
     b->weight[i].init_state = 1;
     const leaf_id leaf = b->p->weight[i].leaf;
-    const struct type t = b->g->leaf[leaf].type;
-    const value_id v =
-        init_value(b, b->weight[i].frame, b->weight[i].decl, path, &t, b->p->weight[i].loc);
+    const value_id v = init_value(b, i, b->init_run);
     b->weight[i].init_state = 2;
     b->weight[i].init = v;
     if (v)
@@ -348,6 +347,50 @@ static const char *state_path(struct mb *b, const struct frame *f, const struct 
     return prefix && *prefix ? arena_fmt(b->a, "%s.%s", prefix, bind->name) : bind->name;
 }
 
+/* Resets */
+
+value_id mb_reset_value(struct mb *b, struct run *r, int i)
+{
+    const leaf_id leaf = b->p->weight[i].leaf;
+    for (const struct pending *p = r->fresh; p; p = p->link)
+        if (p->leaf == leaf)
+            return p->value;
+    for (uint32_t k = 0; k < r->nreset; k++) {
+        if (!mb_path_under(b->p->weight[i].path, r->reset[k]))
+            continue;
+        struct pending *p = arena_alloc(b->a, sizeof *p);
+        *p = (struct pending){leaf, init_value(b, i, r), r->fresh};
+        r->fresh = p;
+        return p->value;
+    }
+    return 0;
+}
+
+/* What is reset and not committed anew holds its initial value from here on. */
+void mb_reset_all(struct mb *b, struct run *r)
+{
+    for (uint32_t k = 0; k < r->nreset; k++) {
+        bool found = false;
+        for (uint32_t i = 0; i < b->p->nweight; i++) {
+            const struct prog_weight *w = &b->p->weight[i];
+            if (!w->state || !mb_path_under(w->path, r->reset[k]))
+                continue;
+            found = true;
+            const value_id v = mb_reset_value(b, r, (int)i);
+            if (!v || pending_value(r, w->leaf))
+                continue;
+            struct pending *p = arena_alloc(b->a, sizeof *p);
+            *p = (struct pending){w->leaf, v, r->pending};
+            r->pending = p;
+        }
+        if (found)
+            continue;
+        diag(b->ds, E0203, r->reset_loc[k], "unknown name `%s`: `reset` takes states",
+             r->reset[k]);
+        diag_hint(b->ds, "declare it under `state:`");
+    }
+}
+
 static struct val *state_eval(struct mb *b, struct frame *f, struct bind *bind)
 {
     struct type t;
@@ -367,7 +410,9 @@ static struct val *state_eval(struct mb *b, struct frame *f, struct bind *bind)
         weight_init(b, i, bind->loc);
     }
     const leaf_id leaf = b->p->weight[i].leaf;
-    const value_id later = pending_value(f->run, leaf);
+    value_id later = pending_value(f->run, leaf);
+    if (!later)
+        later = mb_reset_value(b, f->run, i);
     return mb_tensor(b, later ? later : b->g->leaf[leaf].value);
 }
 

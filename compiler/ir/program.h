@@ -94,8 +94,6 @@ struct prog_phase {
     uint32_t nstep;
     value_id *hold; /* values of held nodes */
     uint32_t nhold;
-    leaf_id *reset; /* states that take their init first */
-    uint32_t nreset;
     bool scheduled;
     const char **source; /* data entries it reads */
     uint32_t nsource;

@@ -398,10 +398,60 @@ static void paths(void **state)
     arena_free(b.a);
 }
 
+/* ---- states: calls in reading order, reset, commits at the end ---- */
+
+static double committed(struct built *b, const char *path)
+{
+    const struct graph *g = &b->p.graph;
+    for (uint32_t r = 1; r < g->nregion; r++)
+        for (uint32_t i = 0; i < g->region[r].nroot; i++) {
+            const struct root *x = &g->region[r].root[i];
+            if (x->why == ROOT_COMMIT && strcmp(g->leaf[x->leaf].path, path) == 0)
+                return evaluate(b, x->value)[0];
+        }
+    fail_msg("%s is not committed", path);
+    return 0;
+}
+
+static void states(void **state)
+{
+    static const char *const text = "hypnograph: 1\n"
+                                    "data: {given: {source: npy, batch: 2}}\n"
+                                    "state:\n"
+                                    "  Z: [3]\n"
+                                    "  W: {shape: [], init: 5}\n"
+                                    "functions:\n"
+                                    "  count(by=1):\n"
+                                    "    state:  {n: {shape: [], per: batch}}\n"
+                                    "    next:   {n: n + by}\n"
+                                    "    return: n\n"
+                                    "networks:\n"
+                                    "  c: count\n"
+                                    "phases:\n  run:\n    reset: [W]\n    nodes:\n"
+                                    "      a: c() + 0 * mean(given.x)\n"
+                                    "      b: c(by=10)\n"
+                                    "      two: count() + count(2)\n"
+                                    "      old: Z + W\n"
+                                    "    next: {Z: given.x}\n"
+                                    "schedule: {epochs: 1, cycle: [run]}\n"
+                                    "probes: {b: {image: b}, old: {image: old}}\n";
+    struct built b = load_text(text);
+    (void)state;
+    assert_true(evaluate(&b, b.p.probe[0].value[0].value)[0] == 1);
+    assert_true(evaluate(&b, b.p.probe[1].value[0].value)[0] == 5);
+    assert_true(committed(&b, "c.n") == 11);
+    assert_true(committed(&b, "run.two.1.n") == 1);
+    assert_true(committed(&b, "run.two.2.n") == 2);
+    assert_true(committed(&b, "W") == 5);
+    assert_true(committed(&b, "Z") == 0);
+    assert_int_equal(b.p.nweight, 5);
+    arena_free(b.a);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values), cmocka_unit_test(draws),
-                                       cmocka_unit_test(flagship), cmocka_unit_test(others),
-                                       cmocka_unit_test(paths)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values), cmocka_unit_test(draws), cmocka_unit_test(flagship),
+        cmocka_unit_test(others), cmocka_unit_test(paths), cmocka_unit_test(states)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
