@@ -264,7 +264,7 @@ void diag_manual(FILE *out)
           "stops a\n"
           "run and keeps the last checkpoint. `hypno explain E0104` prints one of these "
           "rows.\n\n"
-          "| code | message | hint |\n|---|---|---|\n",
+          "| code | message | what helps |\n|---|---|---|\n",
           out);
     for (unsigned i = 0; i < DIAG_COUNT; i++) {
         fprintf(out, "| %s | ", diag_code_name((enum diag_code)i));
