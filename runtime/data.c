@@ -79,6 +79,12 @@ void data_info_fini(struct data_info *info)
 
 void data_set_fini(struct data_set *s)
 {
+    if (s->borrowed) {
+        hyp_free(s->column);
+        data_info_fini(&s->info);
+        memset(s, 0, sizeof *s);
+        return;
+    }
     for (uint32_t f = 0; s->column && f < s->info.nfield; f++) {
         hyp_free(s->column[f].block);
         hyp_free(s->column[f].state);
@@ -558,6 +564,16 @@ static void write_sample(const struct data_src *s, unsigned field, uint32_t row,
     }
 }
 
+void data_batch_file(const struct data_src *s, unsigned field, uint32_t first,
+                     uint32_t count, void *out)
+{
+    const size_t nbytes = data_field_size(&s->set.info.field[field]) * 4;
+
+    assert(field < s->set.info.nfield && first <= s->n && count <= s->n - first);
+    for (uint32_t i = 0; i < count; i++)
+        write_sample(s, field, s->row[first + i], (char *)out + i * nbytes);
+}
+
 void data_batch(const struct data_src *s, unsigned field, uint32_t first, uint32_t count,
                 void *out)
 {
@@ -566,4 +582,105 @@ void data_batch(const struct data_src *s, unsigned field, uint32_t first, uint32
     assert(field < s->set.info.nfield && first <= s->n && count <= s->n - first);
     for (uint32_t i = 0; i < count; i++)
         write_sample(s, field, s->row[s->order[first + i]], (char *)out + i * nbytes);
+}
+
+/* ---- given ---- */
+
+enum hyp_status given_open(const struct data_where *w, struct data_set *out,
+                           struct hyp_error *err)
+{
+    (void)out;
+    return hyp_fail(err, HYP_EARG, "`%s`: a source of kind `given` is filled by a metric",
+                    w->desc->name);
+}
+
+enum hyp_status given_fields(const struct data_where *w, struct data_info *out,
+                             struct hyp_error *err)
+{
+    const uint32_t width[2] = {w->desc->size, 0};
+    const enum hyp_status st = data_add_field(out, "x", DATA_F32, false, width, err);
+    return st ? st : data_add_field(out, "label", DATA_I32, false, NULL, err);
+}
+
+/* Two columns that point into another source or into the caller's rows. */
+static enum hyp_status borrow(struct data_src *s, const struct data_given *g,
+                              struct hyp_error *err)
+{
+    const struct data_set *of = g->of ? &g->of->set : NULL;
+    const int label = of ? data_field_find(&of->info, "label") : 1;
+    const uint32_t width[2] = {g->width, 0};
+
+    s->set.borrowed = true;
+    if (label < 0)
+        return hyp_fail(err, HYP_EARG, "`%s` has no field `label`", g->of->desc.name);
+    enum hyp_status st = data_add_field(&s->set.info, "x", DATA_F32, false, width, err);
+    if (!st)
+        st = data_add_field(&s->set.info, "label", DATA_I32, false, NULL, err);
+    if (!st)
+        st = data_add_columns(&s->set, err);
+    if (st)
+        return st;
+    if (of) {
+        s->set.info.field[0] = of->info.field[0];
+        s->set.column[0] = of->column[0];
+        s->set.column[1] = of->column[label];
+        s->set.nclass = of->nclass;
+        s->set.n = of->n;
+    } else {
+        s->set.column[0] = (struct data_column){.storage = STORE_F32, .values = (void *)g->x};
+        s->set.column[1] =
+            (struct data_column){.storage = STORE_I32, .values = (void *)g->label};
+        s->set.n = g->n;
+    }
+    snprintf(s->set.info.field[0].name, DATA_NAME_SIZE, "x");
+    return HYP_OK;
+}
+
+/* The samples of the other source in its file order, or all rows. */
+static enum hyp_status borrow_rows(struct data_src *s, const struct data_given *g,
+                                   struct hyp_error *err)
+{
+    s->n = g->of ? g->of->n : g->n;
+    s->row = hyp_calloc(s->n ? s->n : 1, sizeof *s->row);
+    s->order = hyp_calloc(s->n ? s->n : 1, sizeof *s->order);
+    if (!s->row || !s->order)
+        return hyp_fail(err, HYP_ENOMEM, "out of memory for the order of `%s`",
+                        s->desc.name);
+    for (uint32_t i = 0; i < s->n; i++)
+        s->row[i] = g->of ? g->of->row[i] : i;
+    order_reset(s);
+    return s->n ? HYP_OK : hyp_fail(err, HYP_EARG, "`%s` has no samples", s->desc.name);
+}
+
+enum hyp_status data_give(const struct hyp_source_desc *d, const struct data_given *g,
+                          struct data_src **out, struct hyp_error *err)
+{
+    char path[DATA_PATH_SIZE];
+    struct data_src *s = hyp_calloc(1, sizeof *s);
+    enum hyp_status st = s ? HYP_OK : hyp_fail(err, HYP_ENOMEM, "out of memory for data");
+
+    if (!st) {
+        s->desc = *d;
+        if (g->of) {
+            memcpy(s->desc.scale, g->of->desc.scale, sizeof s->desc.scale);
+            memcpy(s->desc.mean, g->of->desc.mean, sizeof s->desc.mean);
+            memcpy(s->desc.std, g->of->desc.std, sizeof s->desc.std);
+            s->desc.nmean = g->of->desc.nmean;
+        }
+        st = borrow(s, g, err);
+    }
+    if (!st)
+        st = make_pixels(s, err);
+    if (!st) {
+        count_classes(s);
+        st = borrow_rows(s, g, err);
+    }
+    if (st) {
+        data_close(s);
+        return st;
+    }
+    snprintf(path, sizeof path, "data/%s", d->name);
+    s->site = hyp_site(path);
+    *out = s;
+    return HYP_OK;
 }

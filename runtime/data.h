@@ -110,4 +110,22 @@ void data_set_pass(struct data_src *s, uint64_t pass, uint64_t seed);
 void data_batch(const struct data_src *s, unsigned field, uint32_t first, uint32_t count,
                 void *out);
 
+/* The same in file order, whatever the pass. */
+void data_batch_file(const struct data_src *s, unsigned field, uint32_t first,
+                     uint32_t count, void *out);
+
+/*
+ * Kind `given`: samples that are in memory already, with the fields `x` and `label`.  Either
+ * the first field and the labels of another source (which must outlive this one; its scale
+ * counts), or n rows of `width` floats with their labels (borrowed).
+ */
+struct data_given {
+    const struct data_src *of;
+    const float *x;
+    const int32_t *label;
+    uint32_t n, width;
+};
+enum hyp_status data_give(const struct hyp_source_desc *d, const struct data_given *g,
+                          struct data_src **out, struct hyp_error *err);
+
 #endif

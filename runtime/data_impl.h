@@ -36,6 +36,7 @@ struct data_set {
     uint32_t n;                 /* samples stored */
     char **class_name;          /* NULL, or `nclass` owned strings */
     uint32_t nclass;
+    bool borrowed; /* columns and class names belong to another set */
 };
 
 typedef enum hyp_status data_open_fn(const struct data_where *w, struct data_set *out,
@@ -45,9 +46,9 @@ typedef enum hyp_status data_fields_fn(const struct data_where *w, struct data_i
 
 /* One opener and one prober per built row of data.def; on failure the caller frees `out`.
  */
-data_open_fn mnist_open, digits_open, mnist1d_open, npy_open, csv_open, folder_open;
+data_open_fn mnist_open, digits_open, mnist1d_open, npy_open, csv_open, folder_open, given_open;
 data_fields_fn mnist_fields, digits_fields, mnist1d_fields, npy_fields, csv_fields,
-    folder_fields;
+    folder_fields, given_fields;
 
 /* Fields filled in by name; dims end at the first 0. */
 enum hyp_status data_add_field(struct data_info *info, const char *name,

@@ -240,6 +240,11 @@ static void walk(void *cx, unsigned thread)
         const struct hyp_op *op = &r->phase->op[i];
         if (op->op == HYP_OP_LAUNCH) {
             run_launch(r, op, thread);
+            if (r->x->after_launch) {
+                if (thread == 0)
+                    r->x->after_launch(r->x->after_cx, op);
+                pool_barrier(r->x->pool);
+            }
         } else {
             if (thread == 0)
                 host_op(r, op);
@@ -262,8 +267,7 @@ enum hyp_status exec_phase(struct exec *x, uint32_t phase, int64_t batch,
         if (s != HYP_OK)
             return s;
     }
-    if (ph->draw != UINT32_MAX)
-        r.draw = x->draw[ph->draw]++;
+    r.draw = ph->draw != UINT32_MAX ? x->draw[ph->draw]++ : x->eval_draw++;
     x->fixed[HYP_COUNTER_BATCH] = (double)batch;
     pool_run(x->pool, walk, &r);
     return HYP_OK;
@@ -271,6 +275,7 @@ enum hyp_status exec_phase(struct exec *x, uint32_t phase, int64_t batch,
 
 enum hyp_status exec_init(struct exec *x, struct hyp_error *err)
 {
+    x->eval_draw = 0;
     return exec_phase(x, x->plan->init_phase, x->plan->batch_max, err);
 }
 
@@ -282,18 +287,33 @@ void *exec_address(const struct exec *x, uint32_t buffer)
     return x->segment[b->segment] + b->offset;
 }
 
-static bool allocate(struct exec *x)
+static bool allocate_segments(struct exec *x)
+{
+    const struct hyp_plan *p = x->plan;
+    for (unsigned i = 0; i < HYP_SEG_COUNT; i++) {
+        if (i == HYP_SEG_SCRATCH && x->host_of) {
+            x->segment[i] = x->host_of->segment[i];
+            continue;
+        }
+        x->segment[i] = hyp_aligned(64, p->segment_bytes[i] + 64);
+        if (!x->segment[i])
+            return false;
+        memset(x->segment[i], 0, p->segment_bytes[i] + 64);
+    }
+    return true;
+}
+
+static bool allocate_stacks(struct exec *x)
 {
     const struct hyp_plan *p = x->plan;
     const unsigned threads = pool_threads(x->pool);
     uint64_t stack = 64;
     uint32_t words = 1;
 
-    for (unsigned i = 0; i < HYP_SEG_COUNT; i++) {
-        x->segment[i] = hyp_aligned(64, p->segment_bytes[i] + 64);
-        if (!x->segment[i])
-            return false;
-        memset(x->segment[i], 0, p->segment_bytes[i] + 64);
+    if (x->host_of) {
+        x->scratch = x->host_of->scratch;
+        x->words = x->host_of->words;
+        return true;
     }
     for (uint32_t i = 0; i < p->nkernel; i++) {
         stack = p->kernel[i].scratch > stack ? p->kernel[i].scratch : stack;
@@ -307,13 +327,21 @@ static bool allocate(struct exec *x)
         if (!x->scratch[i] || !x->words[i])
             return false;
     }
+    return x->scratch && x->words;
+}
+
+static bool allocate(struct exec *x)
+{
+    const struct hyp_plan *p = x->plan;
+
+    if (!allocate_segments(x) || !allocate_stacks(x))
+        return false;
     x->host = hyp_calloc(p->nsinst + 1U, sizeof *x->host);
     x->setting = hyp_calloc(p->nsetting_value + 1U, sizeof *x->setting);
     x->counter = hyp_calloc(p->ncounter + 1U, sizeof *x->counter);
     x->param = hyp_calloc(p->nparam + 1U, sizeof *x->param);
     x->draw = hyp_calloc(p->ndraw + 1U, sizeof *x->draw);
-    return x->scratch && x->words && x->host && x->setting && x->counter && x->param &&
-           x->draw;
+    return x->host && x->setting && x->counter && x->param && x->draw;
 }
 
 static bool resolve_entries(struct exec *x)
@@ -335,8 +363,9 @@ static bool resolve_entries(struct exec *x)
     return true;
 }
 
-enum hyp_status exec_new(struct hyp_plan *plan, struct pool *pool, uint64_t seed,
-                         struct exec **out, struct hyp_error *err)
+static enum hyp_status make(struct hyp_plan *plan, struct pool *pool, uint64_t seed,
+                            const struct exec *host_of, struct exec **out,
+                            struct hyp_error *err)
 {
     struct exec *x = hyp_calloc(1, sizeof *x);
 
@@ -344,6 +373,7 @@ enum hyp_status exec_new(struct hyp_plan *plan, struct pool *pool, uint64_t seed
         x->plan = plan;
         x->pool = pool;
         x->seed = seed;
+        x->host_of = host_of;
     }
     if (!x || !allocate(x) || !resolve_entries(x)) {
         exec_free(x);
@@ -358,18 +388,36 @@ enum hyp_status exec_new(struct hyp_plan *plan, struct pool *pool, uint64_t seed
     return HYP_OK;
 }
 
-void exec_free(struct exec *x)
+enum hyp_status exec_new(struct hyp_plan *plan, struct pool *pool, uint64_t seed,
+                         struct exec **out, struct hyp_error *err)
 {
-    if (!x)
-        return;
-    for (unsigned i = 0; i < HYP_SEG_COUNT; i++)
-        hyp_free(x->segment[i]);
+    return make(plan, pool, seed, NULL, out, err);
+}
+
+enum hyp_status exec_new_beside(struct exec *x, struct exec **out, struct hyp_error *err)
+{
+    return make(x->plan, x->pool, x->seed, x, out, err);
+}
+
+static void free_stacks(struct exec *x)
+{
     for (unsigned i = 0; x->scratch && i < pool_threads(x->pool); i++)
         hyp_free(x->scratch[i]);
     for (unsigned i = 0; x->words && i < pool_threads(x->pool); i++)
         hyp_free(x->words[i]);
     hyp_free(x->scratch);
     hyp_free(x->words);
+}
+
+void exec_free(struct exec *x)
+{
+    if (!x)
+        return;
+    for (unsigned i = 0; i < HYP_SEG_COUNT; i++)
+        if (i != HYP_SEG_SCRATCH || !x->host_of)
+            hyp_free(x->segment[i]);
+    if (!x->host_of)
+        free_stacks(x);
     hyp_free(x->host);
     hyp_free(x->setting);
     hyp_free(x->counter);
@@ -400,32 +448,38 @@ double exec_number(const struct exec *x, const struct hyp_output *o)
     return v;
 }
 
-/* An exponent of all ones is what infinities and NaNs have. */
+/*
+ * An exponent of all ones is what infinities and NaNs have: one more carries into the sign
+ * bit.  Written so that compilers turn it into vectors.
+ */
 static bool floats_finite(const uint32_t *w, size_t n)
 {
     uint32_t bad = 0;
     for (size_t i = 0; i < n; i++)
-        bad |= ((w[i] & 0x7f800000U) == 0x7f800000U);
-    return !bad;
+        bad |= (w[i] & 0x7f800000U) + 0x00800000U;
+    return !(bad >> 31);
 }
 
-static bool doubles_finite(const double *d, size_t n)
+static bool doubles_finite(const uint64_t *w, size_t n)
 {
+    uint64_t bad = 0;
     for (size_t i = 0; i < n; i++)
-        if (!isfinite(d[i]))
-            return false;
-    return true;
+        bad |= (w[i] & 0x7ff0000000000000U) + 0x0010000000000000U;
+    return !(bad >> 63);
+}
+
+bool exec_finite(const struct exec *x, const void *p, uint64_t nbytes)
+{
+    return x->plan->f64 ? doubles_finite(p, nbytes / 8) : floats_finite(p, nbytes / 4);
 }
 
 bool exec_state_finite(const struct exec *x, uint32_t *tensor)
 {
     for (uint32_t i = 0; i < x->plan->ntensor; i++) {
         const struct hyp_tensor *t = &x->plan->tensor[i];
-        const void *p = x->segment[HYP_SEG_STATE] + t->offset;
-        if (t->dtype != HYP_F32)
+        if (t->dtype != HYP_F32 && t->dtype != HYP_F64)
             continue;
-        if (x->plan->f64 ? !doubles_finite(p, t->bytes / 8)
-                         : !floats_finite(p, t->bytes / 4)) {
+        if (!exec_finite(x, x->segment[HYP_SEG_STATE] + t->offset, t->bytes)) {
             *tensor = i;
             return false;
         }

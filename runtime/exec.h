@@ -20,15 +20,23 @@ struct exec {
     double fixed[HYP_COUNTER_FIRST]; /* batch, epoch, cycle, step, tick */
     union hyp_word *param;           /* parameter block */
     uint64_t *draw;                  /* by draw counter: runs of that phase so far */
+    uint64_t eval_draw;              /* the same for phases without a counter */
     uint64_t seed;
     uint8_t **scratch;      /* STACK bytes of each thread */
     void **bufs;            /* addresses of every entry's buffers, resolved once */
     uint32_t *buf_first;    /* by entry */
     union hyp_word **words; /* per thread: scalars of the entry that runs */
+    const struct exec *host_of; /* the context whose arena, stacks and words are used, or NULL */
+    /* Called by thread 0 after each launch, all others waiting; NULL: not. */
+    void (*after_launch)(void *cx, const struct hyp_op *op);
+    void *after_cx;
 };
 
 enum hyp_status exec_new(struct hyp_plan *plan, struct pool *pool, uint64_t seed,
                          struct exec **out, struct hyp_error *err);
+/* A second context over x's plan with a state, inputs and outputs of its own; it borrows
+ * x's arena, so the two never run at the same time, and x must outlive it. */
+enum hyp_status exec_new_beside(struct exec *x, struct exec **out, struct hyp_error *err);
 void exec_free(struct exec *x);
 
 /* Run one phase program at batch size `batch` (<= plan->batch_max); its inputs must be
@@ -47,6 +55,8 @@ double exec_number(const struct exec *x, const struct hyp_output *o);
 /* n elements of an output, or of any float or integer buffer, as doubles. */
 void exec_read(const struct exec *x, uint32_t buffer, uint8_t dtype, int64_t first,
                int64_t n, double *out);
+/* True if nbytes of floats (doubles in a double plan) hold no infinity and no NaN. */
+bool exec_finite(const struct exec *x, const void *p, uint64_t nbytes);
 /* True if every float of the state segment is finite; else the tensor's index in *tensor.
  */
 bool exec_state_finite(const struct exec *x, uint32_t *tensor);

@@ -24,6 +24,7 @@ struct hyp_source_desc {
         *file; /* csv: the file; npy, folder: a folder below the data folder; or NULL */
     uint32_t resize[2]; /* height, width; 0: as stored */
     uint32_t take[2];   /* [from, to) of the split; to = 0: all */
+    uint32_t size;      /* given: elements of one sample's x */
     uint32_t per_class; /* the first so many of each label; 0: all */
     double scale[2];    /* what the stored range [0, 1] becomes */
     uint32_t nmean;     /* channels given in mean and std; 0: `scale` applies */

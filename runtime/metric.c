@@ -1,0 +1,224 @@
+/* The table of metrics, their parameters, and the simplest of them. */
+#include "runtime/probe.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/base/alloc.h"
+
+const struct metric metrics[] = {
+#define METRIC(name, doc) {#name, doc, metric_##name},
+#include "runtime/metric.def"
+#undef METRIC
+};
+const unsigned nmetric = sizeof metrics / sizeof *metrics;
+
+const struct metric *metric_find(const char *name)
+{
+    for (unsigned i = 0; name && i < nmetric; i++)
+        if (strcmp(metrics[i].name, name) == 0)
+            return &metrics[i];
+    return NULL;
+}
+
+const struct hyp_probe_value *metric_value(const struct metric_call *c, const char *name)
+{
+    for (uint32_t i = 0; i < c->probe->nvalue; i++)
+        if (strcmp(c->probe->value[i].name, name) == 0)
+            return &c->probe->value[i];
+    return NULL;
+}
+
+double metric_param(const struct hyp_probe *p, const char *name, double otherwise)
+{
+    for (uint32_t i = 0; i < p->nparam; i++)
+        if (strcmp(p->param[i].name, name) == 0 && !p->param[i].text)
+            return p->param[i].number;
+    return otherwise;
+}
+
+bool metric_wants(const struct hyp_probe *p, const char *name, const char *word)
+{
+    const size_t n = strlen(name);
+    for (uint32_t i = 0; i < p->nparam; i++) {
+        const struct hyp_probe_param *x = &p->param[i];
+        const bool own = strncmp(x->name, name, n) == 0 &&
+                         (x->name[n] == '\0' || x->name[n] == '.');
+        if (own && x->text && (strcmp(x->text, word) == 0 || strcmp(x->text, "all") == 0))
+            return true;
+    }
+    return false;
+}
+
+enum hyp_status metric_set(struct metric_call *c, const char *part, const double *v,
+                           uint32_t n, bool list, struct hyp_error *err)
+{
+    char name[256];
+    snprintf(name, sizeof name, part ? "%.180s.%.60s" : "%.180s", c->probe->name, part);
+    const uint32_t i = values_find(&c->run->values, name);
+    const enum hyp_status st = values_set(&c->run->values, i, v, n, list, err);
+    if (st == HYP_OK && c->nlogged < sizeof c->logged / sizeof *c->logged)
+        c->logged[c->nlogged++] = i;
+    return st;
+}
+
+enum hyp_status metric_number(struct metric_call *c, const char *part, double v,
+                              struct hyp_error *err)
+{
+    return metric_set(c, part, &v, 1, false, err);
+}
+
+/* ---- accuracy, confusion ---- */
+
+struct answers {
+    struct rows rows[2]; /* of, labels */
+    int32_t *label;
+    uint32_t n, classes;
+};
+
+static enum hyp_status read_answers(struct metric_call *c, struct answers *a,
+                                    struct hyp_error *err)
+{
+    static const char *const name[] = {"of", "labels"};
+
+    *a = (struct answers){0};
+    enum hyp_status st = metric_rows(c, name, 2, -1, a->rows, err);
+    if (st == HYP_OK)
+        st = rows_to_labels(c, &a->rows[1], &a->label, &a->classes, err);
+    a->n = a->rows[1].n;
+    if (st == HYP_OK && a->rows[0].n != a->n)
+        st = hyp_fail(err, HYP_EARG, "probe `%s`: %u samples of `of`, %u labels",
+                      c->probe->name, a->rows[0].n, a->n);
+    if (a->rows[0].width > a->classes)
+        a->classes = a->rows[0].width;
+    return st;
+}
+
+static void answers_fini(struct answers *a)
+{
+    rows_fini(&a->rows[0]);
+    rows_fini(&a->rows[1]);
+    hyp_free(a->label);
+}
+
+static int32_t answer(const struct answers *a, uint32_t i)
+{
+    return row_class(a->rows[0].v + (size_t)i * a->rows[0].width, a->rows[0].width);
+}
+
+static double share_right(const struct answers *a)
+{
+    uint32_t right = 0;
+    for (uint32_t i = 0; i < a->n; i++)
+        right += answer(a, i) == a->label[i];
+    return a->n ? (double)right / a->n : NAN;
+}
+
+enum hyp_status metric_accuracy(struct metric_call *c, struct hyp_error *err)
+{
+    struct answers a;
+    enum hyp_status st = read_answers(c, &a, err);
+    if (st == HYP_OK)
+        st = metric_number(c, NULL, share_right(&a), err);
+    answers_fini(&a);
+    return st;
+}
+
+enum hyp_status metric_confusion(struct metric_call *c, struct hyp_error *err)
+{
+    struct answers a;
+    double *count = NULL;
+    enum hyp_status st = read_answers(c, &a, err);
+
+    if (st == HYP_OK && a.classes > 1000)
+        st = hyp_fail(err, HYP_EARG, "probe `%s`: more than 1000 classes", c->probe->name);
+    if (st == HYP_OK) {
+        count = hyp_calloc((size_t)a.classes * a.classes + 1, sizeof *count);
+        st = count ? HYP_OK : hyp_fail(err, HYP_ENOMEM, "out of memory for a table of classes");
+    }
+    for (uint32_t i = 0; st == HYP_OK && i < a.n; i++) {
+        const int32_t k = answer(&a, i);
+        if (k >= 0 && (uint32_t)k < a.classes)
+            count[(uint32_t)a.label[i] * a.classes + (uint32_t)k] += 1;
+    }
+    if (st == HYP_OK)
+        st = metric_number(c, NULL, share_right(&a), err);
+    if (st == HYP_OK)
+        st = metric_set(c, "counts", count, a.classes * a.classes, true, err);
+    hyp_free(count);
+    answers_fini(&a);
+    return st;
+}
+
+/* ---- divergence between counts ---- */
+
+struct divergence divergence_of(const uint32_t *a, const uint32_t *b, size_t stride,
+                                size_t n, double na, double nb)
+{
+    const double ta = na + 0.5 * (double)n, tb = nb + 0.5 * (double)n;
+    struct divergence d = {0, 0, 0};
+
+    for (size_t i = 0; i < n; i++) {
+        const double p = (a[i * stride] + 0.5) / ta, q = (b[i * stride] + 0.5) / tb;
+        const double m = (p + q) / 2;
+        d.kl += p * log(p / q);
+        d.js += (p * log(p / m) + q * log(q / m)) / 2;
+        d.shared += p < q ? p : q;
+    }
+    return d;
+}
+
+/* ---- histogram_kl ---- */
+
+struct histogram {
+    uint32_t *count; /* of one side */
+    uint32_t bins, units;
+    double low, high;
+    double n;
+};
+
+static void add_to_histogram(void *cx, const float *row, int64_t sample)
+{
+    struct histogram *h = cx;
+    size_t at = 0;
+
+    (void)sample;
+    for (uint32_t k = 0; k < h->units; k++) {
+        const double t = ((double)row[k] - h->low) / (h->high - h->low) * h->bins;
+        const uint32_t bin = !(t > 0) ? 0 : t >= h->bins ? h->bins - 1 : (uint32_t)t;
+        at = at * h->bins + bin;
+    }
+    h->count[at]++;
+    h->n++;
+}
+
+enum hyp_status metric_histogram_kl(struct metric_call *c, struct hyp_error *err)
+{
+    const double bins = metric_param(c->probe, "bins", 20);
+    const int64_t samples = (int64_t)metric_param(c->probe, "samples", 60000);
+    struct side side[2];
+    struct histogram h[2] = {{0}};
+    enum hyp_status st = metric_sides(c, side, err);
+
+    if (st != HYP_OK)
+        return st;
+    const double cells = pow(bins, side[0].units);
+    if (!(bins >= 1 && cells <= 1e7))
+        return hyp_fail(err, HYP_EARG, "probe `%s`: %g bins for each of %u units is too many",
+                        c->probe->name, bins, side[0].units);
+    for (unsigned i = 0; st == HYP_OK && i < 2; i++) {
+        h[i] = (struct histogram){hyp_calloc((size_t)cells, sizeof(uint32_t)), (uint32_t)bins,
+                                  side[i].units, metric_param(c->probe, "range.0", -4),
+                                  metric_param(c->probe, "range.1", 4), 0};
+        st = h[i].count ? metric_each_row(c, &side[i], samples, add_to_histogram, &h[i], err)
+                        : hyp_fail(err, HYP_ENOMEM, "out of memory for a histogram");
+    }
+    if (st == HYP_OK)
+        st = metric_number(
+            c, NULL,
+            divergence_of(h[0].count, h[1].count, 1, (size_t)cells, h[0].n, h[1].n).kl, err);
+    hyp_free(h[0].count);
+    hyp_free(h[1].count);
+    return st;
+}

@@ -1,0 +1,133 @@
+/*
+ * Inside of probes: how values of a model are computed on samples, and what a metric is.
+ *
+ * What a plan hands over (struct hyp_probe_value), by name:
+ *     value, value.1 ...     VALUE: one number or a list, several are a list
+ *     image, beside          IMAGE
+ *     of, labels             accuracy, confusion, class_agreement (over `from`)
+ *     of, labels, test_of, train.of, train.labels      linear_readout
+ *     of.A.0, of.A.1 ..., of.B.0 ...   pattern_overlap, histogram_kl: side A (the first that
+ *                            occurs) and B, members of each in order; of.A alone for one member
+ * A value whose phase has no data and no draw counter is evaluated on fresh draws, in batches of
+ * the planned largest size; a scheduled phase (draw counter, source -1) gives the cycle just run.
+ */
+#ifndef HYP_RUNTIME_PROBE_H
+#define HYP_RUNTIME_PROBE_H
+
+#include "runtime/run.h"
+
+struct nested; /* a trained model of a metric */
+
+struct run_probe { /* what lives as long as the run */
+    struct nested *nested;   /* class_agreement's classifier */
+    double classifier;       /* its accuracy */
+    double untrained;        /* pattern_overlap's control */
+    bool have_untrained;
+};
+
+/* ---- evaluation ---- */
+
+/* Outputs of the phase lie in x for `batch` samples, the first being number `first`. */
+typedef enum hyp_status evaluate_fn(void *cx, const struct exec *x, int64_t batch,
+                                    int64_t first, struct hyp_error *err);
+struct evaluation {
+    uint32_t phase;
+    int32_t source;
+    int64_t limit; /* samples; -1: the whole source, or one batch without one */
+};
+/* r->y must hold the state to be looked at (run_evaluation). */
+enum hyp_status run_evaluate(struct run *r, const struct evaluation *e, evaluate_fn *fn,
+                             void *cx, struct hyp_error *err);
+
+/* ---- metrics ---- */
+
+struct metric_call {
+    struct run *run;
+    const struct hyp_probe *probe;
+    struct run_probe *own;
+    bool pictures;        /* the run folder takes plots and images */
+    uint32_t logged[32];  /* values set in this call */
+    uint32_t nlogged;
+};
+typedef enum hyp_status metric_fn(struct metric_call *c, struct hyp_error *err);
+
+struct metric {
+    const char *name, *doc;
+    metric_fn *fn;
+};
+#define METRIC(name, doc) metric_fn metric_##name;
+#include "runtime/metric.def"
+#undef METRIC
+extern const struct metric metrics[];
+extern const unsigned nmetric;
+const struct metric *metric_find(const char *name);
+
+/* Set NAME (part NULL) or NAME.PART. */
+enum hyp_status metric_set(struct metric_call *c, const char *part, const double *v,
+                           uint32_t n, bool list, struct hyp_error *err);
+enum hyp_status metric_number(struct metric_call *c, const char *part, double v,
+                              struct hyp_error *err);
+
+/* NULL: the probe has no such value. */
+const struct hyp_probe_value *metric_value(const struct metric_call *c, const char *name);
+double metric_param(const struct hyp_probe *p, const char *name, double otherwise);
+/* `NAME: word`, `NAME: all` or a list with it. */
+bool metric_wants(const struct hyp_probe *p, const char *name, const char *word);
+
+/* Rows of floats: all samples of one value. */
+struct rows {
+    float *v;
+    uint32_t n, cap, width;
+};
+void rows_fini(struct rows *w);
+/* At most `limit` samples (-1: all) of n values (at most ROWS_AT_ONCE), each phase run once;
+ * HYP_EARG where the probe lacks one.  On failure nothing is left to be freed. */
+enum { ROWS_AT_ONCE = 4 };
+enum hyp_status metric_rows(struct metric_call *c, const char *const *name, unsigned n,
+                            int64_t limit, struct rows *out, struct hyp_error *err);
+/* Classes 0 .. *classes - 1 (raised where there are more); *label is freed by the caller in
+ * any case (hyp_free). */
+enum hyp_status rows_to_labels(const struct metric_call *c, const struct rows *w,
+                               int32_t **label, uint32_t *classes, struct hyp_error *err);
+/* Index of the largest of `width` numbers; of one number: itself as a class. */
+int32_t row_class(const float *row, uint32_t width);
+
+/* ---- sides: two tuples to be compared ---- */
+
+enum { SIDE_MEMBERS = 16 };
+struct side {
+    const struct hyp_probe_value *member[SIDE_MEMBERS];
+    uint32_t width[SIDE_MEMBERS], n, units;
+};
+enum hyp_status metric_sides(struct metric_call *c, struct side side[2],
+                             struct hyp_error *err);
+uint32_t output_width(const struct hyp_output *o);
+/* One row per sample of all members of a side, through `fn`. */
+typedef void side_fn(void *cx, const float *row, int64_t sample);
+enum hyp_status metric_each_row(struct metric_call *c, const struct side *s, int64_t limit,
+                                side_fn *fn, void *cx, struct hyp_error *err);
+
+/* ---- nested.c: models that a metric trains ---- */
+
+struct nested_data {
+    struct data_given given;
+    const char *setting[4]; /* settings of the model to be changed, NULL-ended */
+    double number[4];
+};
+/* Train the compiled model on the given samples; seed and pool are the run's. */
+enum hyp_status nested_train(struct metric_call *c, struct hyp_plan *plan,
+                             const struct nested_data *d, struct nested **out,
+                             struct hyp_error *err);
+void nested_free(struct nested *n);
+/* Classes of n rows. */
+enum hyp_status nested_classify(struct nested *n, const float *x, uint32_t rows,
+                                uint32_t width, int32_t *out, struct hyp_error *err);
+
+/* KL in nats between smoothed counts, 1/2 added to each of `n` cells */
+struct divergence {
+    double kl, js, shared;
+};
+struct divergence divergence_of(const uint32_t *a, const uint32_t *b, size_t stride,
+                                size_t n, double na, double nb);
+
+#endif

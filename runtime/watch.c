@@ -1,0 +1,241 @@
+/*
+ * The watch for values that are not finite.
+ *
+ * After each cycle the losses and the weights and states are looked at (the optimizers'
+ * moments every sixteenth, and before anything is saved).  A copy of the run's state some
+ * cycles old is kept in memory.  When a fault is found, the copy goes to RUN/fault/, the
+ * cycles since then run again (runs are exact, so they do the same), and in the last one
+ * every launch's buffers are looked at: the first bad one names the node.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/base/alloc.h"
+#include "runtime/base/file.h"
+#include "runtime/base/json.h"
+#include "runtime/run.h"
+
+enum { KEEP_EVERY = 64, MOMENTS_EVERY = 16 };
+
+/* ---- looking ---- */
+
+static bool is_float(const struct hyp_tensor *t)
+{
+    return t->dtype == HYP_F32 || t->dtype == HYP_F64;
+}
+
+static bool is_moment(const struct hyp_tensor *t)
+{
+    return strncmp(t->name, "optimizer/", 10) == 0;
+}
+
+struct scan {
+    const struct run *run;
+    bool moments;
+};
+
+/* This thread's share of every tensor; the first bad tensor's number into run->scan. */
+static void scan_share(void *cx, unsigned thread)
+{
+    const struct scan *s = cx;
+    const struct run *r = s->run;
+    const uint64_t threads = pool_threads(r->pool);
+
+    r->scan[thread] = UINT32_MAX;
+    for (uint32_t i = 0; i < r->plan->ntensor; i++) {
+        const struct hyp_tensor *t = &r->plan->tensor[i];
+        if (!is_float(t) || (!s->moments && is_moment(t)))
+            continue;
+        const uint64_t words = t->bytes / 8, lo = words * thread / threads;
+        const uint64_t hi = thread + 1 == threads ? t->bytes : words * (thread + 1) / threads * 8;
+        if (!exec_finite(r->x, r->now.state + t->offset + lo * 8, hi - lo * 8)) {
+            r->scan[thread] = i;
+            return;
+        }
+    }
+}
+
+/* Index of the first tensor that is not finite; UINT32_MAX: none. */
+static uint32_t bad_tensor(const struct run *r, bool moments)
+{
+    struct scan s = {r, moments};
+    uint32_t first = UINT32_MAX;
+    pool_run(r->pool, scan_share, &s);
+    for (unsigned t = 0; t < pool_threads(r->pool); t++)
+        if (r->scan[t] < first)
+            first = r->scan[t];
+    return first;
+}
+
+static uint32_t bad_loss(const struct run *r)
+{
+    for (uint32_t i = 0; i < r->nloss; i++) {
+        const struct hyp_value *v = &r->values.value[r->loss[i].value];
+        if (v->known && !isfinite(v->v[0]))
+            return i;
+    }
+    return UINT32_MAX;
+}
+
+/* What is wrong, in words; false: nothing. */
+static bool look(const struct run *r, bool moments, char *text, size_t n)
+{
+    const uint32_t loss = bad_loss(r);
+    if (loss != UINT32_MAX) {
+        const struct hyp_value *v = &r->values.value[r->loss[loss].value];
+        snprintf(text, n, "loss `%.80s` is %s", v->name,
+                 isnan(v->v[0]) ? "not a number" : "infinite");
+        return true;
+    }
+    const uint32_t t = bad_tensor(r, moments);
+    if (t == UINT32_MAX)
+        return false;
+    const struct hyp_tensor *w = &r->plan->tensor[t];
+    snprintf(text, n, "`%.80s` (%.60s:%u) is not finite", w->name, w->file ? w->file : "-",
+             w->line);
+    return true;
+}
+
+/* ---- the first bad value ---- */
+
+static bool bad_buffer(const struct run *r, uint32_t buffer)
+{
+    const struct hyp_buffer *b = &r->plan->buffer[buffer];
+    return (b->dtype == HYP_F32 || b->dtype == HYP_F64) &&
+           !exec_finite(r->x, exec_address(r->x, buffer), b->bytes);
+}
+
+static void name_kernel(struct run *r, const struct hyp_kernel *k)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < k->nplace && i < 3 && n < sizeof r->fault - 1; i++) {
+        const int m = snprintf(r->fault + n, sizeof r->fault - n, "%s%.70s", i ? ", " : "",
+                               k->place[i]);
+        n += m > 0 ? (size_t)m : 0;
+    }
+    if (k->nplace == 0)
+        snprintf(r->fault, sizeof r->fault, "kernel %.100s", k->name ? k->name : "?");
+}
+
+/* Before this launch every buffer was finite: what is bad now, it wrote. */
+static void after_launch(void *cx, const struct hyp_op *op)
+{
+    struct run *r = cx;
+    for (uint32_t e = op->a; e < op->b && !r->fault[0]; e++) {
+        const struct hyp_entry *en = &r->plan->entry[e];
+        const struct hyp_kernel *k = &r->plan->kernel[en->kernel];
+        for (uint32_t i = 0; i < k->nbuf && !r->fault[0]; i++)
+            if (bad_buffer(r, en->buf[i]))
+                name_kernel(r, k);
+    }
+}
+
+/* From the kept copy to the end of the cycle that failed. */
+static void replay(struct run *r, int64_t fault_step)
+{
+    struct hyp_error ignored = {0};
+
+    moment_copy(&r->now, &r->kept, r->plan);
+    r->x->fixed[HYP_COUNTER_STEP] = (double)r->now.step;
+    r->entered = -1;
+    r->epoch_over = false;
+    schedule_restore_sources(r);
+    memset(r->with_probes, 0, r->plan->nphase * sizeof *r->with_probes);
+    while (r->now.step < fault_step && !ignored.status && schedule_ready(r)) {
+        r->replay = r->now.step + 1 == fault_step;
+        r->x->after_launch = r->replay ? after_launch : NULL;
+        r->x->after_cx = r;
+        schedule_cycle(r, &ignored);
+    }
+    r->x->after_launch = NULL;
+    r->replay = false;
+}
+
+/* ---- RUN/fault/ ---- */
+
+static enum hyp_status write_report(const struct run *r, const char *what, int64_t step,
+                                    struct hyp_error *err)
+{
+    char path[RUNFOLDER_PATH];
+    struct json_writer w;
+
+    json_init(&w);
+    json_open(&w, '{');
+    json_key(&w, "code");
+    json_string(&w, "R0951");
+    json_key(&w, "what");
+    json_string(&w, what);
+    json_key(&w, "first");
+    json_string(&w, r->fault);
+    json_key(&w, "cycle");
+    json_int(&w, step);
+    json_key(&w, "kept_at_cycle");
+    json_int(&w, r->kept.step);
+    json_key(&w, "replay");
+    json_string(&w, "hypno train --resume FOLDER, with this folder");
+    json_close(&w);
+    runfolder_name(r->folder, "fault/report.json", path);
+    const enum hyp_status st = w.failed ? HYP_ENOMEM : file_put(path, w.text, w.n, err);
+    json_fini(&w);
+    return st;
+}
+
+static enum hyp_status write_replay(const struct run *r, struct hyp_error *err)
+{
+    char path[RUNFOLDER_PATH];
+
+    runfolder_name(r->folder, "fault", path);
+    enum hyp_status st = file_make_dir(path, err);
+    runfolder_name(r->folder, "fault/checkpoint.safetensors", path);
+    if (st == HYP_OK)
+        st = checkpoint_write(path, r->plan, &r->kept, err);
+    runfolder_name(r->folder, "fault/model.yaml", path);
+    if (st == HYP_OK && r->opt->model_text)
+        st = file_put(path, r->opt->model_text, strlen(r->opt->model_text), err);
+    return st;
+}
+
+static enum hyp_status report(struct run *r, const char *what, struct hyp_error *err)
+{
+    const int64_t step = r->now.step, epoch = r->now.epoch;
+    const char *phase = r->plan->phase[r->phase_now].name;
+    struct hyp_error io = {0};
+    const bool to_disk = r->folder && r->have_kept;
+
+    if (to_disk)
+        write_replay(r, &io);
+    r->fault[0] = '\0';
+    if (r->have_kept)
+        replay(r, step);
+    if (!r->fault[0])
+        snprintf(r->fault, sizeof r->fault, "not found by running the cycle again");
+    if (to_disk && io.status == HYP_OK)
+        write_report(r, what, step, &io);
+    return hyp_fail(err, HYP_ENONFINITE,
+                    "%s after cycle %lld (epoch %lld, phase %s); the first such value is in %s",
+                    what, (long long)step, (long long)epoch, phase, r->fault);
+}
+
+enum hyp_status watch_cycle(struct run *r, struct hyp_error *err)
+{
+    char what[256];
+    if (!look(r, r->now.step % MOMENTS_EVERY == 0, what, sizeof what))
+        return HYP_OK;
+    return report(r, what, err);
+}
+
+enum hyp_status watch_before_saving(struct run *r, struct hyp_error *err)
+{
+    char what[256];
+    return look(r, true, what, sizeof what) ? report(r, what, err) : HYP_OK;
+}
+
+void watch_keep(struct run *r)
+{
+    if (!r->kept.state || (r->have_kept && r->now.cycle != 0 &&
+                           r->now.step - r->kept.step < KEEP_EVERY))
+        return;
+    moment_copy(&r->kept, &r->now, r->plan);
+    r->have_kept = true;
+}
