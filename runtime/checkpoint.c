@@ -114,7 +114,8 @@ static void tensor_of(const struct hyp_plan *plan, const struct hyp_tensor *t,
                       struct safetensor *out)
 {
     uint64_t n = 1;
-    *out = (struct safetensor){.name = t->name, .dtype = file_dtype(plan, t->dtype), .rank = t->rank};
+    *out = (struct safetensor){
+        .name = t->name, .dtype = file_dtype(plan, t->dtype), .rank = t->rank};
     for (uint32_t i = 0; i < t->rank && i < SAFETENSORS_MAX_RANK; i++) {
         out->dim[i] = (uint64_t)(t->dim[i].c + t->dim[i].b * plan->batch_max);
         n *= out->dim[i];
@@ -155,7 +156,8 @@ static void add_cursors(struct items *l, const struct hyp_plan *plan, struct mom
     add(l, "cursor/metrics.csv", ITEM_U64, &m->csv_bytes);
     add(l, "cursor/metrics.jsonl", ITEM_U64, &m->jsonl_bytes);
     for (uint32_t i = 0; i < plan->ndraw; i++)
-        add(l, arena_fmt(l->a, "cursor/%s/draw", draw_phase(plan, i)), ITEM_U64, &m->draw[i]);
+        add(l, arena_fmt(l->a, "cursor/%s/draw", draw_phase(plan, i)), ITEM_U64,
+            &m->draw[i]);
     for (uint32_t i = 0; i < plan->nsource; i++) {
         const char *s = plan->source[i].name;
         add(l, arena_fmt(l->a, "cursor/%s/pass", s), ITEM_U64, &m->source[i].pass);
@@ -328,8 +330,8 @@ enum hyp_status checkpoint_read(const char *path, const struct hyp_plan *plan,
         sha256_hex(plan->model_hash, hash);
         *same_model = model && strcmp(model, hash) == 0;
         if (bad)
-            st = hyp_fail(err, HYP_EMISMATCH, "%s does not fit the model: %u differences", path,
-                          bad);
+            st = hyp_fail(err, HYP_EMISMATCH, "%s does not fit the model: %u differences",
+                          path, bad);
     }
     for (uint32_t i = 0; st == HYP_OK && i < l.n; i++)
         from_file(&l.item[i], safetensors_find(&s, l.item[i].st.name)->data);

@@ -23,14 +23,14 @@ struct run_plateau {
 
 /* A run between two cycles. */
 struct moment {
-    uint8_t *state;  /* the state segment */
-    double *counter; /* by named counter */
-    uint64_t *draw;  /* by draw counter */
+    uint8_t *state;              /* the state segment */
+    double *counter;             /* by named counter */
+    uint64_t *draw;              /* by draw counter */
     struct run_cursor *source;   /* by source */
     struct run_plateau *plateau; /* by plateau */
     uint64_t seed;
-    int64_t epoch, cycle, step;  /* cycle: in the epoch */
-    int64_t stage, stage_epoch;  /* the schedule's place */
+    int64_t epoch, cycle, step;      /* cycle: in the epoch */
+    int64_t stage, stage_epoch;      /* the schedule's place */
     uint64_t csv_bytes, jsonl_bytes; /* what the metrics files held */
 };
 

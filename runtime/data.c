@@ -627,7 +627,8 @@ static enum hyp_status borrow(struct data_src *s, const struct data_given *g,
         s->set.nclass = of->nclass;
         s->set.n = of->n;
     } else {
-        s->set.column[0] = (struct data_column){.storage = STORE_F32, .values = (void *)g->x};
+        s->set.column[0] =
+            (struct data_column){.storage = STORE_F32, .values = (void *)g->x};
         s->set.column[1] =
             (struct data_column){.storage = STORE_I32, .values = (void *)g->label};
         s->set.n = g->n;

@@ -35,7 +35,8 @@ static enum hyp_status run_first(struct run *r, uint32_t phase, evaluate_fn *fn,
 
     if (ph->ninput) {
         const uint32_t s = ph->input[0].source;
-        b = r->source[s].batch_max < r->source[s].n ? r->source[s].batch_max : r->source[s].n;
+        b = r->source[s].batch_max < r->source[s].n ? r->source[s].batch_max
+                                                    : r->source[s].n;
         gather_phase(r, r->y, phase, 0, (uint32_t)b);
     }
     memset(r->y->draw, 0, r->plan->ndraw * sizeof *r->y->draw);
@@ -165,8 +166,8 @@ struct take_many {
     unsigned n;
 };
 
-static enum hyp_status take_all(void *cx, const struct exec *x, int64_t batch, int64_t first,
-                                struct hyp_error *err)
+static enum hyp_status take_all(void *cx, const struct exec *x, int64_t batch,
+                                int64_t first, struct hyp_error *err)
 {
     struct take_many *t = cx;
     enum hyp_status st = HYP_OK;
@@ -203,7 +204,8 @@ enum hyp_status metric_rows(struct metric_call *c, const char *const *name, unsi
     for (unsigned i = 0; i < n; i++) {
         v[i] = metric_value(c, name[i]);
         if (!v[i])
-            return hyp_fail(err, HYP_EARG, "probe `%s` lacks `%s`", c->probe->name, name[i]);
+            return hyp_fail(err, HYP_EARG, "probe `%s` lacks `%s`", c->probe->name,
+                            name[i]);
     }
     for (unsigned i = 0; st == HYP_OK && i < n; i++)
         if (out[i].width == 0)
@@ -222,8 +224,8 @@ enum hyp_status rows_to_labels(const struct metric_call *c, const struct rows *w
     for (uint32_t i = 0; i < w->n; i++) {
         const int32_t k = row_class(w->v + (size_t)i * w->width, w->width);
         if (k < 0 || k >= 1 << 20)
-            return hyp_fail(err, HYP_EARG, "probe `%s`: label %d is no class", c->probe->name,
-                            k);
+            return hyp_fail(err, HYP_EARG, "probe `%s`: label %d is no class",
+                            c->probe->name, k);
         if ((uint32_t)k >= *classes)
             *classes = (uint32_t)k + 1;
         (*label)[i] = k;
@@ -289,7 +291,8 @@ enum hyp_status metric_sides(struct metric_call *c, struct side side[2],
     for (uint32_t i = 0; same && i < side[0].n; i++)
         same = side[0].width[i] == side[1].width[i];
     return same ? HYP_OK
-                : hyp_fail(err, HYP_EARG, "probe `%s`: `of` must be two tuples of the same shapes",
+                : hyp_fail(err, HYP_EARG,
+                           "probe `%s`: `of` must be two tuples of the same shapes",
                            c->probe->name);
 }
 
@@ -346,8 +349,8 @@ enum hyp_status metric_each_row(struct metric_call *c, const struct side *s, int
     const struct hyp_probe_value *v = s->member[0];
     const struct evaluation e = {v->phase, v->source, limit};
     struct rows rows[SIDE_MEMBERS] = {{0}};
-    struct each_row each = {c,  s, rows, fn, cx, hyp_malloc(s->units * sizeof(float)),
-                            v->phase, limit, 0};
+    struct each_row each = {
+        c, s, rows, fn, cx, hyp_malloc(s->units * sizeof(float)), v->phase, limit, 0};
     enum hyp_status st = HYP_OK;
 
     if (!each.row)

@@ -49,9 +49,9 @@ static enum hyp_status check_names(const struct hyp_plan *plan, const char *cons
 }
 
 enum hyp_status hyp_eval(struct hyp_plan *plan, struct pool *pool,
-                         const struct hyp_run_options *o, const struct hyp_run_callbacks *cb,
-                         const char *const *probe, unsigned nprobe, struct hyp_summary *out,
-                         struct hyp_error *err)
+                         const struct hyp_run_options *o,
+                         const struct hyp_run_callbacks *cb, const char *const *probe,
+                         unsigned nprobe, struct hyp_summary *out, struct hyp_error *err)
 {
     *out = (struct hyp_summary){0};
     enum hyp_status st = check_names(plan, probe, nprobe, err);
@@ -122,8 +122,8 @@ static bool find_node(const struct hyp_plan *p, const char *node, uint32_t *phas
 
 /* The shape that some image probe gives to values of this size; else the output's own, a
  * square, or one line. */
-static void dream_shape(const struct hyp_plan *p, const struct hyp_output *o, uint32_t width,
-                        struct image_sheet *s)
+static void dream_shape(const struct hyp_plan *p, const struct hyp_output *o,
+                        uint32_t width, struct image_sheet *s)
 {
     const uint32_t first = o->sample ? 1 : 0, rank = o->rank - first;
 
@@ -198,8 +198,9 @@ enum hyp_status hyp_dream(struct hyp_plan *plan, struct pool *pool,
     const size_t length = strlen(file);
 
     if (!find_node(plan, node, &phase, &output))
-        return hyp_fail(err, HYP_EARG, node ? "the model has nothing to dream called `%s`"
-                                            : "the model has nothing to dream%s",
+        return hyp_fail(err, HYP_EARG,
+                        node ? "the model has nothing to dream called `%s`"
+                             : "the model has nothing to dream%s",
                         node ? node : "");
     struct run *r = new_run(plan, pool, o, NULL, err);
     if (!r)

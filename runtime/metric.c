@@ -43,8 +43,8 @@ bool metric_wants(const struct hyp_probe *p, const char *name, const char *word)
     const size_t n = strlen(name);
     for (uint32_t i = 0; i < p->nparam; i++) {
         const struct hyp_probe_param *x = &p->param[i];
-        const bool own = strncmp(x->name, name, n) == 0 &&
-                         (x->name[n] == '\0' || x->name[n] == '.');
+        const bool own =
+            strncmp(x->name, name, n) == 0 && (x->name[n] == '\0' || x->name[n] == '.');
         if (own && x->text && (strcmp(x->text, word) == 0 || strcmp(x->text, "all") == 0))
             return true;
     }
@@ -135,7 +135,8 @@ enum hyp_status metric_confusion(struct metric_call *c, struct hyp_error *err)
         st = hyp_fail(err, HYP_EARG, "probe `%s`: more than 1000 classes", c->probe->name);
     if (st == HYP_OK) {
         count = hyp_calloc((size_t)a.classes * a.classes + 1, sizeof *count);
-        st = count ? HYP_OK : hyp_fail(err, HYP_ENOMEM, "out of memory for a table of classes");
+        st = count ? HYP_OK
+                   : hyp_fail(err, HYP_ENOMEM, "out of memory for a table of classes");
     }
     for (uint32_t i = 0; st == HYP_OK && i < a.n; i++) {
         const int32_t k = answer(&a, i);
@@ -205,19 +206,25 @@ enum hyp_status metric_histogram_kl(struct metric_call *c, struct hyp_error *err
         return st;
     const double cells = pow(bins, side[0].units);
     if (!(bins >= 1 && cells <= 1e7))
-        return hyp_fail(err, HYP_EARG, "probe `%s`: %g bins for each of %u units is too many",
+        return hyp_fail(err, HYP_EARG,
+                        "probe `%s`: %g bins for each of %u units is too many",
                         c->probe->name, bins, side[0].units);
     for (unsigned i = 0; st == HYP_OK && i < 2; i++) {
-        h[i] = (struct histogram){hyp_calloc((size_t)cells, sizeof(uint32_t)), (uint32_t)bins,
-                                  side[i].units, metric_param(c->probe, "range.0", -4),
-                                  metric_param(c->probe, "range.1", 4), 0};
-        st = h[i].count ? metric_each_row(c, &side[i], samples, add_to_histogram, &h[i], err)
-                        : hyp_fail(err, HYP_ENOMEM, "out of memory for a histogram");
+        h[i] = (struct histogram){hyp_calloc((size_t)cells, sizeof(uint32_t)),
+                                  (uint32_t)bins,
+                                  side[i].units,
+                                  metric_param(c->probe, "range.0", -4),
+                                  metric_param(c->probe, "range.1", 4),
+                                  0};
+        st = h[i].count
+                 ? metric_each_row(c, &side[i], samples, add_to_histogram, &h[i], err)
+                 : hyp_fail(err, HYP_ENOMEM, "out of memory for a histogram");
     }
     if (st == HYP_OK)
         st = metric_number(
             c, NULL,
-            divergence_of(h[0].count, h[1].count, 1, (size_t)cells, h[0].n, h[1].n).kl, err);
+            divergence_of(h[0].count, h[1].count, 1, (size_t)cells, h[0].n, h[1].n).kl,
+            err);
     hyp_free(h[0].count);
     hyp_free(h[1].count);
     return st;

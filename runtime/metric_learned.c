@@ -94,10 +94,12 @@ static enum hyp_status train_classifier(struct metric_call *c, struct hyp_error 
     struct nested_data d = {{0}, {NULL}, {0}};
 
     if (!s)
-        return hyp_fail(err, HYP_EARG, "probe `%s` needs a training source", c->probe->name);
+        return hyp_fail(err, HYP_EARG, "probe `%s` needs a training source",
+                        c->probe->name);
     d.given.of = s->src;
     d.given.width = (uint32_t)data_field_size(&data_fields(s->src)->field[0]);
-    const enum hyp_status st = nested_train(c, c->probe->model[0], &d, &c->own->nested, err);
+    const enum hyp_status st =
+        nested_train(c, c->probe->model[0], &d, &c->own->nested, err);
     return st == HYP_OK ? grade_classifier(c, err) : st;
 }
 
@@ -142,10 +144,10 @@ static enum hyp_status fit_readout(struct metric_call *c, struct nested **model,
     if (st == HYP_OK)
         st = rows_to_labels(c, &rows[1], &label, &classes, err);
     if (st == HYP_OK) {
-        const struct nested_data d = {
-            {NULL, rows[0].v, label, rows[0].n, rows[0].width},
-            {"epochs", "batch", NULL, NULL},
-            {metric_param(c->probe, "fit_epochs", 20), metric_param(c->probe, "batch", 64)}};
+        const struct nested_data d = {{NULL, rows[0].v, label, rows[0].n, rows[0].width},
+                                      {"epochs", "batch", NULL, NULL},
+                                      {metric_param(c->probe, "fit_epochs", 20),
+                                       metric_param(c->probe, "batch", 64)}};
         st = nested_train(c, c->probe->model[0], &d, model, err);
     }
     rows_fini(&rows[0]);

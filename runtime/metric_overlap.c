@@ -42,17 +42,17 @@ struct overlap {
     struct metric_call *call;
     struct side side[2];
     int64_t limit;
-    uint32_t units;                     /* in a pattern */
-    uint32_t drawn[DRAWS][MOST_UNITS];  /* columns */
-    uint32_t *column_of;                /* by unit: 1 + column */
+    uint32_t units;                    /* in a pattern */
+    uint32_t drawn[DRAWS][MOST_UNITS]; /* columns */
+    uint32_t *column_of;               /* by unit: 1 + column */
     uint32_t ncolumn;
-    int16_t *column[2];                 /* [ncolumn][cap] of each side */
+    int16_t *column[2]; /* [ncolumn][cap] of each side */
     uint32_t n[2], cap;
     bool floor, shuffled, rate;
     uint64_t seed, site;
-    struct draw_result *result;         /* by draw */
-    struct table *plotted;              /* the first draw's counts are kept for the plot */
-    atomic_bool failed;                 /* a thread had no memory */
+    struct draw_result *result; /* by draw */
+    struct table *plotted;      /* the first draw's counts are kept for the plot */
+    atomic_bool failed;         /* a thread had no memory */
 };
 struct draw_result {
     struct divergence both, floor, shuffled, rate;
@@ -84,7 +84,8 @@ static void note_row(void *cx, const float *row, int64_t sample)
     }
 }
 
-/* `want` of the units [first, first + n) that vary, at random; returns how many there are. */
+/* `want` of the units [first, first + n) that vary, at random; returns how many there are.
+ */
 static uint32_t draw_units(struct overlap *o, const struct variety *v, uint32_t first,
                            uint32_t n, uint32_t draw, uint32_t want, uint32_t *out,
                            uint32_t *room)
@@ -176,8 +177,9 @@ static enum hyp_status keep_columns(struct overlap *o, struct hyp_error *err)
     for (unsigned i = 0; st == HYP_OK && i < 2; i++) {
         struct columns c = {o, i};
         o->column[i] = hyp_calloc((size_t)o->ncolumn * o->cap + 1, sizeof **o->column);
-        st = o->column[i] ? metric_each_row(o->call, &o->side[i], o->limit, keep_row, &c, err)
-                          : hyp_fail(err, HYP_ENOMEM, "out of memory for patterns");
+        st = o->column[i]
+                 ? metric_each_row(o->call, &o->side[i], o->limit, keep_row, &c, err)
+                 : hyp_fail(err, HYP_ENOMEM, "out of memory for patterns");
     }
     return st;
 }
@@ -256,8 +258,8 @@ static void table_clear(struct table *t)
 
 struct workspace { /* of one thread */
     struct table table;
-    int16_t *copy;         /* [units][n] */
-    uint32_t *group;       /* samples sorted by how many units are not 0 */
+    int16_t *copy;   /* [units][n] */
+    uint32_t *group; /* samples sorted by how many units are not 0 */
     uint32_t *active;
 };
 
@@ -293,7 +295,8 @@ static void sort_by_rate(const struct overlap *o, const int16_t *const *column,
         w->group[at[w->active[i]]++] = i;
 }
 
-/* The first side against itself with its units permuted alone (within samples of one rate). */
+/* The first side against itself with its units permuted alone (within samples of one rate).
+ */
 static struct divergence against_permuted(const struct overlap *o,
                                           const int16_t *const *column, uint32_t draw,
                                           bool by_rate, struct workspace *w)
@@ -306,10 +309,8 @@ static struct divergence against_permuted(const struct overlap *o,
         sort_by_rate(o, column, w, bounds);
     for (uint32_t k = 0; k < o->units; k++) {
         int16_t *v = w->copy + (size_t)k * n;
-        struct words r = {.seed = o->seed,
-                          .site = o->site + 1 + by_rate,
-                          .draw = draw,
-                          .unit = k};
+        struct words r = {
+            .seed = o->seed, .site = o->site + 1 + by_rate, .draw = draw, .unit = k};
         memcpy(v, column[k], n * sizeof *v);
         copy[k] = v;
         if (!by_rate)
@@ -514,7 +515,8 @@ enum hyp_status metric_pattern_overlap(struct metric_call *c, struct hyp_error *
                         .seed = c->run->x->seed};
 
     if (o.limit < 1 || o.limit > 1 << 26)
-        return hyp_fail(err, HYP_EARG, "probe `%s`: from 1 to 2^26 samples", c->probe->name);
+        return hyp_fail(err, HYP_EARG, "probe `%s`: from 1 to 2^26 samples",
+                        c->probe->name);
     snprintf(site, sizeof site, "probe/%.200s/units", c->probe->name);
     o.site = hyp_site(site);
     o.plotted = c->pictures ? &plotted : NULL;

@@ -1,6 +1,6 @@
 /*
- * Models that metrics train: compiled std models with one source of kind `given`, run by the
- * same scheduler as any other, in memory and without a folder.
+ * Models that metrics train: compiled std models with one source of kind `given`, run by
+ * the same scheduler as any other, in memory and without a folder.
  *
  * Such a model has one schedule, and a probe whose value `of` is a row of scores by class
  * (an evaluation phase over the source's field `x`).
@@ -132,7 +132,8 @@ enum hyp_status nested_classify(struct nested *n, const float *x, uint32_t rows,
     float row[1024];
 
     if (!v || width != r->source[0].width[0])
-        return hyp_fail(err, HYP_EARG, "a metric's model takes %zu numbers a sample, not %u",
+        return hyp_fail(err, HYP_EARG,
+                        "a metric's model takes %zu numbers a sample, not %u",
                         r->source[0].width[0], width);
     const struct hyp_phase *ph = &r->plan->phase[v->phase];
     const struct hyp_output *o = &ph->output[v->output];

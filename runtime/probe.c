@@ -24,7 +24,8 @@ static bool in_list(const struct hyp_probe *p, int64_t epoch)
     return false;
 }
 
-static bool is_due(const struct hyp_probe *p, enum run_when when, int64_t epoch, int64_t step)
+static bool is_due(const struct hyp_probe *p, enum run_when when, int64_t epoch,
+                   int64_t step)
 {
     switch (when) {
     case WHEN_START:
@@ -127,7 +128,8 @@ static enum hyp_status probe_value(struct metric_call *c, struct hyp_error *err)
         if (!is_value(v))
             continue;
         if (o->sample || n + w > MOST)
-            st = hyp_fail(err, HYP_EARG, "probe `%s` is not one number for the batch, or too long a list",
+            st = hyp_fail(err, HYP_EARG,
+                          "probe `%s` is not one number for the batch, or too long a list",
                           c->probe->name);
         else
             st = mean_value(c, v, all + n, w, err);
@@ -143,7 +145,8 @@ static enum hyp_status probe_value(struct metric_call *c, struct hyp_error *err)
 
 /* ---- image ---- */
 
-static void image_shape(const struct hyp_probe *p, const struct hyp_output *o, uint32_t shape[3])
+static void image_shape(const struct hyp_probe *p, const struct hyp_output *o,
+                        uint32_t shape[3])
 {
     uint32_t n = 0;
     for (; n < 3; n++) {
@@ -155,7 +158,8 @@ static void image_shape(const struct hyp_probe *p, const struct hyp_output *o, u
         shape[n] = (uint32_t)d;
     }
     const uint32_t first = o->sample ? 1 : 0;
-    for (uint32_t i = first; n == 0 && i < o->rank && i - first < 3 && o->rank - first >= 2; i++)
+    for (uint32_t i = first; n == 0 && i < o->rank && i - first < 3 && o->rank - first >= 2;
+         i++)
         shape[i - first] = (uint32_t)o->dim[i].c;
     if (n == 0)
         n = o->rank - first >= 2 && o->rank - first <= 3 ? o->rank - first : 0;
@@ -234,7 +238,8 @@ static enum hyp_status probe_image(struct metric_call *c, struct hyp_error *err)
         return st;
     const size_t size = (size_t)shape[0] * shape[1] * shape[2];
     if ((size_t)rows[0].n * rows[0].width < size ||
-        (kinds == 2 && (size_t)rows[1].n * rows[1].width != (size_t)rows[0].n * rows[0].width))
+        (kinds == 2 &&
+         (size_t)rows[1].n * rows[1].width != (size_t)rows[0].n * rows[0].width))
         st = hyp_fail(err, HYP_EARG, "probe `%s`: the image has not the given shape",
                       c->probe->name);
     else
@@ -306,10 +311,8 @@ static bool reads_copy(const struct run *r, const struct hyp_probe *p)
 static enum hyp_status run_probe(struct run *r, uint32_t index, struct hyp_error *err)
 {
     const struct hyp_probe *p = &r->plan->probe[index];
-    struct metric_call c = {.run = r,
-                            .probe = p,
-                            .own = &r->probe[index],
-                            .pictures = r->folder != NULL};
+    struct metric_call c = {
+        .run = r, .probe = p, .own = &r->probe[index], .pictures = r->folder != NULL};
     enum hyp_status st = HYP_OK;
 
     if (reads_copy(r, p)) {

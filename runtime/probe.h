@@ -6,10 +6,11 @@
  *     image, beside          IMAGE
  *     of, labels             accuracy, confusion, class_agreement (over `from`)
  *     of, labels, test_of, train.of, train.labels      linear_readout
- *     of.A.0, of.A.1 ..., of.B.0 ...   pattern_overlap, histogram_kl: side A (the first that
- *                            occurs) and B, members of each in order; of.A alone for one member
- * A value whose phase has no data and no draw counter is evaluated on fresh draws, in batches of
- * the planned largest size; a scheduled phase (draw counter, source -1) gives the cycle just run.
+ *     of.A.0, of.A.1 ..., of.B.0 ...   pattern_overlap, histogram_kl: side A (the first
+ * that occurs) and B, members of each in order; of.A alone for one member A value whose
+ * phase has no data and no draw counter is evaluated on fresh draws, in batches of the
+ * planned largest size; a scheduled phase (draw counter, source -1) gives the cycle just
+ * run.
  */
 #ifndef HYP_RUNTIME_PROBE_H
 #define HYP_RUNTIME_PROBE_H
@@ -18,10 +19,10 @@
 
 struct nested; /* a trained model of a metric */
 
-struct run_probe { /* what lives as long as the run */
-    struct nested *nested;   /* class_agreement's classifier */
-    double classifier;       /* its accuracy */
-    double untrained;        /* pattern_overlap's control */
+struct run_probe {         /* what lives as long as the run */
+    struct nested *nested; /* class_agreement's classifier */
+    double classifier;     /* its accuracy */
+    double untrained;      /* pattern_overlap's control */
     bool have_untrained;
 };
 
@@ -45,8 +46,8 @@ struct metric_call {
     struct run *run;
     const struct hyp_probe *probe;
     struct run_probe *own;
-    bool pictures;        /* the run folder takes plots and images */
-    uint32_t logged[32];  /* values set in this call */
+    bool pictures;       /* the run folder takes plots and images */
+    uint32_t logged[32]; /* values set in this call */
     uint32_t nlogged;
 };
 typedef enum hyp_status metric_fn(struct metric_call *c, struct hyp_error *err);
@@ -80,8 +81,8 @@ struct rows {
     uint32_t n, cap, width;
 };
 void rows_fini(struct rows *w);
-/* At most `limit` samples (-1: all) of n values (at most ROWS_AT_ONCE), each phase run once;
- * HYP_EARG where the probe lacks one.  On failure nothing is left to be freed. */
+/* At most `limit` samples (-1: all) of n values (at most ROWS_AT_ONCE), each phase run
+ * once; HYP_EARG where the probe lacks one.  On failure nothing is left to be freed. */
 enum { ROWS_AT_ONCE = 4 };
 enum hyp_status metric_rows(struct metric_call *c, const char *const *name, unsigned n,
                             int64_t limit, struct rows *out, struct hyp_error *err);

@@ -15,9 +15,9 @@
 struct run_source {
     struct data_src *src;
     uint32_t n, batch_max;
-    unsigned *field;  /* by plan field: the source's field */
-    size_t *width;    /* by plan field: elements of one sample */
-    bool file_order;  /* what evaluation reads; else the one pass there is */
+    unsigned *field; /* by plan field: the source's field */
+    size_t *width;   /* by plan field: elements of one sample */
+    bool file_order; /* what evaluation reads; else the one pass there is */
 };
 
 struct run_loss { /* an output that is watched */
@@ -26,9 +26,9 @@ struct run_loss { /* an output that is watched */
 
 /* The stage that runs, worked out when it begins. */
 struct run_stage {
-    int32_t over;          /* source that counts an epoch, or -1 */
+    int32_t over;           /* source that counts an epoch, or -1 */
     int64_t epochs, cycles; /* -1: no end; cycles: of an epoch, -1: as the data say */
-    uint32_t *input;       /* indices into run.input: what its cycles read */
+    uint32_t *input;        /* indices into run.input: what its cycles read */
     uint32_t ninput;
 };
 
@@ -51,36 +51,36 @@ struct run {
     struct run_source *source;
     struct run_input *input;
     uint32_t ninput;
-    uint8_t *used;          /* by source: the stage's cycles read it */
-    float *staging;         /* a sample of the widest field for each thread (double plans) */
+    uint8_t *used;  /* by source: the stage's cycles read it */
+    float *staging; /* a sample of the widest field for each thread (double plans) */
     size_t widest;
     struct arena *source_memory; /* names that open sources refer to */
     struct run_stage stage;
-    struct moment now;      /* its state, counters and draws are x's own */
-    struct moment kept;     /* a copy some cycles old, for the replay of a fault */
+    struct moment now;  /* its state, counters and draws are x's own */
+    struct moment kept; /* a copy some cycles old, for the replay of a fault */
     bool have_kept;
     struct values values;
     struct run_loss *loss;
     uint32_t nloss;
-    bool *with_probes;      /* by phase: run the twin in this cycle */
-    struct run_probe *probe; /* by plan probe */
+    bool *with_probes;        /* by phase: run the twin in this cycle */
+    struct run_probe *probe;  /* by plan probe */
     struct runfolder *folder; /* NULL: nothing is written */
-    int64_t batch;          /* of the cycle just run */
-    bool epoch_over;        /* the cycle just run was the epoch's last */
-    bool cycle_ran;         /* x holds the outputs of a cycle just run */
-    bool replay;            /* the cycle is run again to find a fault */
-    uint32_t phase_now;     /* program that ran last, for messages */
-    int64_t entered;        /* stage that r->stage describes; -1: none */
+    int64_t batch;            /* of the cycle just run */
+    bool epoch_over;          /* the cycle just run was the epoch's last */
+    bool cycle_ran;           /* x holds the outputs of a cycle just run */
+    bool replay;              /* the cycle is run again to find a fault */
+    uint32_t phase_now;       /* program that ran last, for messages */
+    int64_t entered;          /* stage that r->stage describes; -1: none */
     char fault[256];
-    uint32_t *scan;         /* by thread: the first tensor that is not finite */
+    uint32_t *scan;             /* by thread: the first tensor that is not finite */
     const double *base_setting; /* settings where neither stage nor probe sets them */
-    double times[RUN_TIMES]; /* seconds of the last cycles */
+    double times[RUN_TIMES];    /* seconds of the last cycles */
     uint64_t ntimes;
-    double pace;            /* seconds a cycle, smoothed */
+    double pace; /* seconds a cycle, smoothed */
     int64_t last_loss_log, saved_step;
     double first_cycle, started, last_save, last_plot;
     const struct data_given *given; /* what a source of kind `given` hands out */
-    const char *evaluate;   /* "eval" and "dream": nothing of the schedule is opened */
+    const char *evaluate; /* "eval" and "dream": nothing of the schedule is opened */
 };
 
 double run_clock(void); /* seconds, monotonic */
@@ -133,7 +133,8 @@ void run_apply_settings(const struct run *r, struct exec *x,
                         const struct hyp_stage_set *set, uint32_t nset);
 
 /* watch.c */
-/* Losses and state after a cycle; HYP_ENONFINITE with r->fault filled and RUN/fault/ made. */
+/* Losses and state after a cycle; HYP_ENONFINITE with r->fault filled and RUN/fault/ made.
+ */
 enum hyp_status watch_cycle(struct run *r, struct hyp_error *err);
 enum hyp_status watch_before_saving(struct run *r, struct hyp_error *err);
 /* Before a cycle: keep a copy now and then. */

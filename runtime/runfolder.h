@@ -31,7 +31,8 @@ struct runfolder {
 void runfolder_name(const struct runfolder *f, const char *name, char out[RUNFOLDER_PATH]);
 
 /* Make the folder; metrics begin anew, or are cut back to the lengths of a checkpoint. */
-enum hyp_status runfolder_open(struct runfolder *f, const char *path, struct hyp_error *err);
+enum hyp_status runfolder_open(struct runfolder *f, const char *path,
+                               struct hyp_error *err);
 enum hyp_status runfolder_begin_metrics(struct runfolder *f, uint64_t csv_bytes,
                                         uint64_t jsonl_bytes, struct hyp_error *err);
 void runfolder_close(struct runfolder *f); /* what was not flushed is lost */

@@ -1,4 +1,5 @@
-/* Learning curves, drawn from what metrics.csv holds (so that a resumed run's are whole). */
+/* Learning curves, drawn from what metrics.csv holds (so that a resumed run's are whole).
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

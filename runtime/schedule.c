@@ -236,6 +236,7 @@ enum hyp_status schedule_cycle(struct run *r, struct hyp_error *err)
     else
         exec_host(r->x);
     take_samples(r);
+    const uint64_t pass = r->stage.over >= 0 ? r->now.source[r->stage.over].pass : 0;
     const enum hyp_status st = run_entries(r, s->entry, s->nentry, err);
     if (st != HYP_OK)
         return st;
@@ -243,7 +244,8 @@ enum hyp_status schedule_cycle(struct run *r, struct hyp_error *err)
     r->now.step++;
     r->cycle_ran = true;
     r->epoch_over = r->stage.cycles >= 0 ? r->now.cycle >= r->stage.cycles
-                                         : pass_is_over(r, (uint32_t)r->stage.over);
+                                         : pass_is_over(r, (uint32_t)r->stage.over) ||
+                                               r->now.source[r->stage.over].pass != pass;
     return HYP_OK;
 }
 
@@ -288,8 +290,7 @@ bool schedule_run_ends(const struct run *r)
         return false;
     if (r->opt->epochs >= 0)
         return r->now.epoch + 1 >= r->opt->epochs;
-    return last_stage && r->stage.epochs >= 0 &&
-           r->now.stage_epoch + 1 >= r->stage.epochs;
+    return last_stage && r->stage.epochs >= 0 && r->now.stage_epoch + 1 >= r->stage.epochs;
 }
 
 void schedule_end_epoch(struct run *r)
@@ -325,8 +326,9 @@ static int64_t cycles_per_epoch(const struct run *r)
 
 int64_t schedule_cycles_in_epoch(const struct run *r)
 {
-    return r->entered == r->now.stage && r->now.stage < r->plan->nstage ? cycles_per_epoch(r)
-                                                                       : -1;
+    return r->entered == r->now.stage && r->now.stage < r->plan->nstage
+               ? cycles_per_epoch(r)
+               : -1;
 }
 
 int64_t schedule_epochs(const struct run *r)

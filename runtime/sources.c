@@ -140,7 +140,8 @@ static enum hyp_status open_source(struct run *r, struct arena *a, uint32_t inde
     const struct data_keep keep = {keep_samples, &cx};
 
     enum hyp_status st = describe(a, r, index, d, err);
-    o->batch_max = (uint32_t)(d->batch < r->plan->batch_max ? d->batch : r->plan->batch_max);
+    o->batch_max =
+        (uint32_t)(d->batch < r->plan->batch_max ? d->batch : r->plan->batch_max);
     if (st == HYP_OK && strcmp(s->kind, "given") == 0 && r->given)
         st = data_give(d, r->given, &o->src, err);
     else if (st == HYP_OK)
@@ -245,8 +246,9 @@ int64_t run_setting_batch(const struct run *r, const struct exec *x)
     for (uint32_t i = 0; i < r->plan->nsetting; i++)
         if (strcmp(r->plan->setting[i].name, "batch") == 0) {
             const double b = x->setting[r->plan->setting[i].first];
-            return b < 1 ? 1 : b < (double)r->plan->batch_max ? (int64_t)b
-                                                              : r->plan->batch_max;
+            return b < 1                            ? 1
+                   : b < (double)r->plan->batch_max ? (int64_t)b
+                                                    : r->plan->batch_max;
         }
     return 1;
 }

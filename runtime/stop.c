@@ -1,7 +1,7 @@
 /*
- * SIGINT and SIGTERM while a run is on: the first is noted (the cycle is finished, the state
- * saved), the second ends the process at once.  The one mutable global of the runtime: a
- * handler has nothing else.
+ * SIGINT and SIGTERM while a run is on: the first is noted (the cycle is finished, the
+ * state saved), the second ends the process at once.  The one mutable global of the
+ * runtime: a handler has nothing else.
  */
 #include <signal.h>
 #include <string.h>

@@ -116,11 +116,12 @@ static enum hyp_status start_new(struct run *r, struct hyp_error *err)
     enum hyp_status st = exec_init(r->x, err);
 
     if (st == HYP_OK && r->opt->init) {
-        st = checkpoint_read_weights(r->opt->init, r->plan, r->now.state, tell_difference, &t,
-                                     &loaded, err);
+        st = checkpoint_read_weights(r->opt->init, r->plan, r->now.state, tell_difference,
+                                     &t, &loaded, err);
         if (st == HYP_OK)
-            run_message(r, HYP_MESSAGE_INFO, "%u weights from %s, %u as the model draws them",
-                        loaded, r->opt->init, t.n);
+            run_message(r, HYP_MESSAGE_INFO,
+                        "%u weights from %s, %u as the model draws them", loaded,
+                        r->opt->init, t.n);
     }
     return st;
 }
@@ -143,10 +144,12 @@ enum hyp_status run_load(struct run *r, const char *path, struct hyp_error *err)
     r->x->fixed[HYP_COUNTER_STEP] = (double)r->now.step;
     schedule_restore_sources(r);
     r->entered = -1;
+    r->saved_step = r->now.step;
     return HYP_OK;
 }
 
-static enum hyp_status open_folder(struct run *r, struct runfolder *f, struct hyp_error *err)
+static enum hyp_status open_folder(struct run *r, struct runfolder *f,
+                                   struct hyp_error *err)
 {
     char path[RUNFOLDER_PATH];
     enum hyp_status st = runfolder_open(f, r->opt->out, err);
@@ -158,7 +161,8 @@ static enum hyp_status open_folder(struct run *r, struct runfolder *f, struct hy
     if (r->opt->resume && file_exists(path))
         return run_load(r, path, err);
     if (r->opt->resume)
-        run_message(r, HYP_MESSAGE_INFO, "no checkpoint in %s yet: from the start", f->path);
+        run_message(r, HYP_MESSAGE_INFO, "no checkpoint in %s yet: from the start",
+                    f->path);
     return start_new(r, err);
 }
 
@@ -166,6 +170,7 @@ static enum hyp_status start(struct run *r, struct runfolder *f, struct hyp_erro
 {
     enum hyp_status st = run_open(r, err);
 
+    r->last_loss_log = r->saved_step = -1;
     if (st == HYP_OK)
         st = moment_init(&r->kept, r->plan, true, err);
     if (st == HYP_OK)
@@ -176,7 +181,6 @@ static enum hyp_status start(struct run *r, struct runfolder *f, struct hyp_erro
     if (st == HYP_OK && r->folder)
         st = runfolder_begin_metrics(f, r->now.csv_bytes, r->now.jsonl_bytes, err);
     r->last_save = run_clock();
-    r->last_loss_log = r->saved_step = -1;
     return st;
 }
 
@@ -250,8 +254,9 @@ static enum hyp_status finish(struct run *r, struct hyp_error *err)
     enum hyp_status st = r->saved_step == r->now.step ? HYP_OK : save(r, err);
     if (st == HYP_OK && r->ntimes > 0)
         st = log_losses(r, err);
+    const bool none_asked = r->opt->epochs == 0 || r->opt->cycles == 0;
     if (st == HYP_OK)
-        st = probes_run(r, r->ntimes > 0 ? WHEN_END : WHEN_ONCE, err);
+        st = probes_run(r, none_asked || r->now.step == 0 ? WHEN_ONCE : WHEN_END, err);
     if (st == HYP_OK && r->folder)
         st = runfolder_flush(r->folder, err);
     return st == HYP_OK ? draw_plots(r, true, err) : st;
@@ -271,8 +276,9 @@ static enum hyp_status loop(struct run *r, struct hyp_error *err)
 }
 
 enum hyp_status hyp_train(struct hyp_plan *plan, struct pool *pool,
-                          const struct hyp_run_options *o, const struct hyp_run_callbacks *cb,
-                          struct hyp_summary *out, struct hyp_error *err)
+                          const struct hyp_run_options *o,
+                          const struct hyp_run_callbacks *cb, struct hyp_summary *out,
+                          struct hyp_error *err)
 {
     struct runfolder folder = {.csv.fd = -1, .jsonl.fd = -1};
     struct run *r = hyp_calloc(1, sizeof *r);

@@ -23,7 +23,8 @@ uint32_t values_find(struct values *v, const char *name)
             return i;
     if (v->n == v->cap && !grow(v))
         return UINT32_MAX;
-    struct hyp_value x = {.name = hyp_strdup(name), .v = hyp_calloc(1, sizeof(double)), .n = 1};
+    struct hyp_value x = {
+        .name = hyp_strdup(name), .v = hyp_calloc(1, sizeof(double)), .n = 1};
     if (!x.name || !x.v) {
         hyp_free((char *)x.name);
         hyp_free(x.v);

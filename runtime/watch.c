@@ -48,7 +48,8 @@ static void scan_share(void *cx, unsigned thread)
         if (!is_float(t) || (!s->moments && is_moment(t)))
             continue;
         const uint64_t words = t->bytes / 8, lo = words * thread / threads;
-        const uint64_t hi = thread + 1 == threads ? t->bytes : words * (thread + 1) / threads * 8;
+        const uint64_t hi =
+            thread + 1 == threads ? t->bytes : words * (thread + 1) / threads * 8;
         if (!exec_finite(r->x, r->now.state + t->offset + lo * 8, hi - lo * 8)) {
             r->scan[thread] = i;
             return;
@@ -212,9 +213,10 @@ static enum hyp_status report(struct run *r, const char *what, struct hyp_error 
         snprintf(r->fault, sizeof r->fault, "not found by running the cycle again");
     if (to_disk && io.status == HYP_OK)
         write_report(r, what, step, &io);
-    return hyp_fail(err, HYP_ENONFINITE,
-                    "%s after cycle %lld (epoch %lld, phase %s); the first such value is in %s",
-                    what, (long long)step, (long long)epoch, phase, r->fault);
+    return hyp_fail(
+        err, HYP_ENONFINITE,
+        "%s after cycle %lld (epoch %lld, phase %s); the first such value is in %s", what,
+        (long long)step, (long long)epoch, phase, r->fault);
 }
 
 enum hyp_status watch_cycle(struct run *r, struct hyp_error *err)
@@ -233,8 +235,8 @@ enum hyp_status watch_before_saving(struct run *r, struct hyp_error *err)
 
 void watch_keep(struct run *r)
 {
-    if (!r->kept.state || (r->have_kept && r->now.cycle != 0 &&
-                           r->now.step - r->kept.step < KEEP_EVERY))
+    if (!r->kept.state ||
+        (r->have_kept && r->now.cycle != 0 && r->now.step - r->kept.step < KEEP_EVERY))
         return;
     moment_copy(&r->kept, &r->now, r->plan);
     r->have_kept = true;
