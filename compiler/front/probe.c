@@ -17,8 +17,8 @@ struct metric_row {
     bool built, labels;
 };
 static const struct metric_row metric_rows[] = {
-    {"accuracy", false, true},
-    {"confusion", false, true},
+    {"accuracy", true, true},
+    {"confusion", true, true},
     {"class_agreement", true, true},
     {"linear_readout", true, true},
     {"pattern_overlap", true, false},
@@ -390,7 +390,7 @@ static void metric(struct probe_cx *c, const struct doc *name)
     metric_key(c, c->f, "test_of", "test_of", readout);
     for (unsigned i = 0; i < ARRAY_LEN(value_keys); i++)
         metric_key(c, c->f, value_keys[i], value_keys[i], false);
-    if (row->labels)
+    if (classifier || readout)
         metric_train(c, classifier);
 }
 
