@@ -220,6 +220,10 @@ static void gen_maps(struct gen *g)
         sx_id x = read_new(g, s, ax, m);
         if (maybe(g, 60))
             x = mix(g, x, broadcast(g, s, ax, m));
+        if (maybe(g, 15) && m == 2 && sample < 0) { /* transposed */
+            uint8_t back[2] = {ax[1], ax[0]};
+            x = mix(g, x, read_new(g, s, back, 2));
+        }
         if (last != UINT32_MAX && g->k->stage[last].naxis <= m && maybe(g, 60))
             x = mix(g, x, read_stage(g, s, last));
         if (maybe(g, 25))
@@ -511,11 +515,158 @@ static void gen_pairs(struct gen *g)
     store_new(g, l);
 }
 
+/* The old value of what is updated in place is read by others first, in another shape. */
+static void gen_in_place(struct gen *g)
+{
+    uint8_t ax[2];
+    ax[0] = axis(g, 'o', ext_const(PICK(g, rows_of)));
+    ax[1] = axis(g, 'i', ext_const(PICK(g, cols_of)));
+    uint16_t w = buffer(g, DT_F32, BUF_READ_WRITE, ax, 2);
+    if (maybe(g, 40)) { /* something that the update could be joined with */
+        uint32_t m = stage(g, K_MAP, ax, 2);
+        g->k->stage[m].value = mix(g, read_new(g, m, ax, 2), number(g));
+        store_new(g, m);
+    }
+    bool down = maybe(g, 50);
+    const uint8_t *kept = down ? ax + 1 : ax, *red = down ? ax : ax + 1;
+    uint32_t s = sum_over(g, maybe(g, 50) ? ORDER_LANES : ORDER_SEQ, kept, 1, red, 1);
+    g->k->stage[s].seg[0].factor[0] = read_buf(g, s, w, walk(g, ax, 2));
+    if (maybe(g, 50))
+        store_new(g, s);
+    if (maybe(g, 50)) { /* along the other axis, or when the first sum is known */
+        bool other = maybe(g, 50);
+        uint32_t t = sum_over(g, ORDER_LANES, other ? red : kept, 1, other ? kept : red, 1);
+        g->k->stage[t].seg[0].factor[0] = read_buf(g, t, w, walk(g, ax, 2));
+        if (!other)
+            g->k->stage[t].seg[0].factor[1] = read_stage(g, t, s);
+        store_new(g, t);
+    }
+    if (maybe(g, 50)) { /* and once more at the same point */
+        uint32_t c = stage(g, K_MAP, ax, 2);
+        g->k->stage[c].value =
+            mix(g, read_buf(g, c, w, walk(g, ax, 2)), read_new(g, c, kept, 1));
+        store_new(g, c);
+    }
+    uint32_t u = stage(g, K_MAP, ax, 2);
+    sx_id old = read_buf(g, u, w, walk(g, ax, 2)), more = read_new(g, u, ax, 2);
+    if (maybe(g, 60))
+        more = op2(g, SX_ADD, more, read_stage(g, u, s));
+    g->k->stage[u].value = sx_make(&g->k->sx, SX_FMA, old, sx_const(&g->k->sx, 0.5), more);
+    g->k->stage[u].store[g->k->stage[u].nstore++] = (struct kstore){w, walk(g, ax, 2)};
+}
+
+/* A value of what is updated in place, wanted after the update by more than its own points.
+ */
+static void gen_old_value(struct gen *g)
+{
+    uint8_t ax[2];
+    ax[0] = axis(g, 'o', ext_const(PICK(g, rows_of)));
+    ax[1] = axis(g, 'i', ext_const(PICK(g, cols_of)));
+    uint16_t v = buffer(g, DT_F32, BUF_READ_WRITE, ax, 1);
+    uint32_t m = stage(g, K_MAP, ax, 1);
+    g->k->stage[m].value = op2(g, SX_MUL, read_buf(g, m, v, walk(g, ax, 1)), number(g));
+    uint32_t u = stage(g, K_MAP, ax, 1);
+    g->k->stage[u].value = op2(g, SX_ADD, read_stage(g, u, m), read_new(g, u, ax, 1));
+    g->k->stage[u].store[g->k->stage[u].nstore++] = (struct kstore){v, walk(g, ax, 1)};
+    uint32_t z = stage(g, K_MAP, ax, 2);
+    g->k->stage[z].value = mix(g, read_new(g, z, ax, 2), read_stage(g, z, m));
+    store_new(g, z);
+}
+
+/* Digits of axes in indices, as reshapes leave them. */
+static void gen_digits(struct gen *g)
+{
+    uint8_t ax[2], inner[1];
+    int32_t a = 1 + below(g, 5), b = 1 + below(g, 6);
+    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    ax[1] = axis(g, 'c', ext_const(a * b));
+    inner[0] = axis(g, 'k', ext_const(PICK(g, reds_of)));
+    uint32_t s = stage(g, K_MAP, ax, 2);
+    uint16_t x = buffer(g, DT_F32, BUF_READ, ax, 2);
+    struct index at = index_const(0); /* [n, a, b] read as [n, b, a] */
+    index_term(&at, (struct term){ax[0], 1, 0, {a * b, 0}});
+    index_term(&at, (struct term){ax[1], a, 0, {1, 0}});
+    index_term(&at, (struct term){ax[1], 1, a, {b, 0}});
+    g->k->stage[s].value = mix(g, read_buf(g, s, x, at), broadcast(g, s, ax, 2));
+    if (maybe(g, 60))
+        store_new(g, s);
+    if (maybe(g, 50)) {
+        uint32_t l = sum_over(g, (enum form_order)below(g, 2), ax, 1, ax + 1, 1);
+        g->k->stage[l].seg[0].factor[0] = read_stage(g, l, s);
+        store_new(g, l);
+    } else {
+        uint32_t y = sum_over(g, ORDER_SEQ, ax, 2, inner, 1);
+        uint8_t two[2] = {ax[0], inner[0]};
+        g->k->stage[y].seg[0].factor[0] = read_new(g, y, two, 2);
+        two[0] = inner[0], two[1] = ax[1];
+        g->k->stage[y].seg[0].factor[1] = read_new(g, y, two, 2);
+        uint32_t z = stage(g, K_MAP, ax, 2);
+        g->k->stage[z].value = mix(g, read_stage(g, z, y), read_stage(g, z, s));
+        store_new(g, z);
+    }
+}
+
+/* A window that leaves its input: what is outside reads 0. */
+static void gen_windows(struct gen *g)
+{
+    uint8_t ax[3], red[2], n = 2;
+    int32_t width = 1 + below(g, 4), pad = below(g, width);
+    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    ax[1] = axis(g, 'x', ext_const(PICK(g, cols_of)));
+    red[0] = axis(g, 'u', ext_const(width));
+    if (maybe(g, 50))
+        ax[n++] = axis(g, 'f', ext_const(PICK(g, cols_of)));
+    uint32_t s = sum_over(g, ORDER_SEQ, ax, n, red, 1);
+    struct kstage *k = &g->k->stage[s];
+    uint16_t x = buffer(g, DT_F32, BUF_READ, ax, 2);
+    struct guard *in = arena_array(g->a, 1, sizeof *in);
+    in->index = index_offset(index_sum(index_axis(ax[1], 1), index_axis(red[0], 1)), -pad);
+    in->bound = g->k->axis[ax[1]];
+    struct index at = in->index;
+    index_term(&at, (struct term){ax[0], 1, 0, g->k->axis[ax[1]]});
+    sx_id v = read_buf(g, s, x, at);
+    k->operand[k->noperand - 1].guard = in;
+    k->operand[k->noperand - 1].nguard = 1;
+    k->seg[0].factor[0] = v;
+    red[1] = ax[n - 1];
+    k->seg[0].factor[1] = read_new(g, s, red, n == 3 ? 2 : 1);
+    uint32_t y = stage(g, K_MAP, ax, n);
+    g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, ax, n));
+    store_new(g, y);
+}
+
+/* Labels and masks: i32 and bool operands, i32 and bool results. */
+static void gen_types(struct gen *g)
+{
+    struct sxb *b = &g->k->sx;
+    uint8_t ax[2];
+    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    ax[1] = axis(g, 'c', ext_const(PICK(g, cols_of)));
+    uint32_t s = stage(g, K_MAP, ax, 2);
+    sx_id label = read_buf(g, s, buffer(g, DT_I32, BUF_READ, ax, 1), walk(g, ax, 1));
+    sx_id mask = read_buf(g, s, buffer(g, DT_BOOL, BUF_READ, ax, 2), walk(g, ax, 2));
+    sx_id x = read_new(g, s, ax, 2);
+    sx_id hit = sx_make(b, SX_AND, sx_make(b, SX_EQ, label, sx_axis(b, ax[1]), 0), mask, 0);
+    int kind = below(g, 3);
+    if (kind == 0)
+        g->k->stage[s].value = sx_make(b, SX_SEL, hit, x, number(g));
+    else if (kind == 1)
+        g->k->stage[s].value =
+            sx_make(b, SX_OR, hit, sx_make(b, SX_LT, x, number(g), 0), 0);
+    else
+        g->k->stage[s].value = sx_make(b, SX_IADD, label, sx_make(b, SX_F2I, x, 0, 0), 0);
+    g->k->stage[s].dtype = kind == 0 ? DT_F32 : kind == 1 ? DT_BOOL : DT_I32;
+    store_new(g, s);
+    if (kind == 0)
+        row_tail(g, ax, s);
+}
+
 struct kernel *kernel_random(uint64_t seed, struct arena *a)
 {
-    static void (*const all[])(struct gen *) = {gen_maps,    gen_contract, gen_contract,
-                                                gen_rows,    gen_chunks,   gen_weights,
-                                                gen_scalars, gen_batched,  gen_pairs};
+    static void (*const all[])(struct gen *) = {
+        gen_maps,      gen_contract, gen_contract, gen_rows,  gen_chunks,
+        gen_weights,   gen_scalars,  gen_batched,  gen_pairs, gen_in_place,
+        gen_old_value, gen_digits,   gen_windows,  gen_types};
     struct gen g = {.a = a, .k = arena_alloc(a, sizeof *g.k), .state = seed};
     for (int i = 0; i < 4; i++)
         gen_next(&g.state);
