@@ -102,6 +102,7 @@ struct body {
     struct body *link;
     uint8_t weighted; /* 0 unknown, 1 being asked, 2 no, 3 yes */
     bool bad;
+    bool refused; /* a part of it is not built yet: what it would have said is not missed */
 };
 enum bind_kind { BIND_VALUE, BIND_DEFAULT, BIND_NODE, BIND_WEIGHT, BIND_STATE };
 struct bind {

@@ -227,6 +227,8 @@ struct val *mb_return(struct mb *b, struct frame *f)
         return f->ret;
     f->ret_state = 1;
     f->ret = mb_poison(b);
+    if (!f->body->ret && f->body->refused)
+        return f->ret;
     if (!f->body->ret) {
         diag(b->ds, E0202, f->call, "key `return` is missing in `%s`", f->what);
         diag_hint(b->ds, "`return: h`: what a call gives back");

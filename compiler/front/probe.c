@@ -338,6 +338,8 @@ static void metric_train(struct probe_cx *c, bool classifier)
 {
     struct mb *b = c->b;
     const int s = c->replace ? mb_data_find(b, c->replace) : -1;
+    if (diag_errors(b->ds) && (s < 0 || !b->p->source[s].nfield))
+        return; /* perhaps the phase that failed reads it */
     if (s < 0 || !b->p->source[s].nfield) {
         diag(b->ds, E0202, c->p->loc,
              "`%s` learns on the training source, and no phase reads one", c->p->metric);
@@ -470,8 +472,10 @@ static void probe(struct mb *b, const struct doc_entry *e)
     struct doc *name = doc_get(d, "metric");
     if ((value != NULL) + (image != NULL) + (name != NULL) != 1)
         return; /* reported where keys are checked */
-    if ((k = doc_get(d, "over")))
+    if ((k = doc_get(d, "over"))) {
         diag(b->ds, E0001, k->loc, "`over` in a probe is not built yet");
+        return;
+    }
     row.training = (k = doc_get(d, "training")) && k->kind == DOC_SCALAR &&
                    !strcmp(k->text.text, "true");
     if (!probe_place(&c, name != NULL))

@@ -39,7 +39,7 @@ static bool body_special(struct mb *b, struct body *body, const struct doc_entry
             memcpy((char *)body + specials[i].at, &e->value, sizeof e->value);
         } else {
             diag(b->ds, E0001, e->loc, "`%s` is not built yet", e->key.text);
-            body->bad = true;
+            body->bad = body->refused = true;
         }
         return true;
     }
@@ -58,7 +58,7 @@ static void body_add(struct mb *b, struct body *body, const struct doc_entry *e)
     if (key.is_rate || key.is_call) {
         diag(b->ds, key.is_rate ? E0001 : E0201, e->loc, "%s in a body",
              key.is_rate ? "rates such as `du/dt` are not built yet" : "a signature");
-        body->bad = true;
+        body->bad = body->refused = true;
         return;
     }
     struct body_node *n = &body->node[body->nnode++];
@@ -333,6 +333,9 @@ static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, boo
 {
     const char *names[2000];
     unsigned n = 0;
+    for (const struct frame *f = x->f; f; f = f->outer)
+        if (f->body && f->body->refused)
+            return;
     for (const struct frame *f = x->f; f; f = f->outer)
         for (uint32_t i = 0; i < f->nbind && n < ARRAY_LEN(names); i++)
             names[n++] = f->bind[i].name;
