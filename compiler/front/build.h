@@ -273,6 +273,15 @@ struct mb {
     bool over_limit;
 };
 
+/* The same dims and kind; dtypes may differ. */
+static inline bool mb_same_shape(const struct type *x, const struct type *y)
+{
+    bool same = x->rank == y->rank && x->sample == y->sample;
+    for (unsigned i = 0; same && i < x->rank; i++)
+        same = ext_eq(x->dim[i], y->dim[i]);
+    return same;
+}
+
 /* value.c */
 struct val *mb_poison(struct mb *b);
 struct val *mb_num(struct mb *b, double x);

@@ -336,10 +336,12 @@ static struct type field_type(const struct model_field *f)
 static void fields_failed(struct mb *b, struct loc loc, const char *why)
 {
     enum diag_code code = E0705;
-    char *name = arena_strn(b->a, why ? why : "", why ? strcspn(why, " ") : 0);
+    if (!why)
+        why = "unknown kind of source";
+    char *name = arena_strn(b->a, why, strcspn(why, " "));
     if (diag_code_find(name, &code) && why[strlen(name)])
         why += strlen(name) + 1;
-    diag(b->ds, code, loc, "%s", why ? why : "unknown kind of source");
+    diag(b->ds, code, loc, "%s", why);
     if (code == E0706)
         diag_hint(b->ds, "`--data DIR` names a folder of files");
 }

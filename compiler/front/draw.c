@@ -102,8 +102,7 @@ static bool draw_type(struct mb *b, const struct dist *d, const struct type *use
     }
     struct type joined;
     unsigned axis = 0;
-    if (!type_join(out, &params, &joined, &axis) || joined.rank != out->rank ||
-        memcmp(joined.dim, out->dim, out->rank * sizeof out->dim[0])) {
+    if (!type_join(out, &params, &joined, &axis) || !mb_same_shape(&joined, out)) {
         diag(b->ds, E0301, loc, "shapes %s and %s do not fit", mb_shape_text(b, out),
              mb_shape_text(b, &params));
         diag_note(b->ds, loc,
@@ -633,7 +632,7 @@ struct val *mb_distribution(struct mb *b, struct ecx *x, const struct prim *p,
         d.arg[i] = v;
     }
     if (d.law == LAW_CATEGORICAL &&
-        (d.arg[0]->kind != VAL_TENSOR ||
+        (!mb_is(d.arg[0], VAL_TENSOR) ||
          graph_type(b->g, d.arg[0]->v)->rank == graph_type(b->g, d.arg[0]->v)->sample)) {
         diag(b->ds, E0301, a->at[0], "`categorical` needs a vector of logits");
         return mb_poison(b);

@@ -233,10 +233,10 @@ static void update_entry(struct mb *b, struct update_cx *x, const struct doc_ent
         else
             add_leaves(b, x, &u, key.path[k]);
     }
-    const struct expr *loss = e->value->kind == DOC_SCALAR ? e->value->expr : NULL;
+    const struct expr *loss = e->value->expr;
+    const bool node = loss && is_node_path(x->f, loss);
     u.groups = groups;
-    u.name = arena_fmt(b->a, "%s.%s", x->ph->name,
-                       is_node_path(x->f, loss) ? loss->name : groups);
+    u.name = arena_fmt(b->a, "%s.%s", x->ph->name, node ? loss->name : groups);
     if (!ok || !u.loss)
         return;
     through_discrete(b, &u);

@@ -56,7 +56,7 @@ struct val *mb_prim_call(struct mb *b, struct ecx *x, const struct expr *call,
                          struct loc loc)
 {
     struct param param[16];
-    const char *text[16];
+    const char *text[16] = {NULL};
     struct args a = {.loc = loc, .call = call};
     bool variadic = false;
     for (const char *s = fn->prim->sig; *s; a.n++) {

@@ -61,11 +61,8 @@ static bool phase_reads(const struct mb *b, const struct expr *e, uint32_t i)
         const size_t n = strlen(b->phase[i].name);
         if (!strncmp(path, b->phase[i].name, n) && path[n] == '.')
             return true;
-        char prefix[1024];
+        char *prefix = arena_str(b->a, path);
         const struct frame *f = mb_phase_frame((struct mb *)b, b->phase[i].run, i);
-        if (strlen(path) >= sizeof prefix)
-            return false;
-        strcpy(prefix, path);
         for (char *dot = prefix; dot; dot = strrchr(prefix, '.')) {
             if (dot != prefix)
                 *dot = 0;

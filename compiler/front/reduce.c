@@ -291,6 +291,10 @@ static struct val *added(struct mb *b, enum reduction r, struct val *x,
         if (total->kind == VAL_POISON)
             return total;
     }
+    if (!total) {
+        diag(b->ds, E0309, loc, "a reduction of no values");
+        return mb_poison(b);
+    }
     if (r == RED_MEAN)
         return mb_tensor(b, divided(b, total->v, n, 0));
     return r == RED_NORM ? mb_tensor(b, safe_sqrt(b, total->v, 0)) : total;

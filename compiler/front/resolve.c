@@ -36,7 +36,7 @@ static bool body_special(struct mb *b, struct body *body, const struct doc_entry
         if (strcmp(e->key.text, specials[i].key) != 0)
             continue;
         if (specials[i].at) {
-            memcpy((char *)body + specials[i].at, &e->value, sizeof e->value);
+            *(struct doc **)(void *)((char *)body + specials[i].at) = e->value;
         } else {
             diag(b->ds, E0001, e->loc, "`%s` is not built yet", e->key.text);
             body->bad = body->refused = true;

@@ -113,7 +113,7 @@ static struct val *apply(struct mb *b, struct ecx *x, struct args *a, struct val
                          uint32_t n, uint32_t k, bool numbered)
 {
     struct ecx one = *x;
-    struct slot slot[MB_ARGS];
+    struct slot slot[MB_ARGS] = {{0}};
     if (k > 0)
         one.suffix = arena_fmt(b->a, "#%u", k + 1);
     if (numbered)

@@ -55,7 +55,9 @@ struct val *mb_tensor(struct mb *b, value_id id)
 struct val *mb_tuple(struct mb *b, struct val *const *item, uint32_t n)
 {
     struct val *v = val_new(b, VAL_TUPLE);
-    v->item = arena_copy(b->a, item, n * sizeof *item);
+    v->item = arena_array(b->a, n + 1, sizeof(struct val *));
+    for (uint32_t i = 0; i < n; i++)
+        v->item[i] = item[i];
     v->n = n;
     for (uint32_t i = 0; i < n && v->leaves <= MB_PARTS; i++)
         v->leaves += item[i] && item[i]->leaves ? item[i]->leaves : 1;
@@ -164,8 +166,7 @@ value_id mb_map(struct mb *b, sx_id fn, const value_id *in, uint32_t n,
 value_id mb_widen(struct mb *b, value_id v, const struct type *t)
 {
     const struct type *have = graph_type(b->g, v);
-    if (have->rank == t->rank && have->sample == t->sample &&
-        !memcmp(have->dim, t->dim, t->rank * sizeof t->dim[0]))
+    if (mb_same_shape(have, t))
         return v;
     struct type to = *t;
     to.dtype = have->dtype;

@@ -114,9 +114,7 @@ static value_id fit(struct mb *b, struct val *v, const struct type *t, struct lo
     if (!id)
         return 0;
     const struct type *have = graph_type(b->g, id);
-    if (!type_join(t, have, &joined, &axis) || joined.rank != t->rank ||
-        joined.sample != t->sample ||
-        memcmp(joined.dim, t->dim, t->rank * sizeof t->dim[0])) {
+    if (!type_join(t, have, &joined, &axis) || !mb_same_shape(&joined, t)) {
         diag(b->ds, E0301, loc, "shapes %s and %s do not fit", mb_shape_text(b, t),
              mb_shape_text(b, have));
         diag_note(b->ds, loc, "the initial value is %s, what it is for %s",
@@ -245,7 +243,7 @@ static bool meets_again(struct mb *b, struct frame *f, int i, const struct bind 
         info->pass = f->pass;
         info->owner = f;
     }
-    if (have->rank == t->rank && !memcmp(have->dim, t->dim, t->rank * sizeof t->dim[0]))
+    if (mb_same_shape(have, t))
         return true;
     diag(b->ds, E0301, f->call.file ? f->call : bind->loc,
          "shapes %s and %s do not fit: weight `%s` has the first in an earlier call",
@@ -316,7 +314,7 @@ static bool state_type(struct mb *b, struct frame *f, const struct bind *bind,
     if (per) {
         struct val *v = mb_eval_doc(b, f, per, f->site, NULL);
         if (v->kind != VAL_WORD ||
-            (strcmp(v->word, "batch") && strcmp(v->word, "sample"))) {
+            (strcmp(v->word, "batch") != 0 && strcmp(v->word, "sample") != 0)) {
             if (v->kind != VAL_POISON)
                 diag(b->ds, E0203, per->loc, "`per` is `sample` or `batch`");
             return false;
@@ -466,8 +464,7 @@ void mb_commit(struct mb *b, struct run *r, struct frame *f, const char *name,
     if (!id)
         return;
     const struct type *have = graph_type(b->g, id);
-    if (!type_join(&t, have, &joined, &axis) || joined.rank != t.rank ||
-        joined.sample != t.sample || memcmp(joined.dim, t.dim, t.rank * sizeof t.dim[0])) {
+    if (!type_join(&t, have, &joined, &axis) || !mb_same_shape(&joined, &t)) {
         diag(b->ds, E0404, v->loc.file ? v->loc : loc, "`next` of `%s` is %s, the state %s",
              name, type_print(have, b->a), type_print(&t, b->a));
         diag_hint(b->ds, have->sample && !t.sample
