@@ -42,6 +42,16 @@ static const char *const param_keys[] = {
     "shape",      "grid",  "units",    "samples", "bins",  "range",  "fit",
     "fit_epochs", "batch", "controls", "classes", "sigma", "period", "repeats"};
 
+/* `over`: the values that names have in one repetition. */
+#define OVER_NAMES 8
+#define OVER_RUNS  1000
+struct over {
+    const char *name[OVER_NAMES];
+    struct val *list[OVER_NAMES];
+    struct loc loc[OVER_NAMES];
+    uint32_t at[OVER_NAMES], n;
+};
+
 struct probe_cx {
     struct mb *b;
     struct doc *doc;
@@ -49,6 +59,8 @@ struct probe_cx {
     struct frame *f;
     struct run *run;
     const char *replace; /* the source that the phases train on */
+    const char *base;    /* the probe's name: draws do not depend on the repetition */
+    const struct over *over;
     uint32_t cvalue, cparam;
 };
 
@@ -122,9 +134,17 @@ static const char *trains_on(const struct mb *b, int phase)
 /* Frames of probes: they see the phases */
 
 static struct frame *probe_frame(struct mb *b, struct run *r, struct doc *nodes,
-                                 const char *name, struct loc loc)
+                                 const char *name, struct loc loc, const struct over *over)
 {
     struct frame *f = mb_frame(b, r, name);
+    f->bind = arena_array(b->a, OVER_NAMES, sizeof *f->bind);
+    for (uint32_t i = 0; over && i < over->n; i++)
+        f->bind[f->nbind++] = (struct bind){.name = over->name[i],
+                                            .kind = BIND_VALUE,
+                                            .state = 2,
+                                            .nparts = 1,
+                                            .loc = over->loc[i],
+                                            .value = over->list[i]->item[over->at[i]]};
     f->site = arena_fmt(b->a, "probe/%s", name);
     f->is_probe = true;
     f->call = loc;
@@ -134,12 +154,12 @@ static struct frame *probe_frame(struct mb *b, struct run *r, struct doc *nodes,
     return f;
 }
 
-static struct run *own_run(struct mb *b, const char *name, bool training, const char *from,
-                           const char *replace)
+static struct run *own_run(struct mb *b, const char *name, const char *sites, bool training,
+                           const char *from, const char *replace)
 {
     const region_id region = graph_region(b->g, REGION_PHASE, name);
     b->g->region[region].training = training;
-    struct run *r = mb_run(b, region, training, arena_fmt(b->a, "%s/", name));
+    struct run *r = mb_run(b, region, training, arena_fmt(b->a, "probe/%s/", sites));
     r->from = from;
     r->replace = replace;
     return r;
@@ -342,10 +362,10 @@ static void metric_train(struct probe_cx *c, bool classifier)
              "`%s` learns on the training source, and no phase reads one", c->p->metric);
         return;
     }
-    struct run *r =
-        own_run(b, arena_fmt(b->a, "probe/%s/train", c->p->name), false, NULL, NULL);
-    struct frame *f = probe_frame(b, r, doc_get(c->doc, "nodes"), c->p->name, c->p->loc);
-    f->site = arena_fmt(b->a, "probe/%s/train", c->p->name);
+    struct run *r = own_run(b, arena_fmt(b->a, "probe/%s/train", c->p->name),
+                            arena_fmt(b->a, "%s/train", c->base), false, NULL, NULL);
+    struct frame *f = probe_frame(b, r, doc_get(c->doc, "nodes"),
+                                  arena_fmt(b->a, "%s/train", c->base), c->p->loc, c->over);
     if (classifier) {
         b->g->at = r->region;
         b->g->expr = graph_new_expr(b->g);
@@ -449,30 +469,24 @@ static bool probe_place(struct probe_cx *c, bool is_metric)
         return false;
     c->replace = trains_on(b, first);
     if (is_metric || c->p->from || phase < 0 || c->p->training)
-        c->run = own_run(b, arena_fmt(b->a, "probe/%s", c->p->name), c->p->training,
-                         c->p->from, c->replace);
+        c->run = own_run(b, arena_fmt(b->a, "probe/%s", c->p->name), c->base,
+                         c->p->training, c->p->from, c->replace);
     else
         c->run = b->phase[phase].run;
-    c->f = probe_frame(b, c->run, doc_get(c->doc, "nodes"), c->p->name, c->p->loc);
+    c->f = probe_frame(b, c->run, doc_get(c->doc, "nodes"), c->base, c->p->loc, c->over);
     return true;
 }
 
-static void probe(struct mb *b, const struct doc_entry *e)
+/* One repetition of a probe; `over` is NULL where there is one only. */
+static void probe_once(struct mb *b, const struct doc_entry *e, const char *row_name,
+                       const struct over *over)
 {
     struct program *p = b->p;
     struct doc *d = e->value, *k = NULL;
-    if (d->bad || d->kind != DOC_MAP)
-        return;
-    struct prog_probe row = {.name = e->key.text, .loc = e->loc};
-    struct probe_cx c = {.b = b, .doc = d, .p = &row};
+    struct prog_probe row = {.name = row_name, .loc = e->loc};
+    struct probe_cx c = {.b = b, .doc = d, .p = &row, .base = e->key.text, .over = over};
     struct doc *value = doc_get(d, "value"), *image = doc_get(d, "image");
     struct doc *name = doc_get(d, "metric");
-    if ((value != NULL) + (image != NULL) + (name != NULL) != 1)
-        return; /* reported where keys are checked */
-    if ((k = doc_get(d, "over"))) {
-        diag(b->ds, E0001, k->loc, "`over` in a probe is not built yet");
-        return;
-    }
     row.training = (k = doc_get(d, "training")) && k->kind == DOC_SCALAR &&
                    !strcmp(k->text.text, "true");
     if (!probe_place(&c, name != NULL))
@@ -489,6 +503,62 @@ static void probe(struct mb *b, const struct doc_entry *e)
         metric(&c, name);
     p->probe = arena_grow(b->a, p->probe, &p->cprobe, p->nprobe + 1, sizeof *p->probe);
     p->probe[p->nprobe++] = row;
+}
+
+/* `over: {share: [0, 0.5, 1]}`: the lists, in the order of the file. */
+static bool read_over(struct mb *b, struct doc *d, struct over *o, uint32_t *runs)
+{
+    *runs = 1;
+    for (uint32_t i = 0; d->kind == DOC_MAP && i < d->n; i++) {
+        struct doc *k = d->entry[i].value;
+        const struct expr *e = k->bad ? NULL : expr_parse(b->a, b->ds, k);
+        struct ecx x = {
+            .f = b->host, .root = e, .site = "host", .suffix = "", .number = ""};
+        struct val *v = e ? mb_eval(b, &x, e) : mb_poison(b);
+        if (v->kind == VAL_POISON)
+            return false;
+        if (v->kind != VAL_LIST || !v->n || o->n == OVER_NAMES) {
+            diag(b->ds, E0108, k->loc, "expected a list of values for `%s`",
+                 d->entry[i].key.text);
+            diag_hint(b->ds, "`over: {share: [0, 0.5, 1]}`");
+            return false;
+        }
+        o->name[o->n] = d->entry[i].key.text;
+        o->loc[o->n] = d->entry[i].loc;
+        o->list[o->n++] = v;
+        *runs = *runs > OVER_RUNS ? *runs : *runs * v->n;
+    }
+    if (*runs <= OVER_RUNS)
+        return true;
+    diag(b->ds, E0902, d->loc, "limit exceeded: %d repetitions of a probe", OVER_RUNS);
+    return false;
+}
+
+static void probe(struct mb *b, const struct doc_entry *e)
+{
+    struct doc *d = e->value, *k = NULL;
+    struct over over = {.n = 0};
+    uint32_t runs = 1;
+    if (d->bad || d->kind != DOC_MAP)
+        return;
+    if ((doc_get(d, "value") != NULL) + (doc_get(d, "image") != NULL) +
+            (doc_get(d, "metric") != NULL) !=
+        1)
+        return; /* reported where keys are checked */
+    if (!(k = doc_get(d, "over"))) {
+        probe_once(b, e, e->key.text, NULL);
+        return;
+    }
+    b->g->at = b->p->host;
+    if (!read_over(b, k, &over, &runs))
+        return;
+    for (uint32_t i = 0; i < runs; i++) { /* the last name changes fastest */
+        uint32_t rest = i;
+        struct over *one = arena_copy(b->a, &over, sizeof over);
+        for (uint32_t j = one->n; j-- > 0; rest /= one->list[j]->n)
+            one->at[j] = rest % one->list[j]->n;
+        probe_once(b, e, arena_fmt(b->a, "%s.%u", e->key.text, i), one);
+    }
 }
 
 /* What `hypno dream` shows */
@@ -511,7 +581,7 @@ static void dream(struct mb *b, struct doc *d, const char *name)
     const region_id region =
         graph_region(b->g, REGION_PHASE, arena_fmt(b->a, "dream/%s", name));
     struct run *r = mb_run(b, region, false, "dream/");
-    struct frame *f = probe_frame(b, r, NULL, name, d->loc);
+    struct frame *f = probe_frame(b, r, NULL, name, d->loc, NULL);
     f->site = arena_fmt(b->a, "dream/%s", name);
     struct val *v = eval_key(b, f, d, "node");
     if (v->kind != VAL_TENSOR)

@@ -157,6 +157,12 @@ void mb_unused(struct mb *b)
         if (!b->data[i].used && own(b, b->p->source[i].loc))
             unused(b, "source", b->data[i].name, b->p->source[i].loc,
                    "remove it, or add a probe that reads it");
+    for (uint32_t i = 0; i < b->m->nfunction; i++) {
+        const struct model_function *fn = &b->m->function[i];
+        if (fn->from == FROM_MODEL && own(b, fn->loc) &&
+            names_get(&read, fn->name) == NO_NAME)
+            unused(b, "function", fn->name, fn->loc, "remove it, or call it");
+    }
     unused_states(b);
     unused_nodes(b, &read);
     untrained(b);

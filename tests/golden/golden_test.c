@@ -75,6 +75,8 @@ static bool fields(void *cx, struct arena *a, const char *kind, const struct doc
     *field = arena_array(a, *n, sizeof **field);
     (*field)[0] = (struct model_field){"image", false, 3, {1, 28, 28}};
     (*field)[1] = (struct model_field){"label", true, 0, {0}};
+    if (!strcmp(kind, "bare")) /* only labels */
+        **field = (*field)[--*n];
     return true;
 }
 

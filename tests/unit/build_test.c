@@ -398,6 +398,30 @@ static void paths(void **state)
     arena_free(b.a);
 }
 
+/* ---- probes that repeat, and their draws ---- */
+
+static void repeated(void **state)
+{
+    static const char *const text =
+        "hypnograph: 1\n"
+        "data: {given: {source: npy, batch: 2}}\n"
+        "phases:\n  run:\n    nodes: {x: given.x + ~normal(like=given.x)}\n"
+        "schedule: {epochs: 1, cycle: [run]}\n"
+        "probes:\n"
+        "  p: {value: mean(x) * a - b, from: given, over: {a: [2, 4], b: [0, 1, 2]}}\n";
+    struct built b = load_text(text);
+    (void)state;
+    assert_int_equal(b.p.nprobe, 6);
+    assert_string_equal(b.p.probe[5].name, "p.5");
+    const double one = evaluate(&b, b.p.probe[0].value[0].value)[0];
+    for (unsigned i = 0; i < 6; i++) {
+        const double v = evaluate(&b, b.p.probe[i].value[0].value)[0];
+        assert_true(fabs(v - (one * (i < 3 ? 1 : 2) - i % 3)) < 1e-12);
+    }
+    assert_true(has_site(&b, "probe/p/run/x~1", true));
+    arena_free(b.a);
+}
+
 /* ---- states: calls in reading order, reset, commits at the end ---- */
 
 static double committed(struct built *b, const char *path)
@@ -450,8 +474,9 @@ static void states(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values), cmocka_unit_test(draws), cmocka_unit_test(flagship),
-        cmocka_unit_test(others), cmocka_unit_test(paths), cmocka_unit_test(states)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(values),   cmocka_unit_test(draws),
+                                       cmocka_unit_test(flagship), cmocka_unit_test(others),
+                                       cmocka_unit_test(paths),    cmocka_unit_test(states),
+                                       cmocka_unit_test(repeated)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
