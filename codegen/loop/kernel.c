@@ -199,11 +199,45 @@ static bool buffers_fit(struct judge *j)
     return true;
 }
 
+static bool extent_ok(struct ext e)
+{
+    return e.c >= 0 && e.b >= 0 && e.c + (int64_t)e.b > 0 && e.c <= 1 << 30 &&
+           e.b <= 1 << 30;
+}
+
+/* Extents that count something, of boxes and buffers whose size is a number (at a batch of
+ * 1024). */
+static const char *extents_fit(const struct kernel *k)
+{
+    double box = 1;
+    if (k->naxis > LOOP_AXES)
+        return "too many axes";
+    for (unsigned i = 0; i < k->naxis; i++) {
+        if (!extent_ok(k->axis[i]))
+            return "an axis of no extent";
+        box *= (double)ext_at(k->axis[i], 1024);
+    }
+    for (uint32_t b = 0; b < k->nbuf; b++) {
+        double n = 1;
+        if (k->buf[b].rank > HYP_RANK || k->buf[b].div > 1 || k->buf[b].div < 0)
+            return "a buffer of no shape";
+        for (unsigned i = 0; i < k->buf[b].rank; i++) {
+            if (!extent_ok(k->buf[b].dim[i]))
+                return "a buffer of no extent";
+            n *= (double)ext_at(k->buf[b].dim[i], 1024);
+        }
+        if (n > 1e15)
+            return "a buffer too large";
+    }
+    return box > 1e15 ? "a box too large" : NULL;
+}
+
 const char *kernel_validate(const struct kernel *k, struct arena *a)
 {
     struct judge j = {.k = k, .a = a};
-    if (k->naxis > LOOP_AXES)
-        return "too many axes";
+    const char *why = extents_fit(k);
+    if (why)
+        return why;
     for (uint32_t i = 0; i < k->nrng; i++)
         if (k->rng[i].scalar + 4U > k->nscalar || k->rng[i].sample_axis >= k->naxis)
             return "a draw out of range";

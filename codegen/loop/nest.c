@@ -14,6 +14,7 @@ struct judge {
     const struct nest *n;
     struct arena *a;
     const char *why;
+    int32_t hi[NEST_AXES];   /* of open unrolled and vec loops */
     uint8_t kind[NEST_AXES]; /* 1 + kind of the open loop over the axis; 0: not open */
     bool *alive;             /* by tile */
     uint64_t stack;
@@ -53,7 +54,7 @@ static bool tile_ok(struct judge *j, uint16_t id, const struct index *x)
     const struct tile *t = &j->n->tile[id];
     if (t->space != TILE_REG)
         return true;
-    int64_t size = 1, last = x->off.c;
+    int64_t size = 1, first = x->off.c, last = x->off.c;
     for (unsigned i = 0; i < t->rank; i++)
         size *= t->dim[i];
     for (unsigned i = 0; i < x->n; i++) {
@@ -61,8 +62,10 @@ static bool tile_ok(struct judge *j, uint16_t id, const struct index *x)
         if ((kind != 1 + FOR_UNROLL && kind != 1 + FOR_VEC) || x->t[i].div != 1 ||
             x->t[i].mod || x->t[i].coef.b)
             return bad(j, "a register tile indexed by something that runs");
+        int64_t most = (int64_t)x->t[i].coef.c * (j->hi[x->t[i].axis] - 1);
+        *(most < 0 ? &first : &last) += most;
     }
-    if (x->off.b || x->scalar || last < 0 || last >= size)
+    if (x->off.b || x->scalar || first < 0 || last >= size)
         return bad(j, "a register tile is left");
     return true;
 }
@@ -116,11 +119,13 @@ static bool for_ok(struct judge *j, const struct stmt *f, unsigned depth)
         return bad(j, "a grid inside, or a step of nothing");
     if (!index_ok(j, &f->lo) || !index_ok(j, &f->hi))
         return false;
-    if ((f->kind == FOR_UNROLL || f->kind == FOR_VEC) && (!constant || f->step != 1))
+    if ((f->kind == FOR_UNROLL || f->kind == FOR_VEC) &&
+        (!constant || f->step != 1 || f->hi.off.c < 1 || f->hi.off.c > 64))
         return bad(j, "an unrolled loop without a constant length");
     if (j->vec)
         return bad(j, "a loop inside a vec");
     j->kind[f->axis] = (uint8_t)(1 + f->kind);
+    j->hi[f->axis] = f->hi.off.c;
     j->vec = f->kind == FOR_VEC;
     bool *alive = arena_copy(j->a, j->alive, j->n->ntile * sizeof *alive);
     bool ok = guards_ok(j, f->guard, f->nguard);

@@ -379,6 +379,7 @@ struct nest *nest_schedule(const struct kernel *k, const struct target *t, struc
     make_partials(s);
     for (uint32_t i = 0; i < s->gs.ngroup; i++)
         emit_group(s, &s->gs.group[i]);
+    assert(!nest_validate(s->n, a));
     return s->n;
 }
 

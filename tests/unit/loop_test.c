@@ -1,0 +1,170 @@
+/* The loop IR's text and judges: what is wrong is said, and what is right says nothing. */
+#include <string.h>
+
+#include "codegen/loop/loop.h"
+#include "runtime/base/arena.h"
+#include "tests/unit/cmocka_all.h"
+
+static const char kernel_text[] = "kernel \"f\" scalars 1\n"
+                                  "  axes n0:1B o1:20 k2:7\n"
+                                  "  buf #0 f32[1B, 7] read \"X\"\n"
+                                  "  buf #1 f32[20, 7] read \"W\"\n"
+                                  "  buf #2 f32[1B, 20] write \"Y\"\n"
+                                  "  stage 0 sum f32 [n0, o1] seq \"f\"\n"
+                                  "    %0 = #0[7*n0 + k2]\n"
+                                  "    %1 = #1[7*o1 + k2]\n"
+                                  "    over {k2} += %0 * %1\n"
+                                  "  stage 1 map f32 [n0, o1] \"f\"\n"
+                                  "    %0 = stage 0\n"
+                                  "    over {} = mul(%0, $0)\n"
+                                  "    #2[20*n0 + o1] = it\n";
+
+static const char nest_text[] = "nest \"f\" scalars 0 axes a0 a1\n"
+                                "  buf #0 f32[1B] read \"X\"\n"
+                                "  buf #1 f32[1B] write \"Y\"\n"
+                                "  tile &0 reg f32[1, 8] \"t\"\n"
+                                "  stage units 1B/8 stack 0\n"
+                                "    grid a0 = 0 to 1B step 1 bound 1B/8 {\n"
+                                "      tile &0 = 0\n"
+                                "      vec a1 = 0 to 8 step 1 when 0 <= 8*a0 + 7 < 1B {\n"
+                                "        &0[a1] += %0 ; %0 = #0[8*a0 + a1]\n"
+                                "        #1[8*a0 + a1] = neg(%0) ; %0 = &0[a1]\n"
+                                "      }\n"
+                                "    }\n";
+
+/* `from` becomes `to` in the text: what is then said of it? "parse" where it does not
+ * parse. */
+struct wrong {
+    const char *from, *to, *said;
+};
+
+static char *replaced(struct arena *a, const char *text, const struct wrong *w)
+{
+    const char *at = strstr(text, w->from);
+    assert_non_null(at);
+    return arena_fmt(a, "%.*s%s%s", (int)(at - text), text, w->to, at + strlen(w->from));
+}
+
+static const char *judge(struct arena *a, const char *text, bool nest)
+{
+    struct diag_sink *ds = diag_sink_new(a, 4);
+    if (nest) {
+        const struct nest *n = nest_parse(a, text, ds, 0);
+        assert_true(n || diag_errors(ds) == 1);
+        return n ? nest_validate(n, a) : "parse";
+    }
+    const struct kernel *k = kernel_parse(a, text, ds, 0);
+    assert_true(k || diag_errors(ds) == 1);
+    return k ? kernel_validate(k, a) : "parse";
+}
+
+static void judged(const char *text, bool nest, const struct wrong *w, unsigned n)
+{
+    struct arena *a = arena_new();
+    assert_null(judge(a, text, nest));
+    for (unsigned i = 0; i < n; i++) {
+        const char *said = judge(a, replaced(a, text, &w[i]), nest);
+        if (!said || !strstr(said, w[i].said))
+            fail_msg("%s -> %s: %s, not %s", w[i].from, w[i].to, said ? said : "nothing",
+                     w[i].said);
+    }
+    arena_free(a);
+}
+
+#define COUNT(x) ((unsigned)(sizeof(x) / sizeof *(x)))
+
+static void kernels_are_judged(void **state)
+{
+    static const struct wrong wrong[] = {
+        {"20*n0 + o1", "21*n0 + o1", "buffer 2 is left at batch 5"},
+        {"7*n0 + k2", "7*n0 + k2 + -1", "buffer 0 is left at batch 1"},
+        {"7*n0 + k2]", "7*n0 + k2 + 1]", "buffer 0 is left"},
+        {"%0 = stage 0", "%0 = stage 1", "not before it"},
+        {"[n0, o1] seq", "[n0] seq", "an axis that is not there"},
+        {"[n0, o1] seq", "[n0, n0] seq", "an axis twice"},
+        {"#2[1B, 20] write", "#2[1B, 20] read", "parse"},
+        {"20] write", "20] read", "another use or type"},
+        {"7] read \"X\"", "7] write \"X\"", "not used as declared"},
+        {"%0 * %1", "%0 * %2", "an operand out of range"},
+        {"mul(%0, $0)", "mul(%0, $1)", "a scalar out of range"},
+        {"mul(%0, $0)", "mul(%0", "parse"},
+        {"k2:7", "k2:0", "an axis of no extent"},
+        {"seq", "chunk 0", "in chunks of nothing"},
+        {"seq", "sideways", "parse"},
+        {"over {k2} += %0 * %1", "over {o1} += %0 * %1", "an axis twice"},
+    };
+    (void)state;
+    judged(kernel_text, false, wrong, COUNT(wrong));
+}
+
+static void nests_are_judged(void **state)
+{
+    static const struct wrong wrong[] = {
+        {"&0[a1] +=", "&0[8*a0 + a1] +=", "indexed by something that runs"},
+        {"      tile &0 = 0\n", "", "not alive"},
+        {"&0[a1] +=", "&0[a1 + 1] +=", "a register tile is left"},
+        {"vec a1 = 0 to 8", "vec a1 = 0 to 1B", "without a constant length"},
+        {"vec a1", "vec a0", "open already"},
+        {"vec a1", "grid a1", "a grid inside"},
+        {"#1[8*a0 + a1] = neg", "#0[8*a0 + a1] = neg", "only read"},
+        {"neg(%0)", "neg(%1)", "an operand out of range"},
+        {"bound 1B/8", "bound 1B/0", "a step of nothing"},
+        {"reg f32[1, 8]", "stack f32[1, 8]", "larger than what the stage asks for"},
+        {"to 8 step 1 when", "to 8 step 1 whenever", "parse"},
+        {"= #0[8*a0 + a1]", "= #0[8*a0 + a2]", "parse"},
+    };
+    (void)state;
+    judged(nest_text, true, wrong, COUNT(wrong));
+}
+
+/* Names make no other code; everything else does. */
+static void keys_follow_the_text(void **state)
+{
+    struct arena *a = arena_new();
+    struct diag_sink *ds = diag_sink_new(a, 4);
+    struct wrong name = {"\"X\"", "\"other\"", ""}, code = {"neg(%0)", "abs(%0)", ""};
+    const struct nest *n = nest_parse(a, nest_text, ds, 0);
+    const struct nest *same = nest_parse(a, replaced(a, nest_text, &name), ds, 0);
+    const struct nest *other = nest_parse(a, replaced(a, nest_text, &code), ds, 0);
+    uint8_t k[4][32];
+    (void)state;
+    nest_key(n, target_find("avx2"), "x", k[0]);
+    nest_key(same, target_find("avx2"), "x", k[1]);
+    nest_key(other, target_find("avx2"), "x", k[2]);
+    nest_key(n, target_find("avx512"), "x", k[3]);
+    assert_memory_equal(k[0], k[1], 32);
+    assert_memory_not_equal(k[0], k[2], 32);
+    assert_memory_not_equal(k[0], k[3], 32);
+    arena_free(a);
+}
+
+/* Private buffers lie one after the other, 64-aligned, with rows of slack where rows are
+ * samples. */
+static void private_buffers_are_laid_out(void **state)
+{
+    static const char text[] = "nest \"p\" scalars 0 axes\n"
+                               "  buf #0 f32[3] read \"x\"\n"
+                               "  buf #1 f32[1B/24, 5] private \"a\"\n"
+                               "  buf #2 bool[100] private \"b\"\n";
+    struct arena *a = arena_new();
+    const struct nest *n = nest_parse(a, text, diag_sink_new(a, 4), 0);
+    uint64_t at[2];
+    (void)state;
+    assert_non_null(n);
+    /* (ceil(50 / 24) + 11) * 5 floats = 280 bytes; then 100 bytes */
+    assert_int_equal(nest_private_bytes(n, 50, at), 320 + 128);
+    assert_int_equal(at[0], 0);
+    assert_int_equal(at[1], 320);
+    arena_free(a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kernels_are_judged),
+        cmocka_unit_test(nests_are_judged),
+        cmocka_unit_test(keys_follow_the_text),
+        cmocka_unit_test(private_buffers_are_laid_out),
+    };
+    return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
+}
