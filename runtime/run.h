@@ -76,7 +76,8 @@ struct run {
     const double *base_setting; /* settings where neither stage nor probe sets them */
     double times[RUN_TIMES];    /* seconds of the last cycles */
     uint64_t ntimes;
-    double pace; /* seconds a cycle, smoothed */
+    double pace;                       /* seconds a cycle, smoothed */
+    double rate_samples, rate_seconds; /* of the last twenty or so cycles */
     int64_t last_loss_log, saved_step;
     double first_cycle, started, last_save, last_plot;
     const struct data_given *given; /* what a source of kind `given` hands out */

@@ -32,7 +32,7 @@ static void tell_progress(const struct run *r, double cycle_seconds)
         .cycle = r->now.cycle,
         .cycles = schedule_cycles_in_epoch(r),
         .step = r->now.step,
-        .samples_per_second = cycle_seconds > 0 ? (double)r->batch / cycle_seconds : 0,
+        .samples_per_second = r->rate_seconds > 0 ? r->rate_samples / r->rate_seconds : 0,
         .eta_seconds = left < 0 ? -1 : (double)left * cycle_seconds,
         .value = r->values.value,
         .nvalue = r->values.n,
@@ -190,6 +190,8 @@ static void note_time(struct run *r, double seconds)
 {
     r->times[r->ntimes++ % RUN_TIMES] = seconds;
     r->pace = r->ntimes == 1 ? seconds : r->pace + 0.05 * (seconds - r->pace);
+    r->rate_samples = 0.95 * r->rate_samples + (double)r->batch;
+    r->rate_seconds = 0.95 * r->rate_seconds + seconds;
     if (r->ntimes == 1)
         r->first_cycle = run_clock() - r->started;
 }
