@@ -82,7 +82,6 @@ static void kernels_are_judged(void **state)
         {"%0 = stage 0", "%0 = stage 1", "not before it"},
         {"[n0, o1] seq", "[n0] seq", "an axis that is not there"},
         {"[n0, o1] seq", "[n0, n0] seq", "an axis twice"},
-        {"#2[1B, 20] write", "#2[1B, 20] read", "parse"},
         {"20] write", "20] read", "another use or type"},
         {"7] read \"X\"", "7] write \"X\"", "not used as declared"},
         {"%0 * %1", "%0 * %2", "an operand out of range"},
