@@ -57,7 +57,7 @@ static uint32_t hash(const char *s, uint32_t n)
 
 static bool same_key(const struct doc_entry *e, const char *key, uint32_t n)
 {
-    return e->key.text && e->key.n == n && memcmp(e->key.text, key, n) == 0;
+    return e->key.text && e->key.n == n && strncmp(e->key.text, key, n) == 0;
 }
 
 /* The slot of `key`: of its first entry, or the empty one where it belongs. */

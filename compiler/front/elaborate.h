@@ -36,6 +36,7 @@ struct elaboration {
 
 /* Layers, their pathways, their values. */
 void elaborate_layers(struct elaboration *e);
+void elaborate_unknown_layer(struct elaboration *e, const char *name, struct loc loc);
 struct layer *elaborate_layer(const struct elaboration *e, const char *name);
 /* Discriminators: networks, games and updates. */
 void elaborate_critics(struct elaboration *e);

@@ -55,17 +55,10 @@ static bool check_function(struct critics *s, struct loc loc, const char *what,
 static void add_layer(struct critics *s, struct critic *c, const char *name, struct loc loc)
 {
     const struct layer *l = elaborate_layer(s->e, name);
-    if (l) {
+    if (l)
         c->of[c->nof++] = l;
-        return;
-    }
-    const char **names = arena_array(s->e->a, s->e->nlayer + 1, sizeof *names);
-    for (uint32_t i = 0; i < s->e->nlayer; i++)
-        names[i] = s->e->layer[i].name;
-    const char *near = diag_nearest(name, names, s->e->nlayer);
-    diag(s->e->m->diags, E0203, loc, "unknown layer `%s`", name);
-    if (near)
-        diag_hint(s->e->m->diags, "did you mean `%s`?", near);
+    else
+        elaborate_unknown_layer(s->e, name, loc);
 }
 
 /* `of: [x, z]`, `of: x, z`, or its own name */

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "compiler/front/elaborate.h"
+#include "compiler/front/text.h"
 #include "runtime/base/arena.h"
+
+enum { LONGEST_KEY = 1000 };
 
 const char *const moment_name[MOMENTS] = {"wake", "oscillation", "sleep"};
 static const char *const direction_name[] = {"up", "down"};
@@ -72,16 +75,23 @@ static void find_layers(struct elaboration *e, const struct expr *x, struct path
         find_layers(e, x->child[i], w, cap);
 }
 
+/* up.z(x, y); NULL: longer than a key may be, reported. */
 static const char *signature(struct elaboration *e, const struct layer *l, enum direction d)
 {
     const struct pathway *w = &l->way[d];
-    const char *s = arena_fmt(e->a, "%s.%s(", direction_name[d], l->name);
+    struct text s = {.arena = e->a};
+    text_fmt(&s, "%s.%s(", direction_name[d], l->name);
     for (uint32_t i = 0; i < w->narg; i++)
-        s = arena_fmt(e->a, "%s%s%s", s, i ? ", " : "", w->arg[i]);
-    return arena_fmt(e->a, "%s)", s);
+        text_fmt(&s, i ? ", %s" : "%s", w->arg[i]);
+    text_put(&s, ")");
+    if (s.n <= LONGEST_KEY)
+        return s.s;
+    diag(e->m->diags, E0902, w->entry->loc,
+         "limit exceeded: this pathway reads too many layers");
+    return NULL;
 }
 
-static void unknown_layer(struct elaboration *e, const char *name, struct loc loc)
+void elaborate_unknown_layer(struct elaboration *e, const char *name, struct loc loc)
 {
     const char **names = arena_array(e->a, e->nlayer + 1, sizeof *names);
     for (uint32_t i = 0; i < e->nlayer; i++)
@@ -100,14 +110,16 @@ static void read_pathways(struct elaboration *e, enum direction d)
         struct layer *l = elaborate_layer(e, x->key.text);
         uint32_t cap = 0;
         if (!l) {
-            unknown_layer(e, x->key.text, x->loc);
+            elaborate_unknown_layer(e, x->key.text, x->loc);
             continue;
         }
         l->way[d].entry = x;
         if (x->value->bad)
             continue;
         find_layers(e, expr_parse(e->a, e->m->diags, x->value), &l->way[d], &cap);
-        doc_add(e->a, e->networks, signature(e, l, d), x->loc, x->value);
+        const char *key = signature(e, l, d);
+        if (key)
+            doc_add(e->a, e->networks, key, x->loc, x->value);
     }
 }
 

@@ -222,13 +222,13 @@ static void check_paths(struct check *c, struct doc *d, const char *wanted)
     if (d->kind == DOC_LIST) {
         for (uint32_t i = 0; i < d->n; i++)
             check_word(c, d->entry[i].value, "", "a name");
-    } else if (d->kind == DOC_MAP || d->text.n == 0) {
-        wrong_form(c, d, wanted);
-    } else if (!expr_parse_key(c->a, c->ds, &d->text, &k)) {
-        d->bad = true;
-    } else if (k.is_call || k.is_rate) {
-        wrong_form(c, d, wanted);
+        return;
     }
+    const bool text = d->kind == DOC_SCALAR && d->text.n > 0;
+    if (text && !expr_parse_key(c->a, c->ds, &d->text, &k))
+        d->bad = true;
+    else if (!text || k.is_call || k.is_rate)
+        wrong_form(c, d, wanted);
 }
 
 static bool is_whole(const struct doc *d)
