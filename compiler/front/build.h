@@ -266,7 +266,7 @@ struct mb {
     bool *setting_used;
     const struct type *use; /* of an initial value: the shape that draws take */
     uint32_t serial, pass, ncall, nest;
-    struct names net_index, weight_index;
+    struct names net_index, weight_index, site_index;
     uint32_t *seen, cseen, stamp; /* marks of walks over the graph, by node */
     struct discrete *discrete;
     uint32_t ndiscrete, cdiscrete;

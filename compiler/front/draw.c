@@ -261,6 +261,12 @@ struct val *mb_draw(struct mb *b, struct ecx *x, struct val *d, const char *site
     if (!e)
         return mb_poison(b);
     struct operands o = {.n = 0};
+    const char *key = arena_fmt(b->a, "%u %s", b->g->at, site);
+    if (names_get(&b->site_index, key) != NO_NAME) {
+        diag(b->ds, E9999, loc, "two draws at `%s`", site);
+        return mb_poison(b);
+    }
+    names_put(b->a, &b->site_index, key, 0);
     const site_id id = graph_site(b->g, site, b->g->at, t.sample);
     const sx_id law = law_sx(b, &o, d->dist, id, e);
     value_id v = mb_map(b, law, o.in, o.n, &t);

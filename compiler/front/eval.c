@@ -267,8 +267,9 @@ static struct val *word_arg(struct mb *b, struct ecx *x, const struct expr *e,
     return v;
 }
 
-static bool eval_slots(struct mb *b, struct ecx *x, const struct expr *e, struct slot *slot,
-                       bool *holes)
+/* `first`: the first argument, where it has been evaluated already, or NULL. */
+static bool eval_slots(struct mb *b, struct ecx *x, const struct expr *e, struct val *first,
+                       struct slot *slot, bool *holes)
 {
     if (e->n - 1 > MB_ARGS) {
         diag(b->ds, E0902, e->loc, "limit exceeded: %d arguments of one call", MB_ARGS);
@@ -285,7 +286,9 @@ static bool eval_slots(struct mb *b, struct ecx *x, const struct expr *e, struct
         }
         const bool word = arg->arg_name &&
                           (!strcmp(arg->arg_name, "over") || !strcmp(arg->arg_name, "per"));
-        s->val = word ? word_arg(b, x, arg, arg->arg_name) : mb_eval(b, x, arg);
+        s->val = i == 1 && first ? first
+                 : word          ? word_arg(b, x, arg, arg->arg_name)
+                                 : mb_eval(b, x, arg);
         if (!s->val->loc.file) {
             s->val = arena_copy(b->a, s->val, sizeof *s->val);
             s->val->loc = arg->loc;
@@ -294,22 +297,14 @@ static bool eval_slots(struct mb *b, struct ecx *x, const struct expr *e, struct
     return true;
 }
 
-/* where(c, a, b) with a c known when compiling: only the branch taken is evaluated. */
-static struct val *static_where(struct mb *b, struct ecx *x, const struct expr *e,
-                                const struct func *fn)
+/* where(c, a, b): is it a plain call, whose condition may be known when compiling? */
+static bool plain_where(const struct func *fn, const struct expr *e)
 {
-    if (fn->kind != FUNC_PRIM || strcmp(fn->prim->name, "where") != 0 || fn->nslot ||
-        e->n != 4)
-        return NULL;
-    for (uint32_t i = 1; i < 4; i++)
-        if (e->child[i]->arg_name || e->child[i]->kind == EX_HOLE)
-            return NULL;
-    const struct diag_mark mark = diag_mark(b->ds);
-    struct val *c = mb_eval(b, x, e->child[1]);
-    if (c->kind == VAL_NUM && c->is_bool)
-        return mb_eval(b, x, e->child[c->num != 0 ? 2 : 3]);
-    diag_rewind(b->ds, mark); /* evaluated again with the rest, and reported there */
-    return NULL;
+    bool plain = fn->kind == FUNC_PRIM && !strcmp(fn->prim->name, "where") && !fn->nslot &&
+                 e->n == 4;
+    for (uint32_t i = 1; i < e->n && plain; i++)
+        plain = !e->child[i]->arg_name && e->child[i]->kind != EX_HOLE;
+    return plain;
 }
 
 static struct val *eval_call(struct mb *b, struct ecx *x, const struct expr *e)
@@ -323,13 +318,16 @@ static struct val *eval_call(struct mb *b, struct ecx *x, const struct expr *e)
                  mb_kind_text(callee));
             diag_hint(b->ds, "only functions and networks are called");
         }
-        eval_slots(b, x, e, slot, &holes); /* its own mistakes, in the same run */
+        eval_slots(b, x, e, NULL, slot, &holes); /* its own mistakes, in the same run */
         return mb_poison(b);
     }
-    struct val *only = static_where(b, x, e, callee->func);
-    if (only)
-        return only;
-    if (!eval_slots(b, x, e, slot, &holes))
+    struct val *first = NULL;
+    if (plain_where(callee->func, e)) {
+        first = mb_eval(b, x, e->child[1]);
+        if (first->kind == VAL_NUM && first->is_bool) /* only the branch taken */
+            return mb_eval(b, x, e->child[first->num != 0 ? 2 : 3]);
+    }
+    if (!eval_slots(b, x, e, first, slot, &holes))
         return mb_poison(b);
     if (!holes)
         return mb_call(b, x, e, callee->func, slot, e->n - 1, e->loc);

@@ -114,8 +114,11 @@ static struct val *apply(struct mb *b, struct ecx *x, struct args *a, struct val
 {
     struct ecx one = *x;
     struct slot slot[MB_ARGS] = {{0}};
-    if (k > 0)
-        one.suffix = arena_fmt(b->a, "#%u", k + 1);
+    if (k > 0) { /* of a second `map` in one expression: #2#2 and so on */
+        const unsigned nth = mb_call_ordinal(x->root, a->call);
+        one.suffix =
+            nth > 1 ? arena_fmt(b->a, "#%u#%u", nth, k + 1) : arena_fmt(b->a, "#%u", k + 1);
+    }
     if (numbered)
         one.number = arena_fmt(b->a, ".%u", k + 1);
     for (uint32_t i = 0; i < n; i++)
