@@ -69,13 +69,12 @@ static bool is_fault(const struct compiled *c)
 
 int open_failed(const struct compiled *c)
 {
-    diag_print(c->diags, stderr, cli_colour(stderr));
+    const unsigned n = diag_print(c->diags, stderr, cli_colour(stderr));
     if (is_fault(c))
         return fault_report(c, "the compiler refused its own output");
     if (!diag_errors(c->diags))
         return fault_report(c, "compilation failed without a message");
-    fprintf(stderr, "%u mistake%s\n", diag_errors(c->diags),
-            diag_errors(c->diags) == 1 ? "" : "s");
+    fprintf(stderr, "%u mistake%s\n", n, n == 1 ? "" : "s");
     return EXIT_MISTAKE;
 }
 

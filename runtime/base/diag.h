@@ -57,8 +57,11 @@ struct diag_mark {
 struct diag_mark diag_mark(const struct diag_sink *ds);        /* to speculate: */
 void diag_rewind(struct diag_sink *ds, struct diag_mark mark); /* forget what came since */
 
-/* Print in source order (file, line, col; stable), with line, caret, notes and hint. */
-void diag_print(const struct diag_sink *ds, FILE *out, bool colour);
+/*
+ * Print in source order (file, line, col; stable), with line, caret, notes and hint; what
+ * was reported twice at one place, once.  Returns the number of errors shown or dropped.
+ */
+unsigned diag_print(const struct diag_sink *ds, FILE *out, bool colour);
 /* One line a report, `E0301@7:12`, for golden tests. */
 void diag_print_brief(const struct diag_sink *ds, FILE *out);
 

@@ -151,13 +151,29 @@ static struct order *sorted(const struct diag_sink *ds)
     return o;
 }
 
-void diag_print(const struct diag_sink *ds, FILE *out, bool colour)
+/* One function called three times makes the same mistake three times: it is said once. */
+static bool same(const struct diag_report *a, const struct diag_report *b)
+{
+    return a->code == b->code && a->loc.file && a->loc.file == b->loc.file &&
+           a->loc.line == b->loc.line && a->loc.col == b->loc.col &&
+           strcmp(a->text, b->text) == 0;
+}
+
+unsigned diag_print(const struct diag_sink *ds, FILE *out, bool colour)
 {
     const struct order *o = sorted(ds);
-    for (unsigned i = 0; i < ds->nreport; i++)
-        print_report(ds, o[i].report, out, colour);
+    unsigned errors = 0;
+    for (unsigned i = 0; i < ds->nreport; i++) {
+        const struct diag_report *r = o[i].report;
+        if (i && same(r, o[i - 1].report))
+            continue;
+        print_report(ds, r, out, colour);
+        if (diag_code_info(r->code)->severity != DIAG_WARNING)
+            errors++;
+    }
     if (ds->dropped)
         fprintf(out, "%u more not shown\n", ds->dropped);
+    return errors + ds->dropped;
 }
 
 void diag_print_brief(const struct diag_sink *ds, FILE *out)
