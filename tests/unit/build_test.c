@@ -266,8 +266,10 @@ static void draws(void **state)
         "      v: ~uniform(2, 4, per=batch)\n"
         "      w: noisy(u) + noisy(u)\n"
         "      i: ~uniform_int(3, 5, shape=[4])\n"
+        "      m: concat(map(noisy, (u, u))[1], map(noisy, (u, u))[1])\n"
         "schedule: {epochs: 1, cycle: [run]}\n"
         "probes:\n  u: {image: u}\n  v: {image: v}\n  w: {image: w}\n  i: {image: i}\n"
+        "  m: {image: m}\n"
         "functions:\n  noisy(x): ~uniform(0, 1, like=x)\n";
     struct arena *a = arena_new();
     (void)state;
@@ -283,6 +285,9 @@ static void draws(void **state)
             assert_true(fabs(w[s * 6 + e] - two) < 1e-15);
         }
     assert_true(v[0] == 2 + 2 * word("run/v~1", 0, 0));
+    const double *m = evaluate(&b, b.p.probe[4].value[0].value);
+    assert_true(m[0] == word("run/m/noisy#2~1", 0, 0));
+    assert_true(m[6] == word("run/m/noisy#2#2~1", 0, 0));
     for (uint32_t s = 0; s < BATCH; s++)
         for (uint32_t e = 0; e < 4; e++) {
             const uint32_t r = hyp_random_word(7, hyp_site("run/i~1"), 0, s, e);
