@@ -22,11 +22,22 @@
 
 enum { BATCH = 512, ROUNDS = 15, THREADS = 2 };
 
-static double now(void)
+static double clock_now(clockid_t id)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(id, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double now(void)
+{
+    return clock_now(CLOCK_MONOTONIC);
+}
+
+/* What this thread used: neighbours on a shared machine do not count. */
+static double used(void)
+{
+    return clock_now(CLOCK_THREAD_CPUTIME_ID);
 }
 
 /* ---- a kernel, compiled, with memory ---- */
@@ -124,12 +135,12 @@ static double seconds(struct bench *b, unsigned threads)
     double best = 1e9;
     b->threads = threads;
     for (int i = 0; i < ROUNDS; i++) {
-        double start = now();
+        double start = threads > 1 ? now() : used();
         if (threads > 1)
             pool_run(b->pool, run, b);
         else
             run(b, 0);
-        double took = now() - start;
+        double took = (threads > 1 ? now() : used()) - start;
         best = took < best ? took : best;
     }
     return best;

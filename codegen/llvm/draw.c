@@ -10,7 +10,11 @@
  */
 #include "codegen/llvm/emit.h"
 
-enum { OP_WORDS = 3300, OP_BLOCK = 3400, OP_FULL = 3500 };
+enum {
+    OP_BLOCK = 3400,
+    OP_LANES = 3500,
+    ROUNDS = 2 /* of Philox in the body of its loop */
+};
 
 struct block { /* of lanes start..start+4*count of the open VEC */
     int32_t start, count;
@@ -155,29 +159,69 @@ static LLVMValueRef xor3(struct ll *l, LLVMValueRef hi, LLVMValueRef x, LLVMValu
     return ll_bin(l, LLVMXor, y, key);
 }
 
-/* c[0] and c[1] are the counter's element and sample words; all come back as i64 lanes. */
-static void philox(struct ll *l, const struct stream *s, LLVMValueRef c[4])
+static void one_round(struct ll *l, LLVMValueRef c[4], LLVMValueRef key[2])
 {
-    LLVMValueRef k0 = s->k0, k1 = s->k1;
-    c[2] = s->c2;
-    c[3] = s->c3;
-    for (int i = 0; i < 10; i++) {
-        LLVMValueRef x = ll_bin(l, LLVMMul, low(l, c[0]), ll_i64(l, 0xD2511F53));
-        LLVMValueRef y = ll_bin(l, LLVMMul, low(l, c[2]), ll_i64(l, 0xCD9E8D57));
-        c[0] = xor3(l, y, c[1], k0);
-        c[2] = xor3(l, x, c[3], k1);
-        c[1] = y;
-        c[3] = x;
-        struct ll_place back = ll_hoist(l, 0);
-        k0 = ll_bin(l, LLVMAdd, k0, ll_i64(l, 0x9E3779B9));
-        k1 = ll_bin(l, LLVMAdd, k1, ll_i64(l, 0xBB67AE85));
-        ll_unhoist(l, back);
+    LLVMValueRef x = ll_bin(l, LLVMMul, low(l, c[0]), ll_i64(l, 0xD2511F53));
+    LLVMValueRef y = ll_bin(l, LLVMMul, low(l, c[2]), ll_i64(l, 0xCD9E8D57));
+    c[0] = xor3(l, y, c[1], key[0]);
+    c[2] = xor3(l, x, c[3], key[1]);
+    c[1] = y;
+    c[3] = x;
+}
+
+static LLVMValueRef phi_from(struct ll *l, LLVMValueRef x, LLVMBasicBlockRef from)
+{
+    LLVMValueRef phi = LLVMBuildPhi(l->b, LLVMTypeOf(x), "");
+    LLVMAddIncoming(phi, &x, &from, 1);
+    return phi;
+}
+
+/*
+ * n runs side by side.  c[0] and c[1] are the counters' element and sample words; all come
+ * back as i64 lanes.  The rounds are a loop: a tenth of the code.
+ */
+static void philox(struct ll *l, const struct stream *s, LLVMValueRef (*c)[4], int n)
+{
+    int32_t width =
+        ll_width(c[0][0]) > ll_width(c[0][1]) ? ll_width(c[0][0]) : ll_width(c[0][1]);
+    LLVMValueRef key[2] = {ll_splat(l, s->k0, width), ll_splat(l, s->k1, width)},
+                 carried[10];
+    static const int64_t step[2] = {0x9E3779B9, 0xBB67AE85};
+    for (int i = 0; i < n; i++) {
+        c[i][2] = s->c2;
+        c[i][3] = s->c3;
+        for (int k = 0; k < 4; k++)
+            c[i][k] = ll_splat(l, c[i][k], width);
     }
+    LLVMBasicBlockRef from = LLVMGetInsertBlock(l->b), rounds = ll_block(l, "philox");
+    LLVMBasicBlockRef after = ll_block(l, "drawn");
+    LLVMBuildBr(l->b, rounds);
+    LLVMPositionBuilderAtEnd(l->b, rounds);
+    ll_region_open(l, NULL);
+    LLVMValueRef count = phi_from(l, ll_i32(l, 10 / ROUNDS), from);
+    for (int i = 0; i < 4 * n; i++)
+        carried[i] = c[i / 4][i % 4] = phi_from(l, c[i / 4][i % 4], from);
+    for (int i = 0; i < 2; i++)
+        carried[8 + i] = key[i] = phi_from(l, key[i], from);
+    for (int r = 0; r < ROUNDS; r++) {
+        for (int i = 0; i < n; i++)
+            one_round(l, c[i], key);
+        for (int i = 0; i < 2; i++)
+            key[i] = ll_bin(l, LLVMAdd, key[i], ll_i64(l, step[i]));
+    }
+    LLVMValueRef next = LLVMBuildSub(l->b, count, ll_i32(l, 1), "");
+    LLVMAddIncoming(count, &next, &rounds, 1);
+    for (int i = 0; i < 4 * n; i++)
+        LLVMAddIncoming(carried[i], &c[i / 4][i % 4], &rounds, 1);
+    for (int i = 0; i < 2; i++)
+        LLVMAddIncoming(carried[8 + i], &key[i], &rounds, 1);
+    ll_region_close(l);
+    LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntNE, next, ll_i32(l, 0), ""), rounds,
+                    after);
+    LLVMPositionBuilderAtEnd(l->b, after);
 }
 
 /* ---- by definition ---- */
-
-LLVMValueRef ll_word(struct ll *l, uint32_t draw, sx_id element);
 
 static LLVMValueRef narrow(struct ll *l, LLVMValueRef x)
 {
@@ -190,6 +234,25 @@ static LLVMValueRef bit(struct ll *l, LLVMValueRef e, int64_t mask)
     return ll_icmp(l, LLVMIntNE, v, ll_i32(l, 0));
 }
 
+/* The four words of every lane's counter. */
+static void lane_words(struct ll *l, uint32_t draw, LLVMValueRef e, LLVMValueRef w[4])
+{
+    bool found;
+    LLVMValueRef sample = sample_of(l, draw), *m[4];
+    for (uint64_t i = 0; i < 4; i++)
+        m[i] = ll_memo(l, l->depth, OP_LANES, e, sample, (uint64_t)draw << 8 | i, &found);
+    if (!found) {
+        struct stream s = stream_of(l, draw);
+        LLVMValueRef c[1][4] = {
+            {wide(l, ll_bin(l, LLVMLShr, e, ll_i32(l, 2))), wide(l, sample)}};
+        philox(l, &s, c, 1);
+        for (int i = 0; i < 4; i++)
+            *m[i] = narrow(l, c[0][i]);
+    }
+    for (int i = 0; i < 4; i++)
+        w[i] = *m[i];
+}
+
 /* The counter's element is taken from x of (x & ~1) and (x | 1), so that both share a run.
  */
 static LLVMValueRef lane_word(struct ll *l, uint32_t draw, sx_id element)
@@ -199,12 +262,8 @@ static LLVMValueRef lane_word(struct ll *l, uint32_t draw, sx_id element)
                 l->sx.node[n->b].a == 0xfffffffeU;
     bool odd = n->op == SX_IOR && l->sx.node[n->b].op == SX_K && l->sx.node[n->b].a == 1;
     LLVMValueRef e = ll_eval(l, even || odd ? n->a : element);
-    struct stream s = stream_of(l, draw);
-    LLVMValueRef c[4] = {wide(l, ll_bin(l, LLVMLShr, e, ll_i32(l, 2))),
-                         wide(l, sample_of(l, draw))};
-    philox(l, &s, c);
-    for (int i = 0; i < 4; i++)
-        c[i] = narrow(l, c[i]);
+    LLVMValueRef c[4];
+    lane_words(l, draw, e, c);
     if (even || odd)
         return ll_select(l, bit(l, e, 2), c[2 + odd], c[odd]);
     LLVMValueRef one = bit(l, e, 1);
@@ -254,8 +313,8 @@ static void block_words(struct ll *l, const struct block *b, LLVMValueRef w[4])
     for (int32_t half = 0; half < (b->spread ? 2 : 1); half++) {
         c[half][0] = counters(l, b, half);
         c[half][1] = wide(l, b->sample);
-        philox(l, &s, c[half]);
     }
+    philox(l, &s, c, b->spread ? 2 : 1);
     for (int i = 0; i < 4; i++)
         w[i] = b->spread ? join(l, c[0][i], c[1][i]) : narrow(l, c[0][i]);
 }

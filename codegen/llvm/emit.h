@@ -83,7 +83,6 @@ struct ll {
     int32_t lane0, width; /* lanes being emitted; width 1: no VEC is open */
     int32_t vec_hi;       /* extent of the open VEC */
     int32_t vec_axis;     /* -1: none */
-    LLVMValueRef mask;    /* lanes that run; NULL: all */
 
     struct sxb law;  /* a normal of words %0 and %1 */
     sx_id normal[2]; /* its even and odd element */

@@ -200,14 +200,12 @@ LLVMValueRef ll_eval_at(struct ll *l, sx_id e, int64_t lane)
 {
     struct ll_axis keep = {0};
     int32_t width = l->width;
-    LLVMValueRef mask = l->mask;
     LLVMValueRef *val = l->val;
     uint32_t *val_gen = l->val_gen;
     uint32_t cval = l->cval;
     l->val = NULL;
     l->val_gen = NULL;
     l->cval = 0;
-    l->mask = NULL;
     if (l->vec_axis >= 0) {
         keep = l->axis[l->vec_axis];
         l->axis[l->vec_axis] = (struct ll_axis){.kind = LL_CONST, .value = lane};
@@ -217,7 +215,6 @@ LLVMValueRef ll_eval_at(struct ll *l, sx_id e, int64_t lane)
     if (l->vec_axis >= 0)
         l->axis[l->vec_axis] = keep;
     l->width = width;
-    l->mask = mask;
     l->val = val;
     l->val_gen = val_gen;
     l->cval = cval;

@@ -139,8 +139,6 @@ static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const stru
 {
     LLVMTypeRef elem = ll_dtype(l, m->dtype);
     struct ll_at at = ll_index(l, x, m->first, elem);
-    if (l->mask)
-        cond = cond ? ll_bin(l, LLVMAnd, cond, l->mask) : l->mask;
     if (at.uniform && cond && ll_is_vector(cond)) {
         LLVMValueRef any =
             ll_intrinsic(l, "llvm.vector.reduce.or", l->h->i1, false, &cond, 1);
@@ -236,8 +234,6 @@ static void tile_write(struct ll *l, uint32_t id, const struct index *x, LLVMVal
     struct ll_at at;
     if (!tile_at(l, x, &l->n->tile[id], &at))
         return;
-    if (l->mask)
-        v = ll_select(l, l->mask, v, tile_read(l, id, x));
     int p = whole_piece(l, t, &at);
     if (p >= 0) {
         t->piece[p] = ll_splat(l, v, l->width);
@@ -277,32 +273,6 @@ static void store_at(struct ll *l, const struct memory *m, LLVMValueRef p, LLVMV
     LLVMSetAlignment(s, align_of(m->dtype));
 }
 
-static void store_masked(struct ll *l, const struct memory *m, LLVMValueRef p,
-                         LLVMValueRef v)
-{
-    LLVMValueRef x[] = {v, p, ll_i32(l, align_of(m->dtype)), l->mask};
-    masked(l, "llvm.masked.store", LLVMTypeOf(v), x, l->h->ptr);
-}
-
-static void scatter(struct ll *l, const struct memory *m, const struct ll_at *at,
-                    LLVMValueRef v)
-{
-    LLVMTypeRef elem = ll_dtype(l, m->dtype), all = ll_vector(l->h->ptr, l->width);
-    LLVMValueRef ptrs = LLVMGetPoison(all);
-    for (int32_t i = 0; i < l->width; i++) {
-        LLVMValueRef p = lane_pointer(l, at, elem, i);
-        if (l->mask)
-            ptrs = LLVMBuildInsertElement(l->b, ptrs, p, ll_i32(l, i), "");
-        else
-            store_at(l, m, p, ll_lane(l, v, i));
-    }
-    if (!l->mask)
-        return;
-    LLVMValueRef x[] = {ll_splat(l, v, l->width), ptrs, ll_i32(l, align_of(m->dtype)),
-                        l->mask};
-    masked(l, "llvm.masked.scatter", LLVMTypeOf(x[0]), x, all);
-}
-
 void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v)
 {
     if (st->dst_tile && l->n->tile[st->dst].space == TILE_REG) {
@@ -314,14 +284,10 @@ void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v)
     struct ll_at at = ll_index(l, &st->index, m.first, elem);
     if (m.dtype == DT_BOOL)
         v = ll_cast(l, LLVMZExt, v, l->h->i8);
-    if (l->width == 1)
-        store_at(l, &m, lane_pointer(l, &at, elem, 0), v);
-    else if (at.contiguous && l->mask)
-        store_masked(l, &m, lane_pointer(l, &at, elem, 0), ll_splat(l, v, l->width));
-    else if (at.contiguous)
+    if (l->width == 1 || at.contiguous)
         store_at(l, &m, lane_pointer(l, &at, elem, 0), ll_splat(l, v, l->width));
-    else
-        scatter(l, &m, &at, v);
+    for (int32_t i = 0; l->width > 1 && !at.contiguous && i < l->width; i++)
+        store_at(l, &m, lane_pointer(l, &at, elem, i), ll_lane(l, v, i));
     ++*m.version;
 }
 

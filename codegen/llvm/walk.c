@@ -103,18 +103,15 @@ static void guarded(struct ll *l, const struct stmt *st, LLVMValueRef cond)
 static void iteration(struct ll *l, const struct stmt *st)
 {
     bool never;
-    LLVMValueRef cond = ll_guards(l, st->guard, st->nguard, &never), mask = l->mask;
+    LLVMValueRef cond = ll_guards(l, st->guard, st->nguard, &never);
     if (never)
         return;
-    if (!cond) {
+    if (!cond)
         walk_body(l, st);
-    } else if (!ll_is_vector(cond)) {
+    else if (!ll_is_vector(cond))
         guarded(l, st, cond);
-    } else {
-        l->mask = mask ? ll_bin(l, LLVMAnd, mask, cond) : cond;
-        walk_body(l, st);
-        l->mask = mask;
-    }
+    else
+        ll_fault(l, "a guard differs from lane to lane");
 }
 
 /* ---- loops ---- */

@@ -24,6 +24,8 @@
 
 enum { PER_LOAD = 25, STAGES = 16 };
 
+static const char *const target_names[] = {"avx2", "avx512", "neon"};
+
 struct fenced { /* memory that ends (or starts) at a forbidden page */
     void *map, *at;
     size_t bytes;
@@ -162,13 +164,128 @@ static void try_seeds(uint64_t first, uint32_t n, const struct target *target)
 
 static void each_target(uint64_t first, uint64_t n)
 {
-    static const char *const names[] = {"avx2", "avx512", "neon"};
-    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
-        const struct target *t = target_find(names[i]);
+    for (unsigned i = 0; i < sizeof target_names / sizeof *target_names; i++) {
+        const struct target *t = target_find(target_names[i]);
         if (!t || !llvm_runs_here(t))
             continue;
         for (uint64_t s = 0; s < n; s += PER_LOAD)
             try_seeds(first + s, n - s < PER_LOAD ? (uint32_t)(n - s) : PER_LOAD, t);
+    }
+}
+
+/* ---- nests by hand: what the random kernels seldom or never make ---- */
+
+static const char *const by_hand[] = {
+    /* a window: a row outside drops the vector, a column outside some of its lanes */
+    "nest \"window\" scalars 0 axes n y u v x w\n"
+    "  buf #0 f32[1B, 16, 20] read \"x\"\n"
+    "  buf #1 f32[1B, 16, 20] write \"y\"\n"
+    "  tile &0 reg f32[1, 20] \"h\"\n"
+    "  stage units 1B/1 stack 0\n"
+    "    grid n = 0 to 1B step 1 bound 1B {\n"
+    "      for y = 0 to 16 step 1 {\n"
+    "        tile &0 = 0\n"
+    "        for u = 0 to 3 step 1 {\n"
+    "          for v = 0 to 3 step 1 {\n"
+    "            vec x = 0 to 20 step 1 {\n"
+    "              &0[x] += %0 * %0 ; %0 = #0[-21 + 320*n + 20*y + 20*u + v + x] when 0 <= "
+    "-1 "
+    "+ y + u < 16 when 0 <= -1 + x + v < 20\n"
+    "            }\n          }\n        }\n"
+    "        vec w = 0 to 20 step 1 {\n"
+    "          #1[320*n + 20*y + w] = %0 ; %0 = &0[w]\n"
+    "        }\n      }\n    }\n",
+    /* lanes that run backwards, that lie B apart, that share an element some may not read
+     */
+    "nest \"strides\" scalars 1 axes n j\n"
+    "  buf #0 f32[1B, 12] read \"x\"\n"
+    "  buf #1 f32[12, 1B] inplace \"y\"\n"
+    "  stage units 1B/1 stack 0\n"
+    "    grid n = 0 to 1B step 1 bound 1B {\n"
+    "      vec j = 0 to 12 step 1 {\n"
+    "        #1[1B*j + n] = add(add(%0, %1), %2) ; %0 = #0[11 + 12*n + -1*j]; %1 = #1[1B*j "
+    "+ n] "
+    "when 0 <= n + -1*j < 5; %2 = #0[-1 + 12*n + 1*$0] when 0 <= -4 + j < 6\n"
+    "      }\n    }\n",
+    /* digits of lanes; bools and whole numbers in memory */
+    "nest \"digits\" scalars 0 axes n j k\n"
+    "  buf #0 f32[1B, 24] read \"x\"\n"
+    "  buf #1 f32[1B, 24] write \"y\"\n"
+    "  buf #2 bool[1B, 24] write \"b\"\n"
+    "  buf #3 i32[1B, 24] write \"i\"\n"
+    "  buf #4 f32[1B, 24] write \"z\"\n"
+    "  stage units 1B/1 stack 0\n"
+    "    grid n = 0 to 1B step 1 bound 1B {\n"
+    "      vec j = 0 to 24 step 1 {\n"
+    "        #1[24*n + j] = %0 ; %0 = #0[24*n + j/4 + 6*j%4]\n"
+    "        #2[24*n + j] = lt(%0, %1) ; %0 = #0[24*n + j]; %1 = #0[24*n + j/8]\n"
+    "        #3[24*n + j] = f2i(mul(%0, 100)) ; %0 = #0[24*n + j]\n"
+    "      }\n"
+    "      vec k = 0 to 24 step 1 {\n"
+    "        #4[24*n + k] = sel(%0:b, i2f(%1:i), %2) ; %0 = #2[24*n + k/2] when 0 <= k < "
+    "20; "
+    "%1 = #3[23 + 24*n + -1*k]; %2 = #0[24*n + k]\n"
+    "      }\n    }\n",
+    /* register tiles through loops that may not run and bodies that may be skipped */
+    "nest \"carried\" scalars 0 axes q k m j p r\n"
+    "  buf #0 f32[1B, 8] read \"x\"\n"
+    "  buf #1 f32[2, 8] write \"y\"\n"
+    "  tile &0 reg f32[2, 8] \"h\"\n"
+    "  tile &1 stack f32[1, 150] \"s\"\n"
+    "  stage units 1/1 stack 640\n"
+    "    for q = 0 to 1 step 1 {\n"
+    "      tile &0 = 1\n"
+    "      tile &1 = 0.5\n"
+    "      for k = 0 to 1B step 3 bound -7+1B {\n"
+    "        unroll m = 0 to 2 step 1 when 0 <= -1 + k + m < 20 when 0 <= k < 40 {\n"
+    "          vec j = 0 to 8 step 1 {\n"
+    "            &0[8*m + j] += %0 ; %0 = #0[8*k + 8*m + j]\n"
+    "            &1[8*m + j + k] += %0 ; %0 = &0[15 + -8*m + -1*j]\n"
+    "          }\n        }\n      }\n"
+    "      unroll p = 0 to 2 step 1 {\n"
+    "        vec r = 0 to 8 step 1 {\n"
+    "          #1[8*p + r] = add(%0, %1) ; %0 = &0[8*p + r]; %1 = &1[8*p + r + 100]\n"
+    "        }\n      }\n    }\n"};
+
+static void try_text(const char *text, const struct target *target)
+{
+    static const int64_t batches[] = {1, 5, 8, 11, 50};
+    struct arena *a = arena_new();
+    struct diag_sink *ds = diag_sink_new(a, 10);
+    struct loaded_stage stage[STAGES];
+    struct nest *n = nest_parse(a, text, ds, diag_file(ds, "nest", text, strlen(text)));
+    struct code *code = n ? backend_llvm.load(&n, 1, target, 1, ds, stage) : NULL;
+    diag_print(ds, stderr, false);
+    assert_non_null(code);
+    for (unsigned i = 0; i < sizeof batches / sizeof *batches; i++) {
+        struct tried t = {.seed = i,
+                          .target = target,
+                          .batch = batches[i],
+                          .n = n,
+                          .stage = stage,
+                          .a = a};
+        struct kernel_data want =
+            kernel_data_new(n->buf, n->nbuf, n->nscalar, false, t.batch, i, a);
+        struct kernel_data got =
+            kernel_data_new(n->buf, n->nbuf, n->nscalar, false, t.batch, i, a);
+        for (uint32_t k = 0; k < n->nscalar; k++)
+            want.scalar[k].i = got.scalar[k].i = 1 + (int32_t)i;
+        run_interp(&t, &want);
+        run_llvm(&t, &got);
+        compare(&t, &want, &got);
+    }
+    backend_llvm.free(code);
+    arena_free(a);
+}
+
+static void nests_by_hand(void **unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < sizeof target_names / sizeof *target_names; i++) {
+        const struct target *t = target_find(target_names[i]);
+        for (unsigned k = 0; t && llvm_runs_here(t) && k < sizeof by_hand / sizeof *by_hand;
+             k++)
+            try_text(by_hand[k], t);
     }
 }
 
@@ -185,6 +302,7 @@ static void code_equals_nest(void **unused)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(code_equals_nest)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nests_by_hand),
+                                       cmocka_unit_test(code_equals_nest)};
     return cmocka_run_group_tests_name("nest_llvm", tests, NULL, NULL);
 }
