@@ -203,9 +203,13 @@ static const char *const by_hand[] = {
     "  stage units 1B/1 stack 0\n"
     "    grid n = 0 to 1B step 1 bound 1B {\n"
     "      vec j = 0 to 12 step 1 {\n"
-    "        #1[1B*j + n] = add(add(%0, %1), %2) ; %0 = #0[11 + 12*n + -1*j]; %1 = #1[1B*j "
-    "+ n] "
-    "when 0 <= n + -1*j < 5; %2 = #0[-1 + 12*n + 1*$0] when 0 <= -4 + j < 6\n"
+    "        #1[1B*j + n] = add(add(%0, %1), add(%2, %3)) ; %0 = #0[11 + 12*n + -1*j]; %1 "
+    "= #1[1B*j "
+    "+ n] when 0 <= n + -1*j < 5; %2 = #0[-1 + 12*n + 1*$0] when 0 <= -4 + j < 6; %3 = "
+    "#0[12*n + "
+    "100*j + 1B*j] when 0 <= j < 1\n"
+    "        #1[1B*j + n] = mul(%0, 3) ; %0 = #1[1B*j + n]\n"
+    "        #1[1B*j + n] = mul(%0, %0) ; %0 = #1[1B*j + n]\n"
     "      }\n    }\n",
     /* digits of lanes; bools and whole numbers in memory */
     "nest \"digits\" scalars 0 axes n j k\n"
