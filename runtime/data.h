@@ -115,7 +115,7 @@ void data_batch_file(const struct data_src *s, unsigned field, uint32_t first,
                      uint32_t count, void *out);
 
 /*
- * Kind `given`: samples that are in memory already, with the fields `x` and `label`.  Either
+ * Kind `given`: samples that are in memory already, with the fields `x` and `label`. Either
  * the first field and the labels of another source (which must outlive this one; its scale
  * counts), or n rows of `width` floats with their labels (borrowed).
  */

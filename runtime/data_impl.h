@@ -46,7 +46,8 @@ typedef enum hyp_status data_fields_fn(const struct data_where *w, struct data_i
 
 /* One opener and one prober per built row of data.def; on failure the caller frees `out`.
  */
-data_open_fn mnist_open, digits_open, mnist1d_open, npy_open, csv_open, folder_open, given_open;
+data_open_fn mnist_open, digits_open, mnist1d_open, npy_open, csv_open, folder_open,
+    given_open;
 data_fields_fn mnist_fields, digits_fields, mnist1d_fields, npy_fields, csv_fields,
     folder_fields, given_fields;
 

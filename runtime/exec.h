@@ -26,7 +26,8 @@ struct exec {
     void **bufs;            /* addresses of every entry's buffers, resolved once */
     uint32_t *buf_first;    /* by entry */
     union hyp_word **words; /* per thread: scalars of the entry that runs */
-    const struct exec *host_of; /* the context whose arena, stacks and words are used, or NULL */
+    const struct exec
+        *host_of; /* the context whose arena, stacks and words are used, or NULL */
     /* Called by thread 0 after each launch, all others waiting; NULL: not. */
     void (*after_launch)(void *cx, const struct hyp_op *op);
     void *after_cx;

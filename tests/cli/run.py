@@ -143,8 +143,8 @@ def test_version_and_doctor():
 
 def test_stages():
     write("m.yaml", MODEL)
-    for stage, mark in (("model", "hypnograph: 1"), ("phases", "phases:"), ("graph", "graph"), ("fused", "# phase wake"),
-                        ("loop", "# kernel 0"), ("plan", "plan of tiny")):
+    for stage, mark in (("model", "hypnograph: 1"), ("phases", "phases:"), ("graph", "graph"), ("fused", "\nkernel "),
+                        ("loop", "\nnest "), ("plan", "plan of tiny")):
         has(hypno("show", "m.yaml", "--stage", stage)[0], mark)
     out, _ = hypno("show", "m.yaml", "-o", "out.yaml")
     equal(out, "")
@@ -161,7 +161,7 @@ def test_phases_are_a_model():
             continue
         text, _ = hypno("show", os.path.join(papers, name), "--stage", "phases")
         hypno("check", write("again.yaml", text))
-        equal(hypno("show", "again.yaml", "--stage", "phases")[0], text)
+        equal(re.sub(" +", " ", hypno("show", "again.yaml", "--stage", "phases")[0]), re.sub(" +", " ", text))
 
 
 def test_phases_train_the_same():
