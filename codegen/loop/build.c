@@ -14,7 +14,7 @@ static void append(struct sched *s, struct stmt *st)
     }
     struct open_body *b = &s->open[s->depth - 1];
     b->stmt->body = arena_grow(s->arena, b->stmt->body, &b->cap, b->stmt->nbody + 1,
-                               sizeof *b->stmt->body);
+                               sizeof(struct stmt *));
     b->stmt->body[b->stmt->nbody++] = st;
 }
 

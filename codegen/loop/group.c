@@ -10,7 +10,13 @@
 
 #include "codegen/loop/sched.h"
 
-enum { MAX_ANCHORS = 4, MAX_TILE_COLS = 2048, MAX_ROW_COLS = 16384, INLINE_COST = 12 };
+enum {
+    MAX_DEPS = 64,
+    MAX_ANCHORS = 4,
+    MAX_TILE_COLS = 2048,
+    MAX_ROW_COLS = 16384,
+    INLINE_COST = 12
+};
 
 struct cutter {
     const struct kernel *k;
@@ -139,7 +145,7 @@ static struct item *provider(const struct cutter *c, uint32_t stage)
 
 /* Items a stage reads, through inlined maps. */
 struct deps {
-    struct item *item[64];
+    struct item *item[MAX_DEPS];
     unsigned n;
 };
 static void find_deps(const struct cutter *c, uint32_t stage, struct deps *d)
@@ -151,7 +157,7 @@ static void find_deps(const struct cutter *c, uint32_t stage, struct deps *d)
         uint32_t id = s->operand[o].id;
         if (c->gs->inlined[id])
             find_deps(c, id, d);
-        else if (d->n < sizeof d->item / sizeof *d->item)
+        else if (d->n < MAX_DEPS)
             d->item[d->n++] = provider(c, id);
     }
 }
@@ -430,9 +436,9 @@ static void axes_from_space(struct group *g, const struct kstage *s, bool has_co
 {
     int n = s->naxis;
     if (has_col && n > 0)
-        g->col = (int8_t)s->axis[--n];
+        g->col = s->axis[--n];
     if (n > 0)
-        g->row = (int8_t)s->axis[--n];
+        g->row = s->axis[--n];
     for (int i = 0; i < n; i++)
         g->outer[g->nouter++] = s->axis[i];
 }
@@ -444,8 +450,8 @@ static void open_group(const struct cutter *c, struct group *g, const struct ite
     if (it->part == PART_PARTIAL) {
         const struct kseg *seg = &s->seg[it->seg];
         if (seg->nred == 1 && s->naxis <= 1 && s->chunk == c->t->unit_rows) {
-            g->row = (int8_t)seg->red[0];
-            g->col = s->naxis ? (int8_t)s->axis[0] : -1;
+            g->row = seg->red[0];
+            g->col = s->naxis ? s->axis[0] : -1;
             return;
         }
         g->chunked = true;
@@ -454,7 +460,7 @@ static void open_group(const struct cutter *c, struct group *g, const struct ite
         axes_from_space(g, s, false);
         const uint8_t *red = s->op == K_FOLD ? s->red : s->seg[0].red;
         if ((s->op == K_FOLD ? s->nred : s->seg[0].nred) == 1)
-            g->col = (int8_t)red[0];
+            g->col = red[0];
     } else {
         bool rows = s->op == K_SUM && it->part == PART_ALL && s->naxis == 1 &&
                     !axis_is_contiguous(c, it->stage, s->axis[0]);

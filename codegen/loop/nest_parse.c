@@ -134,7 +134,7 @@ static void in_for(struct in *in, struct nest *n, struct stmt *f, unsigned depth
     if (depth == MAX_DEPTH)
         in_fail(in, "too deep");
     while (!in->failed && !in_is(in, "}")) {
-        f->body = arena_grow(in->a, f->body, &cap, f->nbody + 1, sizeof *f->body);
+        f->body = arena_grow(in->a, f->body, &cap, f->nbody + 1, sizeof(struct stmt *));
         f->body[f->nbody++] = in_stmt(in, n, depth + 1);
     }
 }

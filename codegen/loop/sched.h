@@ -40,7 +40,7 @@ struct item {
     bool needed_later; /* another pass or group reads it */
 };
 struct group {
-    int8_t row, col; /* kernel axes, -1: none */
+    int row, col; /* kernel axes, -1: none */
     uint8_t nouter, outer[LOOP_AXES];
     bool chunked; /* anchors are partials of a chunked sum: one unit a block */
     bool rowsum, colsum;

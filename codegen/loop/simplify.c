@@ -158,9 +158,8 @@ static void check_index(struct index *i, const void *cx)
     struct pair *p = (struct pair *)(uintptr_t)cx;
     bool px, py;
     struct ext cx_ = index_coef(i, p->x, &px), cy = index_coef(i, p->y, &py);
-    if (!px || !py || (p->inner.b && cy.b) || !ext_eq(cx_, ext_mul(cy, p->inner)))
-        p->ok = false;
-    else if (index_uses(i, p->x) != index_uses(i, p->y))
+    bool one = px && py && (!p->inner.b || !cy.b) && ext_eq(cx_, ext_mul(cy, p->inner));
+    if (!one || index_uses(i, p->x) != index_uses(i, p->y))
         p->ok = false;
 }
 
