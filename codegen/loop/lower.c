@@ -34,19 +34,24 @@ static const struct index no_index = {0};
 
 /* ---- indices ---- */
 
+/* Sorted by axis, as indices are everywhere. */
 static void index_add(struct lower *l, struct index *ix, uint8_t axis, struct ext coef)
 {
-    for (unsigned i = 0; i < ix->n; i++)
-        if (ix->t[i].axis == axis && ix->t[i].div == 1 && ix->t[i].mod == 0) {
-            ix->t[i].coef.c += coef.c;
-            ix->t[i].coef.b += coef.b;
-            return;
-        }
+    unsigned at = 0;
+    while (at < ix->n && ix->t[at].axis < axis)
+        at++;
+    if (at < ix->n && ix->t[at].axis == axis) {
+        ix->t[at].coef.c += coef.c;
+        ix->t[at].coef.b += coef.b;
+        return;
+    }
     if (ix->n == LOOP_TERMS) {
         l->failed = true;
         return;
     }
-    ix->t[ix->n++] = (struct term){axis, 1, 0, coef};
+    for (unsigned i = ix->n++; i > at; i--)
+        ix->t[i] = ix->t[i - 1];
+    ix->t[at] = (struct term){axis, 1, 0, coef};
 }
 
 static struct ext ext_scale(struct ext e, int32_t by)

@@ -180,26 +180,48 @@ static bool is_block(const struct doc *d)
     return d->kind != DOC_SCALAR && d->n > 0 && !d->flow;
 }
 
-/* The column, counted from the key, in which the values of a mapping begin. */
-static uint32_t column_of(const struct doc *d, struct arena *a)
+/* Not a block of its own lines, if values begin in `column`. */
+static bool is_beside(const struct doc *v, struct arena *a, uint32_t indent,
+                      uint32_t column)
+{
+    return v->kind == DOC_SCALAR || v->n == 0 || flow_form(v, a, indent + column);
+}
+
+static uint32_t widest_key(const struct doc *d, struct arena *a, uint32_t indent,
+                           uint32_t column)
 {
     uint32_t widest = 0;
     for (uint32_t i = 0; d->kind == DOC_MAP && i < d->n; i++) {
         const char *key = key_form(&d->entry[i], a);
         const uint32_t n = columns(key, (uint32_t)strlen(key));
-        if (!is_block(d->entry[i].value) && n <= WIDEST_KEY && n > widest)
+        if (n <= WIDEST_KEY && n > widest &&
+            is_beside(d->entry[i].value, a, indent, column))
             widest = n;
     }
     return widest + 2;
 }
 
+/*
+ * The column, counted from the key, in which the values of a mapping begin: by the keys of
+ * those values that fit beside them there, so that what is read back is printed alike.
+ */
+static uint32_t column_of(const struct doc *d, struct arena *a, uint32_t indent)
+{
+    uint32_t column = WIDEST_KEY + 2, next = widest_key(d, a, indent, 0);
+    while (next < column) {
+        column = next;
+        next = widest_key(d, a, indent, column);
+    }
+    return column;
+}
+
 /* The steps of an `update` line up like one mapping. */
-static uint32_t column_of_items(const struct doc *list, struct arena *a)
+static uint32_t column_of_items(const struct doc *list, struct arena *a, uint32_t indent)
 {
     uint32_t widest = 0;
     for (uint32_t i = 0; i < list->n; i++) {
         const struct doc *item = list->entry[i].value;
-        const uint32_t n = is_block(item) ? column_of(item, a) : 0;
+        const uint32_t n = is_block(item) ? column_of(item, a, indent + STEP) : 0;
         widest = n > widest ? n : widest;
     }
     return widest;
@@ -229,7 +251,7 @@ static void print_entry(struct text *out, const struct doc_entry *e, uint32_t in
     const struct doc *v = e->value;
     text_put(out, key);
     text_put(out, ":");
-    if (v->kind != DOC_SCALAR && v->n > 0 && !flow_form(v, out->arena, indent + column)) {
+    if (!is_beside(v, out->arena, indent, column)) {
         text_put(out, "\n");
         text_fill(out, ' ', indent + STEP);
         print_block(out, v, indent + STEP, 0);
@@ -243,8 +265,8 @@ static void print_entry(struct text *out, const struct doc_entry *e, uint32_t in
 static void print_block(struct text *out, const struct doc *d, uint32_t indent,
                         uint32_t column)
 {
-    const uint32_t at = column ? column : column_of(d, out->arena);
-    const uint32_t items = d->kind == DOC_LIST ? column_of_items(d, out->arena) : 0;
+    const uint32_t at = column ? column : column_of(d, out->arena, indent);
+    const uint32_t items = d->kind == DOC_LIST ? column_of_items(d, out->arena, indent) : 0;
     for (uint32_t i = 0; i < d->n; i++) {
         const struct doc *v = d->entry[i].value;
         if (i) {
