@@ -157,13 +157,20 @@ struct frame {
     uint32_t phase_index;
 };
 
+/* How many members of maps and links of chains one expression has called, by name. */
+struct tally {
+    const char *name;
+    uint32_t n;
+    struct tally *next;
+};
 /* One expression being evaluated. */
 struct ecx {
     struct frame *f;
     const struct expr *root;
     const char *site, *path, *state_path; /* with the node's name */
-    const char *suffix;                   /* "#2" of a map member or chain link, or "" */
-    const char *number;                   /* ".2" of a chain link, or "" */
+    const char *suffix;   /* "#2" of a map member or chain link; NULL: none is set */
+    struct tally **tally; /* members so far, by name; NULL: there are none */
+    const char *number;   /* ".2" of a chain link, or "" */
 };
 
 /* Functions as values */
@@ -326,6 +333,7 @@ bool mb_weighted(struct mb *b, const struct doc *body, const struct expr_key *ke
 unsigned mb_call_number(struct mb *b, struct ecx *x, const struct expr *call,
                         unsigned *total);
 unsigned mb_call_ordinal(const struct expr *root, const struct expr *call);
+unsigned mb_call_count(const struct expr *root, const char *name);
 
 /* eval.c */
 struct val *mb_eval(struct mb *b, struct ecx *x, const struct expr *e);

@@ -457,11 +457,12 @@ struct val *mb_eval_doc(struct mb *b, struct frame *f, struct doc *d, const char
     const struct expr *e = expr_parse(b->a, b->ds, d);
     if (!e)
         return mb_poison(b);
+    struct tally *tally = NULL;
     struct ecx x = {.f = f,
+                    .tally = &tally,
                     .root = e,
                     .site = site,
                     .path = path,
-                    .suffix = "",
                     .number = "",
                     .state_path = path ? path : f->state_path};
     return mb_eval(b, &x, e);

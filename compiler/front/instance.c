@@ -56,12 +56,13 @@ static struct val *eval_named(struct mb *b, struct frame *f, const struct expr *
                               const char *as, struct loc loc)
 {
     const struct saved s = enter(b, f, as, loc);
+    struct tally *tally = NULL;
     struct ecx x = {.f = f,
+                    .tally = &tally,
                     .root = e,
                     .site = node_site(b, f->site, as),
                     .path = node_path(b, f->path, as),
                     .state_path = node_path(b, f->path ? f->path : f->state_path, as),
-                    .suffix = "",
                     .number = ""};
     struct val *v = mb_eval(b, &x, e);
     leave(b, s);
@@ -377,7 +378,7 @@ static bool recursion(struct mb *b, const struct ecx *x, const void *callee,
 static const char *call_suffix(struct mb *b, const struct ecx *x, const struct expr *call)
 {
     const unsigned k = mb_call_ordinal(x->root, call);
-    if (*x->suffix)
+    if (x->suffix)
         return x->suffix;
     return k > 1 ? arena_fmt(b->a, "#%u", k) : "";
 }
@@ -452,12 +453,13 @@ static struct val *call_instance(struct mb *b, struct frame *f, struct net *net,
     if (!e)
         return mb_poison(b);
     const struct saved s = enter(b, f, "return", net->loc);
+    struct tally *tally = NULL;
     struct ecx x = {.f = f,
+                    .tally = &tally,
                     .root = e,
                     .site = f->site,
                     .path = f->path,
                     .state_path = f->path,
-                    .suffix = "",
                     .number = ""};
     struct val *v = mb_eval(b, &x, e);
     if (v->kind == VAL_FUNC && v->func->kind != FUNC_PRIM) {

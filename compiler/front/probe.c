@@ -235,7 +235,7 @@ static void param_expr(struct probe_cx *c, const char *name, const struct expr *
         add_param(c, name, expr_print(e, b->a), 0);
         return;
     }
-    struct ecx x = {.f = b->host, .root = e, .site = "host", .suffix = "", .number = ""};
+    struct ecx x = {.f = b->host, .root = e, .site = "host", .number = ""};
     b->g->at = b->p->host;
     const struct val *v = mb_eval(b, &x, e);
     if (v->kind == VAL_NUM)
@@ -512,8 +512,7 @@ static bool read_over(struct mb *b, struct doc *d, struct over *o, uint32_t *run
     for (uint32_t i = 0; d->kind == DOC_MAP && i < d->n; i++) {
         struct doc *k = d->entry[i].value;
         const struct expr *e = k->bad ? NULL : expr_parse(b->a, b->ds, k);
-        struct ecx x = {
-            .f = b->host, .root = e, .site = "host", .suffix = "", .number = ""};
+        struct ecx x = {.f = b->host, .root = e, .site = "host", .number = ""};
         struct val *v = e ? mb_eval(b, &x, e) : mb_poison(b);
         if (v->kind == VAL_POISON)
             return false;

@@ -582,6 +582,17 @@ static bool ordinal_walk(const struct expr *e, const struct expr *call, unsigned
     return false;
 }
 
+/* How often the expression calls `name`; places left open are no calls. */
+unsigned mb_call_count(const struct expr *root, const char *name)
+{
+    unsigned n = root->kind == EX_CALL && !has_hole(root) &&
+                 root->child[0]->kind == EX_NAME && !strcmp(root->child[0]->name, name);
+    for (uint32_t i = 0; i < root->n; i++)
+        if (root->child[i])
+            n += mb_call_count(root->child[i], name);
+    return n;
+}
+
 /* The how-many-eth call of its name in the expression, from 1. */
 unsigned mb_call_ordinal(const struct expr *root, const struct expr *call)
 {

@@ -109,16 +109,28 @@ static bool callable(struct mb *b, const struct val *f, struct loc loc)
     return false;
 }
 
+/* Members are counted on from the calls of that name that the expression writes. */
+static const char *member_suffix(struct mb *b, struct ecx *x, const char *name)
+{
+    struct tally *t = x->tally ? *x->tally : NULL;
+    while (t && strcmp(t->name, name) != 0)
+        t = t->next;
+    if (!t) {
+        t = arena_alloc(b->a, sizeof *t);
+        *t = (struct tally){name, x->root ? mb_call_count(x->root, name) : 0,
+                            x->tally ? *x->tally : NULL};
+        if (x->tally)
+            *x->tally = t;
+    }
+    return ++t->n > 1 ? arena_fmt(b->a, "#%u", t->n) : "";
+}
+
 static struct val *apply(struct mb *b, struct ecx *x, struct args *a, struct val **arg,
                          uint32_t n, uint32_t k, bool numbered)
 {
     struct ecx one = *x;
     struct slot slot[MB_ARGS] = {{0}};
-    if (k > 0) { /* of a second `map` in one expression: #2#2 and so on */
-        const unsigned nth = mb_call_ordinal(x->root, a->call);
-        one.suffix =
-            nth > 1 ? arena_fmt(b->a, "#%u#%u", nth, k + 1) : arena_fmt(b->a, "#%u", k + 1);
-    }
+    one.suffix = member_suffix(b, x, a->val[0]->func->written);
     if (numbered)
         one.number = arena_fmt(b->a, ".%u", k + 1);
     for (uint32_t i = 0; i < n; i++)

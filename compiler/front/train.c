@@ -275,7 +275,6 @@ static void optimizer(struct mb *b, const char *group, struct doc *d, struct loc
     struct ecx x = {.f = b->host,
                     .root = e,
                     .site = arena_fmt(b->a, "optimizers/%s", group),
-                    .suffix = "",
                     .number = ""};
     struct opt_cx c = {.b = b, .x = &x, .o = &o};
     g->at = p->host;

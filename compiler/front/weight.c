@@ -165,7 +165,7 @@ static value_id init_value(struct mb *b, int i, struct run *r)
     if (d) {
         struct frame *c = init_frame(b, f, path, r);
         struct val *v = mb_eval_doc(b, c, d, site, NULL);
-        struct ecx x = {.f = c, .site = site, .suffix = "", .number = ""};
+        struct ecx x = {.f = c, .site = site, .number = ""};
         if (v->kind == VAL_DIST)
             v = mb_draw(b, &x, v, arena_fmt(b->a, "%s~1", site), t, d->loc);
         out = fit(b, v, t, d->loc);

@@ -287,7 +287,7 @@ static void draws(void **state)
     assert_true(v[0] == 2 + 2 * word("run/v~1", 0, 0));
     const double *m = evaluate(&b, b.p.probe[4].value[0].value);
     assert_true(m[0] == word("run/m/noisy#2~1", 0, 0));
-    assert_true(m[6] == word("run/m/noisy#2#2~1", 0, 0));
+    assert_true(m[6] == word("run/m/noisy#4~1", 0, 0));
     for (uint32_t s = 0; s < BATCH; s++)
         for (uint32_t e = 0; e < 4; e++) {
             const uint32_t r = hyp_random_word(7, hyp_site("run/i~1"), 0, s, e);
