@@ -94,7 +94,8 @@ static uint32_t stage(struct gen *g, enum kstage_op op, const uint8_t *ax, uint8
     s->op = (uint8_t)op;
     s->dtype = DT_F32;
     s->naxis = n;
-    memcpy(s->axis, ax, n);
+    if (n)
+        memcpy(s->axis, ax, n);
     s->name = arena_fmt(g->a, "s%u", k->nstage);
     s->operand = arena_array(g->a, 16, sizeof *s->operand);
     s->seg = arena_array(g->a, 4, sizeof *s->seg);
@@ -145,7 +146,8 @@ static sx_id draw(struct gen *g, uint32_t st, int sample)
     struct kernel *k = g->k;
     struct sxb *b = &k->sx;
     struct krng *all = arena_array(g->a, k->nrng + 1, sizeof *all);
-    memcpy(all, k->rng, k->nrng * sizeof *all);
+    if (k->nrng)
+        memcpy(all, k->rng, k->nrng * sizeof *all);
     all[k->nrng] = (struct krng){(uint16_t)k->nscalar, (int8_t)sample};
     k->rng = all;
     k->nscalar += 4;
