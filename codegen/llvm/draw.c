@@ -338,7 +338,7 @@ static LLVMValueRef law(struct ll *l, sx_id e, LLVMValueRef w0, LLVMValueRef w1,
     const sx_id in[3] = {n->a, n->b, n->c};
     LLVMValueRef x[3] = {NULL, NULL, NULL};
     uint8_t type[3] = {0, 0, 0};
-    for (unsigned i = 0; i < sx_op_info((enum sx_op)n->op)->arity; i++) {
+    for (unsigned i = 0; i < 3 && i < sx_op_info((enum sx_op)n->op)->arity; i++) {
         x[i] = law(l, in[i], w0, w1, made);
         type[i] = l->law.node[in[i]].type;
     }
@@ -428,7 +428,7 @@ static uint64_t block_key(const struct block *b, int what)
 static LLVMValueRef block_lanes(struct ll *l, const struct block *b, bool normals)
 {
     bool found;
-    LLVMValueRef *m[4], w[4];
+    LLVMValueRef *m[4], w[4] = {NULL, NULL, NULL, NULL};
     for (int i = 0; i < 4; i++)
         m[i] = ll_memo(l, l->depth, OP_BLOCK + normals, b->e0, b->sample, block_key(b, i),
                        &found);

@@ -3,6 +3,7 @@
  * evaluated once for the lanes at hand.  Normal draws stay calls, so that neighbours can be
  * made together.
  */
+#include <assert.h>
 #include <string.h>
 
 #include "codegen/llvm/emit.h"
@@ -46,7 +47,7 @@ static sx_id expand_node(struct expander *e, sx_id id)
         return id;
     const struct sx_info *info = sx_op_info((enum sx_op)n.op);
     sx_id in[3] = {n.a, n.b, n.c};
-    for (unsigned i = 0; i < info->arity; i++)
+    for (unsigned i = 0; i < 3 && i < info->arity; i++)
         in[i] = expand(e, in[i]);
     sx_id made = sx_make(b, (enum sx_op)n.op, in[0], in[1], in[2]);
     const struct sx_node *m = &b->node[made];
@@ -145,7 +146,7 @@ static LLVMValueRef inner(struct ll *l, const struct sx_node *n)
     uint8_t type[3] = {0, 0, 0};
     if (info->is_function)
         return ll_normal(l, n);
-    for (unsigned i = 0; i < info->arity; i++) {
+    for (unsigned i = 0; i < 3 && i < info->arity; i++) {
         x[i] = ll_eval(l, in[i]);
         type[i] = l->sx.node[in[i]].type;
     }
@@ -176,7 +177,7 @@ static LLVMValueRef compute(struct ll *l, const struct sx_node *n)
 static void make_room(struct ll *l)
 {
     uint32_t cap = l->cval;
-    if (l->sx.n <= cap)
+    if (l->val && l->val_gen && l->sx.n <= cap)
         return;
     l->val = arena_grow(l->arena, l->val, &cap, l->sx.n, sizeof *l->val);
     l->val_gen = arena_grow(l->arena, l->val_gen, &l->cval, l->sx.n, sizeof *l->val_gen);
@@ -186,6 +187,7 @@ static void make_room(struct ll *l)
 LLVMValueRef ll_eval(struct ll *l, sx_id e)
 {
     make_room(l);
+    assert(l->val && l->val_gen);
     if (l->val_gen[e] == l->gen)
         return l->val[e];
     const struct sx_node n = l->sx.node[e];

@@ -259,7 +259,10 @@ static void try_text(const char *text, const struct target *target)
     struct nest *n = nest_parse(a, text, ds, diag_file(ds, "nest", text, strlen(text)));
     struct code *code = n ? backend_llvm.load(&n, 1, target, 1, ds, stage) : NULL;
     diag_print(ds, stderr, false);
-    assert_non_null(code);
+    if (!n || !code) {
+        fail();
+        return;
+    }
     for (unsigned i = 0; i < sizeof batches / sizeof *batches; i++) {
         struct tried t = {.seed = i,
                           .target = target,
