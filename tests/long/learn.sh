@@ -12,8 +12,7 @@ for seed in 0 1 2; do
     epochs=13
     [ "$seed" = 0 ] && epochs=25
     rm -rf "$out-$seed"
-    build/hypno train "$model" --data "$data" --seed "$seed" --epochs "$epochs" --out "$out-$seed" --quiet \
-        --set 'probes.overlap.every=end'
+    build/hypno train "$model" --data "$data" --seed "$seed" --epochs "$epochs" --out "$out-$seed" --quiet
     python3 - "$out-$seed" <<'PY'
 import csv, sys
 with open(sys.argv[1] + "/metrics.csv", encoding="utf-8") as f:
