@@ -172,10 +172,12 @@ done:
     return result;
 }
 
+/* Generated code takes longer to make than to run: every second setting. */
 static bool any_fails(const char *text, void *cx)
 {
+    const size_t step = backend == &backend_interp ? 1 : 2;
     (void)cx;
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i += step)
         if (run_once(text, &settings[i]) == 2)
             return true;
     return false;
