@@ -181,8 +181,16 @@ static void run_units(struct run *r, uint32_t e, const struct hyp_stage *s, int6
     s->fn(&args, lo, hi, x->scratch[thread]);
 }
 
-/* This thread's share of stage `stage` of entries [e0, e1): a contiguous range of all
- * units. */
+static int64_t cost_of(const struct hyp_stage *s)
+{
+    return s->cost ? s->cost : 1;
+}
+
+/*
+ * This thread's share of stage `stage` of entries [e0, e1): a contiguous range of all
+ * units, cut by what they cost.  A unit belongs to the thread in whose range its start
+ * falls.
+ */
 static void run_stage(struct run *r, uint32_t e0, uint32_t e1, uint32_t stage,
                       unsigned thread)
 {
@@ -193,7 +201,7 @@ static void run_stage(struct run *r, uint32_t e0, uint32_t e1, uint32_t stage,
     for (uint32_t e = e0; e < e1; e++) {
         const struct hyp_kernel *k = &p->kernel[p->entry[e].kernel];
         if (stage < k->nstage)
-            total += units_of(&k->stage[stage], r->batch);
+            total += units_of(&k->stage[stage], r->batch) * cost_of(&k->stage[stage]);
     }
     int64_t lo = total * thread / threads, hi = total * (thread + 1) / threads;
     for (uint32_t e = e0; e < e1 && hi > 0; e++) {
@@ -201,10 +209,12 @@ static void run_stage(struct run *r, uint32_t e0, uint32_t e1, uint32_t stage,
         if (stage >= k->nstage)
             continue;
         const int64_t n = units_of(&k->stage[stage], r->batch);
-        if (lo < n)
-            run_units(r, e, &k->stage[stage], lo > 0 ? lo : 0, hi < n ? hi : n, thread);
-        lo -= n;
-        hi -= n;
+        const int64_t cost = cost_of(&k->stage[stage]);
+        const int64_t from = lo > 0 ? ceil_div(lo, cost) : 0, to = ceil_div(hi, cost);
+        if (from < n && from < to)
+            run_units(r, e, &k->stage[stage], from, to < n ? to : n, thread);
+        lo -= n * cost;
+        hi -= n * cost;
     }
 }
 

@@ -60,6 +60,7 @@ struct hyp_stage {
     const char *symbol;
     struct hyp_ext units; /* ceil(units / units_div) */
     int32_t units_div;
+    uint32_t cost; /* of one unit, relative: threads share out units by it; 0 counts as 1 */
 };
 struct hyp_kernel {
     uint8_t key[32];
@@ -74,7 +75,6 @@ struct hyp_entry { /* one kernel of a launch */
     uint32_t kernel;
     uint32_t *buf;    /* nbuf x index into buffers */
     uint32_t *scalar; /* nscalar x index into the parameter block */
-    uint32_t weight;  /* relative cost of one unit */
 };
 
 /*

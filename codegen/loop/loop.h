@@ -236,6 +236,13 @@ struct nest *nest_parse(struct arena *a, const char *text, struct diag_sink *ds,
 struct nest *nest_schedule(const struct kernel *k, const struct target *t, struct arena *a);
 
 /*
+ * What one unit of a stage costs, in vector operations, roughly: threads share out units by
+ * it. Never 0.
+ */
+uint32_t nest_unit_cost(const struct nest *n, uint32_t stage, const struct target *t,
+                        int64_t batch);
+
+/*
  * Bytes of the nest's private buffers at a batch, laid one after the other, 64-aligned.
  * Floats are counted with 4 bytes here and in stack_bytes: the double interpreter needs
  * twice as much of all.

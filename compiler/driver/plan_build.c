@@ -265,6 +265,7 @@ static uint32_t intern_kernel(struct builder *b, const struct task *t)
         k->stage[s].symbol = arena_fmt(b->a, "k%u_%u", p->nkernel, s);
         k->stage[s].units = (struct hyp_ext){ns->units.c, ns->units.b};
         k->stage[s].units_div = ns->units_div ? ns->units_div : 1;
+        k->stage[s].cost = nest_unit_cost(t->nest, s, b->target, b->plan->batch_max);
         const uint64_t stack = ns->stack_bytes * (b->opt->f64 ? 2 : 1);
         if (stack > k->scratch)
             k->scratch = stack;
@@ -482,7 +483,6 @@ static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_pa
     pl->entry = arena_grow(b->a, pl->entry, &b->centry, pl->nentry + 1, sizeof *pl->entry);
     struct hyp_entry *e = &pl->entry[pl->nentry++];
     e->kernel = t->kernel;
-    e->weight = 1;
     e->buf = arena_array(b->a, t->nest->nbuf + 1U, sizeof *e->buf);
     for (uint32_t i = 0; i < nk; i++)
         e->buf[i] = p->slot[t->low->slot[i]].buffer;

@@ -156,11 +156,11 @@ static uint32_t buf_init[] = {B_W, B_M, B_SEEN},
                 buf_mean[] = {B_A, B_B, B_MEAN},
                 buf_error[] = {B_W, B_A, B_B, B_Y, B_ERROR}, buf_dream[] = {B_W, B_DREAM};
 static uint32_t scalar_learn[] = {0, 1}, scalar_dream[] = {2};
-static struct hyp_entry entry[] = {{0, buf_init, NULL, 1},
-                                   {1, buf_learn, scalar_learn, 1},
-                                   {2, buf_mean, NULL, 1},
-                                   {3, buf_error, NULL, 1},
-                                   {4, buf_dream, scalar_dream, 1}};
+static struct hyp_entry entry[] = {{0, buf_init, NULL},
+                                   {1, buf_learn, scalar_learn},
+                                   {2, buf_mean, NULL},
+                                   {3, buf_error, NULL},
+                                   {4, buf_dream, scalar_dream}};
 static struct hyp_param param[] = {
     {HYP_PARAM_HOST_F32, TINY_S_LR}, {HYP_PARAM_DRAW_LO, 0}, {HYP_PARAM_DRAW_LO, 0}};
 
