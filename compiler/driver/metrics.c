@@ -89,7 +89,7 @@ static struct compiled *compile_nested(struct compiled *c, const char *path, uin
         return n;
     diag(c->diags, E9999, (struct loc){0}, "the metric's own model %s does not compile",
          path);
-    diag_print(n->diags, stderr, false);
+    diag_hint(c->diags, "`hypno check` on graphs/%s shows its mistakes", path);
     return NULL;
 }
 
