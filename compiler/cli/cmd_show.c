@@ -86,7 +86,7 @@ static bool known_pass(const char *name)
 
 static bool known_phase(const struct shown *s)
 {
-    if (!s->c->plan)
+    if (!s->c->plan || !only(s))
         return true;
     for (uint32_t i = 0; i < s->c->plan->nphase; i++)
         if (report_wanted(s->c, i, only(s)))

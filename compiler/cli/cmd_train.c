@@ -57,16 +57,10 @@ static int choose_model(struct training *t)
     return open_run(resume, t->model, sizeof t->model) ? EXIT_FINE : EXIT_MISTAKE;
 }
 
-/* runs/NAME, of a model without a name: of its file. */
+/* runs/NAME */
 static void default_run(struct training *t)
 {
-    const struct doc *name = doc_get(t->c->model->merged, "name");
-    const char *slash = strrchr(t->model, '/');
-    const char *base = slash ? slash + 1 : t->model;
-    if (name && name->kind == DOC_SCALAR)
-        snprintf(t->run, sizeof t->run, "runs/%s", name->text.text);
-    else
-        snprintf(t->run, sizeof t->run, "runs/%.*s", (int)strcspn(base, "."), base);
+    snprintf(t->run, sizeof t->run, "runs/%s", t->c->plan->name);
     for (char *p = t->run + strlen("runs/"); *p; p++)
         if (*p == '/' || (unsigned char)*p < ' ')
             *p = '-';
@@ -130,6 +124,8 @@ static int report(struct training *t, enum hyp_status s, const struct hyp_summar
         return cli_error("out of memory");
     if (!json && (s == HYP_OK || s == HYP_ESTOPPED))
         summary_text(sum, t->run);
+    if (s == HYP_OK && t->c->plan->nstage == 0)
+        cli_hint("nothing is trained: the model has no `schedule`");
     return status;
 }
 

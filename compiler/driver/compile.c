@@ -143,6 +143,14 @@ static void hash_model(struct compiled *c)
     sha256_end(&s, c->plan->model_hash);
 }
 
+/* What a model without a name is called: its file, without folder and ending. */
+static const char *stem(struct arena *a, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *base = slash ? slash + 1 : path;
+    return arena_strn(a, base, strcspn(base, "."));
+}
+
 static bool run_stages(struct compiled *c, const char *path,
                        const struct compile_options *o, enum compile_until until)
 {
@@ -167,6 +175,8 @@ static bool run_stages(struct compiled *c, const char *path,
     c->program.arena = c->arena;
     if (!model_build(c->model, &c->program) || diag_errors(c->diags))
         return false;
+    if (!c->program.name)
+        c->program.name = stem(c->arena, path);
     if (until == UNTIL_PROGRAM)
         return true;
     if (!passes_run(&c->program, c->diags, &pass) || until == UNTIL_GRAPH)

@@ -639,8 +639,9 @@ static void build_phases(struct builder *b, struct phase_map *m)
     m->probed = arena_array(b->a, g->nregion + 1, sizeof *m->probed);
     for (region_id r = 1; r < g->nregion && !b->failed; r++) {
         const struct prog_phase *ph = phase_of(b->program, r);
-        if (g->region[r].nroot == 0 || (ph && !ph->scheduled) ||
-            (g->region[r].kind != REGION_PHASE && g->region[r].kind != REGION_INIT))
+        const uint8_t kind = g->region[r].kind;
+        if ((ph && !ph->scheduled) || (kind != REGION_PHASE && kind != REGION_INIT) ||
+            (kind == REGION_PHASE && g->region[r].nroot == 0))
             continue;
         const uint32_t id = build_phase(b, r, g->region[r].name, ph ? not_probe : NULL);
         m->plain[r] = m->probed[r] = 1 + id;

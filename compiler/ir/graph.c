@@ -22,6 +22,8 @@ void graph_init(struct graph *g, struct arena *a)
     g->place =
         arena_grow(a, NULL, &g->cplace, 1, sizeof *g->place); /* "no place" is read */
     g->value = arena_grow(a, NULL, &g->cvalue, 1, sizeof *g->value);
+    g->leaf = arena_grow(a, NULL, &g->cleaf, 1, sizeof *g->leaf);
+    g->operand = arena_grow(a, NULL, &g->coperand, 1, sizeof *g->operand);
     g->at = graph_region(g, REGION_GLOBAL, "global");
 }
 

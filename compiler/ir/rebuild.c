@@ -36,11 +36,11 @@ static void fresh_nodes(struct graph *to)
 {
     to->node = NULL;
     to->value = NULL;
-    to->operand = NULL;
     to->bucket = NULL;
     to->nnode = to->nvalue = 1;
     to->noperand = 0;
     to->cnode = to->cvalue = to->coperand = to->nbucket = 0;
+    to->operand = arena_grow(to->arena, NULL, &to->coperand, 1, sizeof *to->operand);
     to->leaf = arena_copy(to->arena, to->leaf, to->nleaf * sizeof *to->leaf);
     to->cleaf = to->nleaf;
     for (leaf_id i = 1; i < to->nleaf; i++)

@@ -283,6 +283,18 @@ def test_unwritable():
     has(err, "error[R0953]")
 
 
+def test_empty_models():
+    """A model of nothing, and one of functions alone, are models."""
+    for text in ("", "functions:\n  same(x): x\n"):
+        write("nothing.yaml", "hypnograph: 1\n" + text)
+        has(hypno("check", "nothing.yaml")[0], "0 weights, 0 kernels")
+        for stage in ("phases", "graph", "fused", "loop"):
+            hypno("show", "--stage", stage, "nothing.yaml")
+        has(hypno("show", "--stage", "plan", "nothing.yaml")[0], "plan of nothing for")
+        _, err = hypno("train", "nothing.yaml", "--out", f"r{len(text)}")
+        has(err, "no `schedule`")
+
+
 def test_memory_limit():
     write("m.yaml", MODEL)
     _, err = hypno("check", "m.yaml", "--memory", "1K", status=1)
