@@ -63,6 +63,16 @@ static uint32_t word(void *cx, uint32_t site, int32_t element)
     return eval_word(e->scalar + r->scalar, e->seed, sample, element);
 }
 
+/* What data add to operand p's index; false: out of range. */
+static bool picked(const struct keval *e, const struct koperand *p, int64_t *at)
+{
+    if (!p->pick.from)
+        return true;
+    const double v = e->arg[p->pick.from - 1];
+    *at += ext_at(p->pick.coef, e->batch) * (int64_t)v;
+    return v >= 0 && v < (double)ext_at(p->pick.bound, e->batch);
+}
+
 static void load_operands(struct keval *e)
 {
     const struct kstage *s = e->stage;
@@ -73,7 +83,10 @@ static void load_operands(struct keval *e)
             e->arg[i] = e->value[p->id][flat(e, q->axis, q->naxis)];
         } else if (guards_hold(p->guard, p->nguard, e->at, e->batch, e->scalar)) {
             int64_t at = index_eval(&p->index, e->at, e->batch, e->scalar);
-            e->arg[i] = eval_get(e->buf[p->id], e->k->buf[p->id].dtype, e->f64, at);
+            e->arg[i] =
+                picked(e, p, &at)
+                    ? eval_get(e->buf[p->id], e->k->buf[p->id].dtype, e->f64, at)
+                    : 0;
         } else {
             e->arg[i] = 0;
         }
@@ -178,6 +191,30 @@ static double fold(struct keval *e, const struct sx_prog *p)
     return s->comb == COMB_ARGMAX ? (double)where : best;
 }
 
+/* The naive loop would visit every place for every value; this one goes where `at` says. */
+static void scatter(struct keval *e, const struct sx_prog *p, double *out)
+{
+    const struct kstage *s = e->stage;
+    uint8_t rest[LOOP_AXES], nrest = 0;
+    for (uint8_t i = 0; i < s->naxis; i++)
+        if (s->axis[i] != s->along)
+            rest[nrest++] = s->axis[i];
+    const int64_t n = volume(e, rest, nrest), m = volume(e, s->red, s->nred);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < m; k++) {
+            double v;
+            move_to(e, rest, nrest, i);
+            move_to(e, s->red, s->nred, k);
+            run(e, p, &v);
+            const double at = e->arg[s->at];
+            if (!(at >= 0 && at < (double)extent(e, s->along)))
+                continue;
+            e->at[s->along] = (int64_t)at;
+            double *to = &out[flat(e, s->axis, s->naxis)];
+            *to = add(e, *to, v);
+        }
+}
+
 static void store(struct keval *e, double v)
 {
     const struct kstage *s = e->stage;
@@ -207,11 +244,15 @@ static void eval_stage(struct keval *e, uint32_t id)
     e->reg = arena_array(e->arena, regs, sizeof *e->reg);
     int64_t n = volume(e, s->axis, s->naxis);
     e->value[id] = arena_array(e->arena, (size_t)n + 1, sizeof(double));
+    if (s->op == K_SCATTER)
+        scatter(e, prog[0], e->value[id]);
     for (int64_t i = 0; i < n; i++) {
         double v;
         move_to(e, s->axis, s->naxis, i);
         if (s->op == K_MAP)
             run(e, prog[0], &v);
+        else if (s->op == K_SCATTER)
+            v = e->value[id][i];
         else
             v = s->op == K_SUM ? sum(e, prog) : fold(e, prog[0]);
         move_to(e, s->axis, s->naxis, i);

@@ -144,6 +144,7 @@ struct place_at {         /* an array and where a statement's lanes are in it */
     uint8_t *base, *seen; /* seen: tiles, one byte an element, nonzero once written */
     uint8_t dtype;
     int64_t at, step, size;
+    int64_t more; /* what data add to the index, at a store */
     const char *name;
     uint16_t buf;
     bool tile, plain; /* plain: at + lane * step */
@@ -255,12 +256,24 @@ static bool lane_guarded(struct run *r, const struct nload *l, uint32_t lane)
     return !holds;
 }
 
+/* What data add at a lane; -1: out of range. */
+static int64_t picked(const struct run *r, const struct pick *p, uint32_t lane)
+{
+    if (!p->from)
+        return 0;
+    const int32_t *v = (const int32_t *)r->arg[p->from - 1];
+    const int32_t at = v[(int64_t)lane * r->arg_step[p->from - 1]];
+    if (at < 0 || at >= ext_at(p->bound, r->args->batch))
+        return -1;
+    return ext_at(p->coef, r->args->batch) * at;
+}
+
 static void load_one(struct run *r, const struct nload *l, uint32_t i)
 {
     bool f64 = r->s->f64;
     struct place_at p = locate(r, l->tile, l->id, &l->index, false);
     if (p.plain && !l->nguard && p.dtype != DT_BOOL && (p.step == 0 || p.step == 1) &&
-        !r->check) {
+        !r->check && !l->pick.from) {
         r->arg[i] = p.base + p.at * (int64_t)eval_bytes(p.dtype, f64);
         r->arg_step[i] = (int32_t)p.step;
         return;
@@ -268,8 +281,9 @@ static void load_one(struct run *r, const struct nload *l, uint32_t i)
     uint8_t *lanes = r->lane + (size_t)i * LANE_BYTES;
     for (uint32_t k = 0; k < r->lanes; k++) {
         double v = 0;
-        if (!lane_guarded(r, l, k)) {
-            int64_t at = lane_at(r, &p, &l->index, k);
+        const int64_t more = picked(r, &l->pick, k);
+        if (more >= 0 && !lane_guarded(r, l, k)) {
+            int64_t at = lane_at(r, &p, &l->index, k) + more;
             if (r->check)
                 check_read(r, &p, at);
             if (!r->check || (at >= 0 && at < p.size))
@@ -306,11 +320,11 @@ static void store_lanes(struct run *r, const struct inode *d, const struct place
     size_t width = eval_bytes(p->dtype, r->s->f64);
     if (p->plain && p->step == 1 && p->dtype == DT_F32 && d->type == SX_FLOAT &&
         !r->check) {
-        memcpy(p->base + p->at * (int64_t)width, out, r->lanes * width);
+        memcpy(p->base + (p->at + p->more) * (int64_t)width, out, r->lanes * width);
         return;
     }
     for (uint32_t k = 0; k < r->lanes; k++) {
-        int64_t at = lane_at(r, p, &d->st->index, k);
+        int64_t at = lane_at(r, p, &d->st->index, k) + p->more;
         if (r->check) {
             check_write(r, p, at);
             if (at < 0 || at >= p->size)
@@ -325,8 +339,14 @@ static void statement(struct run *r, const struct inode *d)
     const struct stmt *st = d->st;
     for (uint32_t i = 0; i < st->nload; i++)
         load_one(r, &st->load[i], i);
+    const int64_t more = picked(r, &st->pick, 0);
+    if (more < 0)
+        return;
     if (d->self) {
-        struct nload self = {.tile = st->dst_tile, .id = st->dst, .index = st->index};
+        struct nload self = {.tile = st->dst_tile,
+                             .id = st->dst,
+                             .index = st->index,
+                             .pick = st->pick};
         load_one(r, &self, st->nload);
     }
     struct sx_block env = {.arg = r->arg,
@@ -339,6 +359,7 @@ static void statement(struct run *r, const struct inode *d)
     void *out = r->lane + (size_t)(r->s->max_load + 1) * LANE_BYTES;
     sx_prog_run_block(d->prog, &env, r->lanes, r->prog + d->scratch, &out);
     struct place_at p = locate(r, st->dst_tile, st->dst, &st->index, true);
+    p.more = more;
     store_lanes(r, d, &p, out);
 }
 

@@ -168,6 +168,8 @@ void ll_index_mod(const struct ll *l, const struct index *x, int64_t *mod, int64
 
 /* ---- memory.c: loads, stores, tiles ---- */
 LLVMValueRef ll_load(struct ll *l, const struct nload *x);
+/* Is what data add to an index in range: i1, scalar or vector; NULL: nothing is added. */
+LLVMValueRef ll_pick_holds(struct ll *l, const struct pick *p);
 void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v);
 LLVMValueRef ll_current(struct ll *l, const struct stmt *st); /* what dst holds */
 void ll_tiles_init(struct ll *l, unsigned stage);

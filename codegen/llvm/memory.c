@@ -2,7 +2,7 @@
  * Loads, stores and tiles.  How the index moves along the lanes decides what a load is: not
  * at all, a scalar that is spread; by one, a vector; else a gather of scalars.  A guard
  * never lets an address outside the buffer be read: vectors are masked, scalars read the
- * buffer's first element instead.
+ * buffer's first element instead.  What data add to an index is 0 where it is out of range.
  */
 #include <string.h>
 
@@ -69,6 +69,29 @@ static LLVMValueRef lane_pointer(struct ll *l, const struct ll_at *at, LLVMTypeR
     return at->lane[i] ? ll_gep(l, elem, p, ll_i64(l, at->lane[i])) : p;
 }
 
+/* ---- what data add to an index ---- */
+
+LLVMValueRef ll_pick_holds(struct ll *l, const struct pick *p)
+{
+    if (!p->from)
+        return NULL;
+    LLVMValueRef v = ll_load(l, &l->stmt->load[p->from - 1]);
+    LLVMValueRef limit = ll_cast(l, LLVMTrunc, ll_ext(l, p->bound), l->h->i32);
+    return ll_icmp(l, LLVMIntULT, v, limit);
+}
+
+/* In elements, i64, scalar or vector; 0 where it does not hold. */
+static LLVMValueRef pick_offset(struct ll *l, const struct pick *p)
+{
+    if (!p->from)
+        return NULL;
+    LLVMValueRef v = ll_load(l, &l->stmt->load[p->from - 1]);
+    v = ll_select(l, ll_pick_holds(l, p), v, ll_zero(l, v));
+    return ll_bin(l, LLVMMul, ll_cast(l, LLVMSExt, v, l->h->i64), ll_ext(l, p->coef));
+}
+
+/* ---- loads from memory ---- */
+
 static LLVMValueRef scalar_load(struct ll *l, const struct memory *m, LLVMValueRef p,
                                 LLVMValueRef cond)
 {
@@ -121,24 +144,30 @@ static LLVMValueRef vector_load(struct ll *l, const struct memory *m, LLVMValueR
 }
 
 static LLVMValueRef gather(struct ll *l, const struct memory *m, const struct ll_at *at,
-                           LLVMValueRef cond)
+                           LLVMValueRef off, LLVMValueRef cond)
 {
     LLVMTypeRef elem = ll_dtype(l, m->dtype);
     LLVMTypeRef value = m->dtype == DT_BOOL ? l->h->i1 : elem;
     LLVMValueRef v = LLVMGetPoison(ll_vector(value, l->width));
     for (int32_t i = 0; i < l->width; i++) {
         LLVMValueRef c = cond ? ll_lane(l, cond, i) : NULL;
-        LLVMValueRef x = scalar_load(l, m, lane_pointer(l, at, elem, i), c);
+        LLVMValueRef p = lane_pointer(l, at, elem, i);
+        LLVMValueRef x =
+            scalar_load(l, m, off ? ll_gep(l, elem, p, ll_lane(l, off, i)) : p, c);
         v = LLVMBuildInsertElement(l->b, v, x, ll_i32(l, i), "");
     }
     return v;
 }
 
 static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const struct index *x,
-                                LLVMValueRef cond)
+                                LLVMValueRef off, LLVMValueRef cond)
 {
     LLVMTypeRef elem = ll_dtype(l, m->dtype);
     struct ll_at at = ll_index(l, x, m->first, elem);
+    if (off && ll_is_vector(off))
+        return gather(l, m, &at, off, cond);
+    if (off)
+        at.base = ll_gep(l, elem, at.base, off);
     if (at.uniform && cond && ll_is_vector(cond)) {
         LLVMValueRef any =
             ll_intrinsic(l, "llvm.vector.reduce.or", l->h->i1, false, &cond, 1);
@@ -149,7 +178,7 @@ static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const stru
         return scalar_load(l, m, lane_pointer(l, &at, elem, 0), cond);
     if (at.contiguous)
         return vector_load(l, m, lane_pointer(l, &at, elem, 0), cond);
-    return gather(l, m, &at, cond);
+    return gather(l, m, &at, NULL, cond);
 }
 
 /* ---- REG tiles ---- */
@@ -244,7 +273,8 @@ static void tile_write(struct ll *l, uint32_t id, const struct index *x, LLVMVal
             write_elem(l, t, at.lane[i], ll_lane(l, v, i));
 }
 
-LLVMValueRef ll_load(struct ll *l, const struct nload *x)
+/* Where data point outside: some element of the buffer. */
+static LLVMValueRef any_load(struct ll *l, const struct nload *x)
 {
     bool never;
     LLVMValueRef cond = ll_guards(l, x->guard, x->nguard, &never), v;
@@ -253,16 +283,23 @@ LLVMValueRef ll_load(struct ll *l, const struct nload *x)
         return LLVMConstNull(dtype == DT_BOOL ? l->h->i1 : ll_dtype(l, dtype));
     if (!x->tile || l->n->tile[x->id].space == TILE_STACK) {
         struct memory m = memory_of(l, x->tile, x->id);
-        return memory_load(l, &m, &x->index, cond);
+        return memory_load(l, &m, &x->index, pick_offset(l, &x->pick), cond);
     }
     v = tile_read(l, x->id, &x->index);
     return cond ? ll_select(l, cond, v, ll_zero(l, v)) : v;
 }
 
+LLVMValueRef ll_load(struct ll *l, const struct nload *x)
+{
+    LLVMValueRef v = any_load(l, x), holds = ll_pick_holds(l, &x->pick);
+    return holds ? ll_select(l, holds, v, ll_zero(l, v)) : v;
+}
+
 LLVMValueRef ll_current(struct ll *l, const struct stmt *st)
 {
-    struct nload x = {.tile = st->dst_tile, .id = st->dst, .index = st->index};
-    return ll_load(l, &x);
+    struct nload x = {
+        .tile = st->dst_tile, .id = st->dst, .index = st->index, .pick = st->pick};
+    return any_load(l, &x);
 }
 
 /* ---- stores ---- */
@@ -282,6 +319,11 @@ void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v)
     struct memory m = memory_of(l, st->dst_tile, st->dst);
     LLVMTypeRef elem = ll_dtype(l, m.dtype);
     struct ll_at at = ll_index(l, &st->index, m.first, elem);
+    LLVMValueRef off = pick_offset(l, &st->pick);
+    if (off && ll_is_vector(off))
+        ll_fault(l, "where a statement stores differs from lane to lane by data");
+    else if (off)
+        at.base = ll_gep(l, elem, at.base, off);
     if (m.dtype == DT_BOOL)
         v = ll_cast(l, LLVMZExt, v, l->h->i8);
     if (l->width == 1 || at.contiguous)

@@ -340,6 +340,9 @@ static void assign(struct ll *l, const struct stmt *st)
         LLVMValueRef w = value2 ? as_dtype(l, ll_eval(l, value2), value2, dtype) : NULL;
         v = accumulate(l, dtype, v, w, ll_current(l, st));
     }
+    LLVMValueRef holds = ll_pick_holds(l, &st->pick);
+    if (holds) /* what is there is stored again */
+        v = ll_select(l, holds, v, ll_current(l, st));
     if (!l->fault)
         ll_store(l, st, v);
 }

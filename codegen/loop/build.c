@@ -128,7 +128,8 @@ static sx_id add_load(struct sched *s, struct stmt *st, const struct nload *l,
     for (; i < st->nload; i++) {
         const struct nload *x = &st->load[i];
         if (x->tile == l->tile && x->id == l->id && index_equal(&x->index, &l->index) &&
-            x->nguard == l->nguard && guards_equal(x->guard, l->guard, l->nguard))
+            x->nguard == l->nguard && guards_equal(x->guard, l->guard, l->nguard) &&
+            x->pick.from == l->pick.from)
             break;
     }
     if (i == st->nload) {
@@ -154,7 +155,12 @@ sx_id nb_load_buf(struct sched *s, struct stmt *st, uint16_t buf, struct index i
                       .index = index,
                       .guard = arena_copy(s->arena, guard, nguard * sizeof *guard),
                       .nguard = nguard};
-    return add_load(s, st, &l, s->n->buf[buf].dtype);
+    return nb_load(s, st, &l);
+}
+
+sx_id nb_load(struct sched *s, struct stmt *st, const struct nload *l)
+{
+    return add_load(s, st, l, s->n->buf[l->id].dtype);
 }
 
 struct stmt *nb_set_tile(struct sched *s, uint16_t tile, struct index index)

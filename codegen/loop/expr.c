@@ -78,7 +78,14 @@ static sx_id operand_value(struct mover *m, uint32_t i)
     for (unsigned k = 0; k < p->nguard; k++)
         g[k] =
             (struct guard){index_substitute(&p->guard[k].index, s->at), p->guard[k].bound};
-    return nb_load_buf(s, m->st, p->id, index_substitute(&p->index, s->at), g, p->nguard);
+    struct nload l = {.id = p->id,
+                      .index = index_substitute(&p->index, s->at),
+                      .guard = g,
+                      .nguard = p->nguard,
+                      .pick = p->pick};
+    if (p->pick.from)
+        l.pick.from = sched_operand(s, m->st, m->stage, p->pick.from - 1U);
+    return nb_load(s, m->st, &l);
 }
 
 static sx_id move_leaf(void *cx, struct sxb *to, const struct sx_node *leaf, sx_id element)
@@ -100,6 +107,16 @@ sx_id sched_expr(struct sched *s, struct stmt *st, const struct kstage *stage, s
 {
     struct mover m = {s, st, stage};
     return e ? sx_rewrite(&s->n->sx, &s->k->sx, e, move_leaf, &m) : 0;
+}
+
+/* What others pick by is never inlined, so it is a load. */
+uint16_t sched_operand(struct sched *s, struct stmt *st, const struct kstage *stage,
+                       uint32_t operand)
+{
+    struct mover m = {s, st, stage};
+    const sx_id e = operand_value(&m, operand);
+    assert(s->n->sx.node[e].op == SX_ARG);
+    return (uint16_t)(s->n->sx.node[e].a + 1);
 }
 
 uint8_t sched_bind(struct sched *s, unsigned axis)

@@ -67,9 +67,26 @@ static bool is_pure(const struct cutter *c, uint32_t stage)
     if (s->op != K_MAP || s->nstore || c->pinned[stage])
         return false;
     for (uint32_t o = 0; o < s->noperand; o++)
-        if (s->operand[o].stage && !is_pure(c, s->operand[o].id))
+        if (s->operand[o].pick.from ||
+            (s->operand[o].stage && !is_pure(c, s->operand[o].id)))
             return false;
     return true;
+}
+
+/* Data that decide an index are loaded, not computed in place. */
+static bool is_index(const struct kernel *k, uint32_t stage)
+{
+    for (uint32_t i = stage + 1; i < k->nstage; i++) {
+        const struct kstage *r = &k->stage[i];
+        for (uint32_t o = 0; o < r->noperand; o++) {
+            const uint16_t from = r->operand[o].pick.from;
+            if (from && r->operand[from - 1].stage && r->operand[from - 1].id == stage)
+                return true;
+        }
+        if (r->op == K_SCATTER && r->operand[r->at].stage && r->operand[r->at].id == stage)
+            return true;
+    }
+    return false;
 }
 
 static bool reduces(const struct kstage *s, const struct kstage *operand)
@@ -103,7 +120,7 @@ static bool wants_inline(const struct cutter *c, uint32_t stage)
 static void find_inlined(struct cutter *c)
 {
     for (uint32_t i = 0; i < c->k->nstage; i++)
-        c->gs->inlined[i] = is_pure(c, i) && wants_inline(c, i);
+        c->gs->inlined[i] = is_pure(c, i) && wants_inline(c, i) && !is_index(c->k, i);
 }
 
 /* ---- items ---- */
@@ -339,9 +356,13 @@ static bool fit_role(const struct cutter *c, const struct group *g, struct item 
 {
     const struct kstage *s = &c->k->stage[it->stage];
     if (it->part == PART_PARTIAL)
-        return fit_partial(c, g, it, d);
-    if (g->chunked)
+        return !g->scatter && fit_partial(c, g, it, d);
+    if (g->chunked || (g->scatter && g->nitem))
         return false;
+    if (s->op == K_SCATTER) {
+        it->role = ROLE_SCATTER;
+        return g->scatter;
+    }
     if (it->part == PART_COMBINE) {
         it->role = ROLE_COMBINE;
         return space_of(g, s) == whole(g);
@@ -443,6 +464,26 @@ static void axes_from_space(struct group *g, const struct kstage *s, bool has_co
         g->outer[g->nouter++] = s->axis[i];
 }
 
+/* Columns are contiguous places that `at` is the same for; the rest of the space is outer. */
+static void scatter_axes(const struct kernel *k, struct group *g, const struct kstage *s)
+{
+    const struct koperand *at = &s->operand[s->at];
+    g->scatter = true;
+    for (unsigned i = s->naxis; i-- > 0;) {
+        const uint8_t x = s->axis[i];
+        bool walked = index_uses(&at->index, x);
+        for (unsigned q = 0; at->stage && q < k->stage[at->id].naxis; q++)
+            walked |= k->stage[at->id].axis[q] == x;
+        for (unsigned q = 0; q < at->nguard; q++)
+            walked |= index_uses(&at->guard[q].index, x);
+        if (x != s->along && !walked && g->col < 0)
+            g->col = x;
+    }
+    for (unsigned i = 0; i < s->naxis; i++)
+        if (s->axis[i] != s->along && s->axis[i] != g->col)
+            g->outer[g->nouter++] = s->axis[i];
+}
+
 static void open_group(const struct cutter *c, struct group *g, const struct item *it)
 {
     const struct kstage *s = &c->k->stage[it->stage];
@@ -456,6 +497,8 @@ static void open_group(const struct cutter *c, struct group *g, const struct ite
         }
         g->chunked = true;
         axes_from_space(g, s, true);
+    } else if (s->op == K_SCATTER) {
+        scatter_axes(c->k, g, s);
     } else if (s->op == K_FOLD || (s->op == K_SUM && s->order == ORDER_LANES)) {
         axes_from_space(g, s, false);
         const uint8_t *red = s->op == K_FOLD ? s->red : s->seg[0].red;

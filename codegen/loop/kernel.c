@@ -62,7 +62,9 @@ static bool empty(const struct judge *j, int64_t batch)
 
 static const int64_t batches[] = {0, 1, 5, 6, 7, 23, 24, 25, 97};
 
-static bool index_fits(struct judge *j, const struct index *x, uint16_t buf)
+/* `reach`: nothing is read where this is no extent (data decide). */
+static bool index_fits(struct judge *j, const struct index *x, uint16_t buf,
+                       struct ext reach)
 {
     for (unsigned i = 0; i < x->n; i++) {
         if (x->t[i].axis >= j->k->naxis || !(j->axes >> x->t[i].axis & 1))
@@ -77,18 +79,46 @@ static bool index_fits(struct judge *j, const struct index *x, uint16_t buf)
         for (unsigned d = 0; d < j->k->buf[buf].rank; d++)
             n *= ext_at(j->k->buf[buf].dim[d], batches[b]);
         extremes(j, x, batches[b], &lo, &hi);
-        if (!empty(j, batches[b]) && (lo < 0 || hi >= n))
+        if (!empty(j, batches[b]) && ext_at(reach, batches[b]) > 0 && (lo < 0 || hi >= n))
             return bad(j, arena_fmt(j->a, "buffer %u is left at batch %d", (unsigned)buf,
                                     (int)batches[b]));
     }
     return true;
 }
 
-static bool operand_fits(struct judge *j, const struct koperand *p)
+static bool is_i32(const struct judge *j, const struct koperand *p)
 {
+    if (p->stage)
+        return p->id < j->id && j->k->stage[p->id].dtype == DT_I32;
+    return p->id < j->k->nbuf && j->k->buf[p->id].dtype == DT_I32 && !p->pick.from;
+}
+
+/* Both ends of what data may add stay inside. */
+static bool pick_fits(struct judge *j, const struct koperand *p, uint32_t number)
+{
+    struct index far = p->index;
+    if (j->s->op != K_MAP || p->pick.from > number)
+        return bad(j, "an operand picks by one that is not before it, or in no map");
+    if ((p->pick.coef.b && p->pick.bound.b) || p->pick.coef.c < 0 || p->pick.coef.b < 0)
+        return bad(j, "a pick whose reach is no extent");
+    if (!is_i32(j, &j->s->operand[p->pick.from - 1]))
+        return bad(j, "an operand picks by something that is no i32");
+    const struct ext last = {p->pick.bound.c - 1, p->pick.bound.b};
+    far.off = ext_add(far.off, ext_mul(last, p->pick.coef));
+    const struct ext reach = p->pick.bound;
+    return p->nguard || (index_fits(j, &p->index, p->id, reach) &&
+                         index_fits(j, &far, p->id, reach));
+}
+
+static bool operand_fits(struct judge *j, uint32_t number)
+{
+    const struct koperand *p = &j->s->operand[number];
+    if (!p->stage && p->id >= j->k->nbuf)
+        return bad(j, "a buffer out of range");
+    if (!p->stage && p->pick.from)
+        return pick_fits(j, p, number) && operand_fits(j, p->pick.from - 1U);
     if (!p->stage)
-        return p->id < j->k->nbuf ? p->nguard || index_fits(j, &p->index, p->id)
-                                  : bad(j, "a buffer out of range");
+        return p->nguard || index_fits(j, &p->index, p->id, ext_const(1));
     if (p->id >= j->id)
         return bad(j, "reads a stage that is not before it");
     const struct kstage *q = &j->k->stage[p->id];
@@ -125,7 +155,7 @@ static bool part_fits(struct judge *j, const uint8_t *red, unsigned nred, const 
     for (unsigned i = 0; ok && i < ne; i++) {
         ok = expr_fits(j, e[i]);
         for (uint32_t o = 0; ok && o < j->s->noperand; o++)
-            ok = !sx_uses_arg(&j->k->sx, e[i], o) || operand_fits(j, &j->s->operand[o]);
+            ok = !sx_uses_arg(&j->k->sx, e[i], o) || operand_fits(j, o);
     }
     j->axes = space;
     return ok;
@@ -146,12 +176,55 @@ static bool sum_fits(struct judge *j)
     return true;
 }
 
+static bool walks(const struct koperand *p, const struct kernel *k, uint8_t axis)
+{
+    const struct kstage *q = p->stage ? &k->stage[p->id] : NULL;
+    for (unsigned i = 0; q && i < q->naxis; i++)
+        if (q->axis[i] == axis)
+            return true;
+    for (unsigned i = 0; i < p->nguard; i++)
+        if (index_uses(&p->guard[i].index, axis))
+            return true;
+    return !q && index_uses(&p->index, axis);
+}
+
+/* Destinations are walked plainly along the axis that data decide. */
+static bool scatter_stores_fit(struct judge *j)
+{
+    const struct kstage *s = j->s;
+    for (uint32_t i = 0; i < s->nstore; i++) {
+        bool plain;
+        index_coef(&s->store[i].index, s->along, &plain);
+        if (!plain)
+            return bad(j, "a scatter's store takes digits of its axis");
+        for (uint32_t o = 0; o < s->noperand; o++)
+            if (!s->operand[o].stage && s->operand[o].id == s->store[i].buf)
+                return bad(j, "a scatter reads what it stores to");
+    }
+    return true;
+}
+
+static bool scatter_fits(struct judge *j)
+{
+    const struct kstage *s = j->s;
+    if (s->along >= j->k->naxis || !(j->axes >> s->along & 1) || s->at >= s->noperand ||
+        s->dtype != DT_F32 || !is_i32(j, &s->operand[s->at]))
+        return bad(j, "a scatter along no axis, at no i32, or of no floats");
+    for (uint32_t o = 0; o < s->noperand; o++)
+        if (walks(&s->operand[o], j->k, s->along))
+            return bad(j, "a scatter's operand walks its axis");
+    const uint32_t space = j->axes;
+    bool ok = add_axes(j, s->red, s->nred, &j->axes) && operand_fits(j, s->at);
+    j->axes = space;
+    return ok && scatter_stores_fit(j);
+}
+
 static bool stores_fit(struct judge *j)
 {
     const struct kstage *s = j->s;
     for (uint32_t i = 0; i < s->nstore; i++) {
         const struct kstore *t = &s->store[i];
-        if (t->buf >= j->k->nbuf || !index_fits(j, &t->index, t->buf))
+        if (t->buf >= j->k->nbuf || !index_fits(j, &t->index, t->buf, ext_const(1)))
             return bad(j, "a buffer out of range");
         if (j->k->buf[t->buf].use == BUF_READ || j->k->buf[t->buf].dtype != s->dtype)
             return bad(j, "stores to a buffer of another use or type");
@@ -168,14 +241,16 @@ static bool stage_fits(struct judge *j)
 {
     const struct kstage *s = j->s;
     j->axes = 0;
-    if (s->op > K_FOLD || s->dtype > DT_BOOL || s->naxis > LOOP_AXES ||
+    if (s->op > K_SCATTER || s->dtype > DT_BOOL || s->naxis > LOOP_AXES ||
         !add_axes(j, s->axis, s->naxis, &j->axes))
         return bad(j, "no such stage");
     if (s->op == K_SUM)
         return sum_fits(j) && stores_fit(j);
     if (!s->value)
         return bad(j, "no value");
-    return part_fits(j, s->red, s->op == K_FOLD ? s->nred : 0, &s->value, 1) &&
+    if (s->op == K_SCATTER && !scatter_fits(j))
+        return false;
+    return part_fits(j, s->red, s->op == K_MAP ? 0 : s->nred, &s->value, 1) &&
            stores_fit(j);
 }
 

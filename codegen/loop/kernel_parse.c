@@ -90,6 +90,7 @@ static void in_operands(struct in *in, struct kernel *k, struct kstage *s)
         p->index = in_index(in, find_axis, k);
         in_want(in, "]");
         p->guard = in_guards(in, &p->nguard, find_axis, k);
+        p->pick = in_pick(in);
     }
 }
 
@@ -131,9 +132,9 @@ static void in_stores(struct in *in, struct kernel *k, struct kstage *s)
 
 static void in_stage(struct in *in, struct kernel *k, struct kstage *s)
 {
-    static const char *const ops[] = {"map", "sum", "fold"}, *const combs[] = {"max",
-                                                                               "argmax"};
-    s->op = (uint8_t)in_choice(in, ops, 3);
+    static const char *const ops[] = {"map", "sum", "fold", "scatter"};
+    static const char *const combs[] = {"max", "argmax"};
+    s->op = (uint8_t)in_choice(in, ops, 4);
     s->dtype = (uint8_t)in_choice(in, text_dtypes, 3);
     in_want(in, "[");
     s->naxis = in_axes(in, k, s->axis, LOOP_AXES, "]");
@@ -143,6 +144,12 @@ static void in_stage(struct in *in, struct kernel *k, struct kstage *s)
         s->chunk = (uint16_t)in_number(in);
     if (s->op == K_FOLD)
         s->comb = (uint8_t)in_choice(in, combs, 2);
+    if (s->op == K_SCATTER) {
+        in_want(in, "along");
+        s->along = (uint8_t)in_axis(in, find_axis, k);
+        in_want(in, "at %");
+        s->at = (uint16_t)in_number(in);
+    }
     s->name = in_quoted(in);
     in_operands(in, k, s);
     in_body(in, k, s);

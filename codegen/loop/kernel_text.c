@@ -33,6 +33,7 @@ static void out_operand(struct out *o, const struct kernel *k, uint32_t i,
     out_index(o, &p->index, kernel_axis, k);
     out_fmt(o, "]");
     out_guards(o, p->guard, p->nguard, kernel_axis, k);
+    out_pick(o, &p->pick);
     out_fmt(o, "\n");
 }
 
@@ -51,7 +52,7 @@ static void out_seg(struct out *o, const struct kernel *k, const struct kseg *g)
 
 static void out_stage(struct out *o, const struct kernel *k, uint32_t id)
 {
-    static const char *const op[] = {"map", "sum", "fold"};
+    static const char *const op[] = {"map", "sum", "fold", "scatter"};
     const struct kstage *s = &k->stage[id];
     out_fmt(o, "  stage %u %s %s [", id, op[s->op], text_dtypes[s->dtype]);
     out_axes(o, k, s->axis, s->naxis);
@@ -62,6 +63,11 @@ static void out_stage(struct out *o, const struct kernel *k, uint32_t id)
         out_fmt(o, "%u ", (unsigned)s->chunk);
     if (s->op == K_FOLD)
         out_fmt(o, "%s ", s->comb == COMB_MAX ? "max" : "argmax");
+    if (s->op == K_SCATTER) {
+        out_fmt(o, "along ");
+        out_axes(o, k, &s->along, 1);
+        out_fmt(o, " at %%%u ", (unsigned)s->at);
+    }
     out_quoted(o, s->name);
     out_fmt(o, "\n");
     for (uint32_t i = 0; i < s->noperand; i++)
@@ -70,7 +76,7 @@ static void out_stage(struct out *o, const struct kernel *k, uint32_t id)
         out_seg(o, k, &s->seg[i]);
     if (s->op != K_SUM) {
         out_fmt(o, "    over {");
-        out_axes(o, k, s->red, s->op == K_FOLD ? s->nred : 0);
+        out_axes(o, k, s->red, s->op == K_MAP ? 0 : s->nred);
         out_fmt(o, "} = ");
         out_sx(o, &k->sx, s->value);
         out_fmt(o, "\n");

@@ -2,8 +2,8 @@
  * Loop IR: a kernel says what a fused group computes, a nest says how.
  *
  * Kernel: axes, buffers and stages.  A stage computes one value over a subset of the axes:
- * a map (one scalar expression), a sum (of products: a form) or a fold.  Stages read
- * buffers and earlier stages; a stage's meaning is the naive loop over its space, sums in
+ * a map (one scalar expression), a sum (of products: a form), a fold or a scatter.  Stages
+ * read buffers and earlier stages; a stage's meaning is the naive loop over its space, sums in
  * their recorded order.
  *
  * Nest: the statement tree a scheduler makes of a kernel for one target row: loops, tiles,
@@ -42,6 +42,15 @@ struct guard { /* holds while 0 <= index < bound */
     struct ext bound;
 };
 
+/*
+ * A part of an index that data decide: coef * value, the value being another operand's i32.
+ * Where it is not in 0..bound-1 a load reads 0 and a statement does nothing.
+ */
+struct pick {
+    uint16_t from; /* 1 + operand or load, one before this; 0: none */
+    struct ext coef, bound;
+};
+
 enum buf_use { BUF_READ, BUF_WRITE, BUF_READ_WRITE };
 struct kbuf {
     const char *name;
@@ -68,6 +77,7 @@ struct koperand {
     struct index index;  /* of a buffer, over kernel axes */
     struct guard *guard; /* where any fails the operand reads 0 (pads, windows) */
     uint8_t nguard;
+    struct pick pick; /* only maps have operands that pick (gather) */
 };
 struct kstore {
     uint16_t buf;
@@ -90,19 +100,24 @@ struct kseg {             /* one product of a sum */
  * K_FOLD  starts from the first element in lexicographic order; best = value > best ? value
  * : best. COMB_MAX gives best, COMB_ARGMAX (i32) its row-major number among the reduced
  * axes.
+ * K_SCATTER one chain from +0 over the reduced axes lexicographically, of the values whose
+ *         operand `at` is the point's number along the axis `along`; neither they nor `at`
+ *         walk that axis.
  */
-enum kstage_op { K_MAP, K_SUM, K_FOLD };
+enum kstage_op { K_MAP, K_SUM, K_FOLD, K_SCATTER };
 struct kstage {
     uint8_t op, order, comb, dtype; /* order: enum form_order */
     uint16_t chunk;
     uint8_t naxis, axis[LOOP_AXES]; /* its space, outermost first */
     struct koperand *operand;
     uint32_t noperand;
-    sx_id value; /* K_MAP; K_FOLD: what is folded */
+    sx_id value; /* K_MAP; K_FOLD, K_SCATTER: what is folded or added */
     struct kseg
         *seg; /* K_SUM: segments, accumulated one after the other into the same chain */
     uint32_t nseg;
-    uint8_t nred, red[4]; /* K_FOLD */
+    uint8_t nred, red[4]; /* K_FOLD, K_SCATTER */
+    uint8_t along;        /* K_SCATTER */
+    uint16_t at;          /* K_SCATTER: operand, an i32 */
     struct kstore *store;
     uint32_t nstore;
     place_id place;
@@ -148,6 +163,7 @@ struct nload { /* SX_ARG(i) of a statement */
     struct index index;  /* flat, over nest axes */
     struct guard *guard; /* where any fails: 0 */
     uint8_t nguard;
+    struct pick pick; /* of buffers */
 };
 struct nrng {
     uint16_t scalar;
@@ -177,6 +193,7 @@ struct stmt {
     bool dst_tile;
     uint16_t dst;
     struct index index;
+    struct pick pick; /* of buffers; the same for all lanes */
     sx_id value, value2;
     struct nload *load;
     uint32_t nload;

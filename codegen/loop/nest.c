@@ -90,6 +90,19 @@ static bool expr_ok(struct judge *j, const struct stmt *st, sx_id e)
     return true;
 }
 
+/* By a load before it, of an i32; tiles are not picked from. */
+static bool pick_ok(struct judge *j, const struct stmt *st, const struct pick *p,
+                    bool tile, uint32_t before)
+{
+    if (!p->from)
+        return true;
+    if (tile || p->from > before || p->coef.c < 0 || p->coef.b < 0)
+        return bad(j, "a pick from a tile, backwards, or by a load not before it");
+    const struct nload *l = &st->load[p->from - 1];
+    const uint8_t dtype = l->tile ? j->n->tile[l->id].dtype : j->n->buf[l->id].dtype;
+    return dtype == DT_I32 || bad(j, "a pick by something that is no i32");
+}
+
 static bool value_ok(struct judge *j, const struct stmt *st)
 {
     for (uint32_t i = 0; i < st->nload; i++) {
@@ -98,7 +111,11 @@ static bool value_ok(struct judge *j, const struct stmt *st)
             return false;
         if (l->tile ? !tile_ok(j, l->id, &l->index) : l->id >= j->n->nbuf)
             return bad(j, "a buffer out of range");
+        if (!pick_ok(j, st, &l->pick, l->tile, i))
+            return false;
     }
+    if (!pick_ok(j, st, &st->pick, st->dst_tile, st->nload))
+        return false;
     if (!index_ok(j, &st->index) || !st->value)
         return bad(j, "a statement without a value");
     if (st->dst_tile ? !tile_ok(j, st->dst, &st->index) : st->dst >= j->n->nbuf)

@@ -88,6 +88,7 @@ static void in_loads(struct in *in, struct nest *n, struct stmt *st)
         l->index = in_index(in, find_axis, n);
         in_want(in, "]");
         l->guard = in_guards(in, &l->nguard, find_axis, n);
+        l->pick = in_pick(in);
     }
 }
 
@@ -100,6 +101,7 @@ static void in_value(struct in *in, struct nest *n, struct stmt *st)
     in_want(in, "[");
     st->index = in_index(in, find_axis, n);
     in_want(in, "]");
+    st->pick = in_pick(in);
     st->op = in_is(in, "+=") ? S_ACC : S_SET;
     if (st->op == S_SET)
         in_want(in, "=");

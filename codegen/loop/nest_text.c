@@ -26,6 +26,7 @@ static void out_loads(struct out *o, const struct nest *n, const struct stmt *st
         out_index(o, &l->index, nest_axis, n);
         out_fmt(o, "]");
         out_guards(o, l->guard, l->nguard, nest_axis, n);
+        out_pick(o, &l->pick);
     }
 }
 
@@ -33,7 +34,9 @@ static void out_value(struct out *o, const struct nest *n, const struct stmt *st
 {
     out_fmt(o, "%c%u[", st->dst_tile ? '&' : '#', (unsigned)st->dst);
     out_index(o, &st->index, nest_axis, n);
-    out_fmt(o, "] %s ", st->op == S_SET ? "=" : "+=");
+    out_fmt(o, "]");
+    out_pick(o, &st->pick);
+    out_fmt(o, " %s ", st->op == S_SET ? "=" : "+=");
     out_sx(o, &n->sx, st->value);
     if (st->value2) {
         out_fmt(o, " * ");

@@ -2,7 +2,7 @@
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
  * one stage of the nest (two with packing).  Files: simplify.c, group.c, schedule.c
  * (driver, expressions, places of values), sched_map.c (columns and points), sched_row.c,
- * sched_contract.c, sched_pack.c, sched_chunk.c, build.c (statements).
+ * sched_contract.c, sched_pack.c, sched_chunk.c, sched_scatter.c, build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -27,7 +27,8 @@ enum role {
     ROLE_UNITMAP, /* a map of neither */
     ROLE_ROWSUM,  /* sum by lanes or fold over the columns, kept for rows */
     ROLE_COLSUM,  /* sum in chunks over the rows, kept for columns: its partials */
-    ROLE_COMBINE  /* adds up the partials of a chunked sum */
+    ROLE_COMBINE, /* adds up the partials of a chunked sum */
+    ROLE_SCATTER  /* a group of its own */
 };
 /* Chunked sums are two items: the partials of each segment, and what combines them. */
 enum item_part { PART_ALL, PART_PARTIAL, PART_COMBINE };
@@ -43,7 +44,7 @@ struct group {
     int row, col; /* kernel axes, -1: none */
     uint8_t nouter, outer[LOOP_AXES];
     bool chunked; /* anchors are partials of a chunked sum: one unit a block */
-    bool rowsum, colsum;
+    bool rowsum, colsum, scatter;
     uint8_t npass;  /* walks over a row */
     uint32_t *item; /* indices, in order */
     uint32_t nitem, nanchor;
@@ -130,11 +131,15 @@ void nb_end_stage(struct sched *s);
 sx_id nb_load_tile(struct sched *s, struct stmt *st, uint16_t tile, struct index index);
 sx_id nb_load_buf(struct sched *s, struct stmt *st, uint16_t buf, struct index index,
                   const struct guard *guard, uint8_t nguard);
+sx_id nb_load(struct sched *s, struct stmt *st, const struct nload *l); /* of a buffer */
 struct stmt *nb_set_tile(struct sched *s, uint16_t tile, struct index index);
 struct stmt *nb_set_buf(struct sched *s, uint16_t buf, struct index index);
 
 /* expr.c: an expression of a kernel stage at s->at, its operands loaded by `st` */
 sx_id sched_expr(struct sched *s, struct stmt *st, const struct kstage *stage, sx_id e);
+/* 1 + the load of the statement that reads a stage's operand. */
+uint16_t sched_operand(struct sched *s, struct stmt *st, const struct kstage *stage,
+                       uint32_t operand);
 void sched_store(struct sched *s, const struct kstage *stage,
                  struct stmt *like); /* all stores */
 uint8_t
@@ -199,6 +204,12 @@ void sched_colsum_tiles(struct sched *s, int32_t width, enum tile_space space);
 void sched_colsum_store(struct sched *s, struct index base, int32_t width, int32_t reg);
 void sched_partial_store(struct sched *s, struct item *it, struct index value);
 void sched_combine(struct sched *s, struct item *it, struct index base, int32_t width);
+
+/* schedule.c: a stage's values as a dense buffer of its space */
+struct index sched_row_major(const struct kernel *k, const struct kstage *st);
+
+/* sched_scatter.c: a unit owns its columns (and outer axes) of the destination */
+void sched_scatter(struct sched *s);
 
 #define EACH_ITEM(s, i, it)                                                                \
     for (uint32_t i = 0; i < (s)->g->nitem; i++)                                           \

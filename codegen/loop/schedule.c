@@ -7,7 +7,7 @@
 
 #include "codegen/loop/sched.h"
 
-enum { MAP_BLOCK = 4096, ROW_WORK = 2048, COL_BLOCKS = 4 };
+enum { MAP_BLOCK = 4096, ROW_WORK = 2048, COL_BLOCKS = 4, SCATTER_BLOCKS = 8 };
 
 /* ---- values between groups ---- */
 
@@ -39,7 +39,7 @@ static bool is_exported(const struct sched *s, const struct item *it)
     return false;
 }
 
-static struct index row_major(const struct kernel *k, const struct kstage *st)
+struct index sched_row_major(const struct kernel *k, const struct kstage *st)
 {
     struct index at = index_const(0);
     for (unsigned i = 0; i < st->naxis; i++) {
@@ -96,7 +96,7 @@ static void settle_homes(struct sched *s)
             *h = (struct home){HOME_BUF, k->store[0].buf, k->store[0].index};
         else if (s->export_buf[it->stage])
             *h = (struct home){HOME_BUF, (uint16_t)(s->export_buf[it->stage] - 1),
-                               row_major(s->k, k)};
+                               sched_row_major(s->k, k)};
     }
 }
 
@@ -140,6 +140,8 @@ static void plan_cols(struct sched *s)
         int32_t blocks = n / wide < most ? n / wide : most;
         if (blocks > 1)
             s->cols.len = round_up((n + blocks - 1) / blocks, nr);
+    } else if (g->scatter && n >= 32) {
+        s->cols.len = round_up((n + SCATTER_BLOCKS - 1) / SCATTER_BLOCKS, 16);
     } else if (g->row < 0 && n > MAP_BLOCK) {
         s->cols.len = MAP_BLOCK;
     }
@@ -151,7 +153,7 @@ static void plan_cols(struct sched *s)
 static bool plan_flat(struct sched *s, struct grid *gr)
 {
     const struct group *g = s->g;
-    if (g->row >= 0 || g->col < 0 || g->nouter || g->rowsum || g->chunked ||
+    if (g->row >= 0 || g->col < 0 || g->nouter || g->rowsum || g->chunked || g->scatter ||
         !s->k->axis[g->col].b)
         return false;
     s->cols.len = MAP_BLOCK;
@@ -297,6 +299,10 @@ static void unit_body(struct sched *s)
 {
     const struct group *g = s->g;
     bool panels = (g->nanchor || g->colsum) && !g->rowsum;
+    if (g->scatter) {
+        sched_scatter(s);
+        return;
+    }
     if (panels) {
         sched_panels(s);
         return;

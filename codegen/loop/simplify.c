@@ -1,7 +1,7 @@
 /*
  * Simpler kernels: fewer axes make more spaces equal and more rows long.  Two neighbouring
  * axes merge when every list that has one has both in a row, every index walks them as one,
- * and no expression asks for their number.
+ * and no expression asks for their number (nor do data choose it: a scatter's axis stays).
  */
 #include <string.h>
 
@@ -103,6 +103,9 @@ static void find_dropped(struct simplify *m)
     for (unsigned x = 0; x < k->naxis; x++)
         m->dropped[x] = ext_eq(k->axis[x], ext_const(1));
     for (uint32_t i = 0; i < k->nstage; i++)
+        if (k->stage[i].op == K_SCATTER)
+            m->dropped[k->stage[i].along] = false;
+    for (uint32_t i = 0; i < k->nstage; i++)
         if (k->stage[i].order == ORDER_CHUNK && k->stage[i].nseg > 1)
             for (uint32_t g = 0; g < k->stage[i].nseg; g++)
                 if (k->stage[i].seg[g].nred)
@@ -115,6 +118,9 @@ static void find_numbered(struct simplify *m)
     for (uint32_t i = 1; i < k->sx.n; i++)
         if (k->sx.node[i].op == SX_AXIS)
             m->numbered[k->sx.node[i].a] = true;
+    for (uint32_t i = 0; i < k->nstage; i++)
+        if (k->stage[i].op == K_SCATTER)
+            m->numbered[k->stage[i].along] = true;
     for (uint32_t i = 0; i < k->nrng; i++) {
         if (k->rng[i].sample_axis >= 0 && m->dropped[k->rng[i].sample_axis])
             k->rng[i].sample_axis = -1;

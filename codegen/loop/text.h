@@ -17,6 +17,7 @@ void out_ext(struct out *o, struct ext e);
 void out_index(struct out *o, const struct index *x, axis_name_fn *name, const void *cx);
 void out_guards(struct out *o, const struct guard *g, unsigned n, axis_name_fn *name,
                 const void *cx);
+void out_pick(struct out *o, const struct pick *p);
 void out_quoted(struct out *o, const char *s); /* NULL as "" */
 void out_bufs(struct out *o, const struct kbuf *b, uint32_t n, uint32_t nprivate);
 void out_sx(struct out *o, const struct sxb *b, sx_id e);
@@ -40,6 +41,7 @@ const char *in_quoted(struct in *in);
 struct ext in_ext(struct in *in);
 struct index in_index(struct in *in, axis_find_fn *find, const void *cx);
 struct guard *in_guards(struct in *in, uint8_t *n, axis_find_fn *find, const void *cx);
+struct pick in_pick(struct in *in);
 int in_axis(struct in *in, axis_find_fn *find, const void *cx);
 sx_id in_sx(struct in *in, struct sxb *b);
 struct kbuf *in_bufs(struct in *in, uint32_t *n, uint32_t *nprivate);

@@ -190,6 +190,25 @@ struct guard *in_guards(struct in *in, uint8_t *n, axis_find_fn *find, const voi
     return g;
 }
 
+struct pick in_pick(struct in *in)
+{
+    struct pick p = {0};
+    if (!in_is(in, "pick"))
+        return p;
+    in_space(in);
+    p.coef = in_ext(in);
+    in_want(in, "*");
+    in_want(in, "%");
+    const int64_t from = in_number(in);
+    if (from < 0 || from >= UINT16_MAX)
+        in_fail(in, "the number of an operand expected");
+    p.from = (uint16_t)(from + 1);
+    in_want(in, "<");
+    in_space(in);
+    p.bound = in_ext(in);
+    return p;
+}
+
 sx_id in_sx(struct in *in, struct sxb *b)
 {
     const char *end;

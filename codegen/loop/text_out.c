@@ -78,6 +78,16 @@ void out_guards(struct out *o, const struct guard *g, unsigned n, axis_name_fn *
     }
 }
 
+void out_pick(struct out *o, const struct pick *p)
+{
+    if (!p->from)
+        return;
+    out_fmt(o, " pick ");
+    out_ext(o, p->coef);
+    out_fmt(o, "*%%%u < ", p->from - 1U);
+    out_ext(o, p->bound);
+}
+
 void out_quoted(struct out *o, const char *s)
 {
     out_fmt(o, "\"");

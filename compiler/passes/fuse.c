@@ -392,6 +392,8 @@ static uint8_t fits(const struct cx *c, const struct group *p, const struct grou
 
     if (q->kind == GROUP_CONTRACT || q->kind == GROUP_CHUNK)
         return FUSE_ANCHOR;
+    if (g->node[p->node[0]].op == OP_SCATTER) /* alone: data decide where its values go */
+        return FUSE_SPACE;
     if (p->kind == GROUP_CHUNK && (holds_row_sum(g, q) || !same_space(&p->main, &q->main)))
         return FUSE_ORDER;
     for (uint32_t i = 0; i < q->n; i++) {

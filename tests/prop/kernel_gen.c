@@ -663,12 +663,111 @@ static void gen_types(struct gen *g)
         row_tail(g, ax, s);
 }
 
+/* An i32 buffer over the axes, or a map of one: what it holds may be out of range. */
+static sx_id index_operand(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n,
+                           uint32_t made)
+{
+    struct kstage *s = &g->k->stage[st];
+    if (made == UINT32_MAX)
+        return read_buf(g, st, buffer(g, DT_I32, BUF_READ, ax, n), walk(g, ax, n));
+    s->operand[s->noperand] = (struct koperand){.stage = true, .id = (uint16_t)made};
+    return sx_arg(&g->k->sx, s->noperand++, SX_I32);
+}
+
+/* A map that moves an index by a constant: another stage decides where to read. */
+static uint32_t index_stage(struct gen *g, const uint8_t *ax, uint8_t n)
+{
+    if (maybe(g, 60))
+        return UINT32_MAX;
+    struct sxb *b = &g->k->sx;
+    uint32_t s = stage(g, K_MAP, ax, n);
+    g->k->stage[s].dtype = DT_I32;
+    sx_id x = read_buf(g, s, buffer(g, DT_I32, BUF_READ, ax, n), walk(g, ax, n));
+    g->k->stage[s].value = sx_make(b, SX_ISUB, x, sx_int(b, below(g, 6)), 0);
+    if (maybe(g, 30))
+        store_new(g, s);
+    return s;
+}
+
+/* out[n, i, t] = src[n, index[n, i], t], with or without n, i and t. */
+static void gen_gather(struct gen *g)
+{
+    static const uint8_t dtypes[] = {DT_F32, DT_F32, DT_I32, DT_BOOL};
+    uint8_t ax[3], n = 0, from[3], m = 0, at[2], p = 0;
+    const bool aligned = maybe(g, 50), tail = maybe(g, 70);
+    ax[n++] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    if (maybe(g, 50))
+        ax[n++] = axis(g, 'i', ext_const(PICK(g, cols_of)));
+    const uint8_t v = axis(g, 'v', maybe(g, 20) && !aligned ? (struct ext){0, 1}
+                                                              : ext_const(PICK(g, reds_of)));
+    memcpy(at, ax, n);
+    p = n;
+    if (aligned)
+        from[m++] = ax[0];
+    from[m++] = v;
+    if (tail)
+        from[m++] = ax[n++] = axis(g, 't', ext_const(PICK(g, cols_of)));
+    const uint32_t made = index_stage(g, at, p), s = stage(g, K_MAP, ax, n);
+    const uint8_t dtype = dtypes[below(g, 4)];
+    const sx_id index = index_operand(g, s, at, p, made);
+    struct index x = walk(g, from, m), rest = index_const(0);
+    bool plain;
+    const struct pick pick = {(uint16_t)(g->k->sx.node[index].a + 1),
+                              index_coef(&x, v, &plain), g->k->axis[v]};
+    for (unsigned i = 0; i < x.n; i++)
+        if (x.t[i].axis != v)
+            index_term(&rest, x.t[i]);
+    g->k->stage[s].value =
+        read_buf(g, s, buffer(g, dtype, BUF_READ, from, m), rest);
+    g->k->stage[s].operand[g->k->stage[s].noperand - 1].pick = pick;
+    g->k->stage[s].dtype = dtype;
+    if (dtype == DT_F32 && maybe(g, 50))
+        g->k->stage[s].value = mix(g, g->k->stage[s].value, broadcast(g, s, ax, n));
+    store_new(g, s);
+    if (dtype == DT_F32 && n == 2 && maybe(g, 40))
+        row_tail(g, ax, s);
+}
+
+/* out[n, index[n, i], t] += in[n, i, t], with or without n and t; one i may be the batch. */
+static void gen_scatter(struct gen *g)
+{
+    uint8_t ax[3], n = 0, from[4], m = 0, at[3], p = 0, red[2], nred = 0;
+    const bool aligned = maybe(g, 40), tail = maybe(g, 70);
+    const uint8_t b = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    if (aligned)
+        ax[n++] = from[m++] = at[p++] = b;
+    else
+        red[nred++] = from[m++] = at[p++] = b;
+    if (aligned || maybe(g, 50))
+        red[nred++] = from[m++] = at[p++] = axis(g, 'i', ext_const(PICK(g, cols_of)));
+    const uint8_t v = ax[n++] = axis(g, 'v', ext_const(PICK(g, reds_of)));
+    if (tail)
+        ax[n++] = from[m++] = axis(g, 't', ext_const(PICK(g, cols_of)));
+    const uint32_t made = index_stage(g, at, p), s = stage(g, K_SCATTER, ax, n);
+    struct kstage *k = &g->k->stage[s];
+    k->along = v;
+    k->nred = nred;
+    memcpy(k->red, red, nred);
+    k->at = (uint16_t)g->k->sx.node[index_operand(g, s, at, p, made)].a;
+    k->value = read_new(g, s, from, m);
+    if (maybe(g, 40))
+        k->value = mix(g, k->value, number(g));
+    if (maybe(g, 80))
+        store_new(g, s);
+    if (g->k->stage[s].nstore == 0 || maybe(g, 40)) {
+        uint32_t y = stage(g, K_MAP, ax, n);
+        g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, ax, n));
+        store_new(g, y);
+    }
+}
+
 struct kernel *kernel_random(uint64_t seed, struct arena *a)
 {
     static void (*const all[])(struct gen *) = {
         gen_maps,      gen_contract, gen_contract, gen_rows,  gen_chunks,
         gen_weights,   gen_scalars,  gen_batched,  gen_pairs, gen_in_place,
-        gen_old_value, gen_digits,   gen_windows,  gen_types};
+        gen_old_value, gen_digits,   gen_windows,  gen_types, gen_gather,
+        gen_scatter};
     struct gen g = {.a = a, .k = arena_alloc(a, sizeof *g.k), .state = seed};
     for (int i = 0; i < 4; i++)
         gen_next(&g.state);
@@ -688,7 +787,7 @@ static void fill(void *p, const struct kbuf *b, bool f64, int64_t i, uint64_t *s
     if (b->dtype == DT_BOOL)
         ((uint8_t *)p)[i] = gen_below(state, 2) != 0;
     else if (b->dtype == DT_I32)
-        ((int32_t *)p)[i] = gen_below(state, 10);
+        ((int32_t *)p)[i] = gen_below(state, 12) - 1;
     else if (f64)
         ((double *)p)[i] = v;
     else
