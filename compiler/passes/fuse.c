@@ -107,7 +107,7 @@ static void assign_roles(struct cx *c)
     }
 }
 
-/* A host scalar that something other than a map reads, or that is a result, is computed as
+/* A host scalar that something other than a map (or an index) reads, or that is a result, is computed as
  * well. */
 static void materialize_hosts(struct cx *c)
 {
@@ -116,7 +116,8 @@ static void materialize_hosts(struct cx *c)
         const struct node *n = &g->node[id];
         if (c->f->role[id] != ROLE_COMPUTE || n->op == OP_MAP)
             continue;
-        for (unsigned i = 0; i < n->nin; i++) {
+        const unsigned nin = n->op == OP_GATHER ? 1 : n->nin; /* its index may be a scalar */
+        for (unsigned i = 0; i < nin; i++) {
             const node_id p = g->value[graph_in(g, n)[i]].def;
             if (c->f->role[p] == ROLE_HOST)
                 c->f->role[p] = ROLE_COMPUTE;

@@ -507,6 +507,15 @@ static value_id random_index(struct maker *m, const struct type *t, int32_t n)
     return graph_map(m->g, at, NULL, 0, &index);
 }
 
+/* One that the host knows: a setting, scaled. */
+static value_id setting_index(struct maker *m)
+{
+    const struct type t = type_scalar(DT_F32);
+    const value_id x = leaf(m, LEAF_SETTING, &t);
+    const value_id far = graph_const(m->g, 1 + (double)below(m, 9));
+    return graph_op1(m->g, SX_F2I, graph_op2(m->g, SX_MUL, x, far));
+}
+
 static value_id choose(struct maker *m)
 {
     const value_id x = pick(m);
@@ -517,7 +526,8 @@ static value_id choose(struct maker *m)
     struct type at = t;
     at.dim[axis] = ext_const(size(m));
     at.rank = (uint8_t)(axis + below(m, 2));
-    const value_id index = random_index(m, &at, t.dim[axis].c);
+    const value_id index =
+        below(m, 4) ? random_index(m, &at, t.dim[axis].c) : setting_index(m);
     const value_id got = graph_gather(m->g, x, index, (uint8_t)axis);
     return below(m, 2) ? got : graph_scatter(m->g, got, index, (uint8_t)axis, &t);
 }
