@@ -263,6 +263,23 @@ static void walk(void *cx, unsigned thread)
     }
 }
 
+/* The first index that left its range. */
+static enum hyp_status check_indices(const struct exec *x, const struct hyp_phase *ph,
+                                     struct hyp_error *err)
+{
+    for (uint32_t i = 0; i < ph->noutput; i++) {
+        const struct hyp_output *o = &ph->output[i];
+        const double v = o->extent ? exec_number(x, o) : 0;
+        if (v < 0 || (o->extent && v >= o->extent))
+            return hyp_fail(err, HYP_EINDEX,
+                            "index out of range: %s takes element %.0f of %d (from 0 to %d)"
+                            " in cycle %.0f, phase %s",
+                            o->name, v, o->extent, o->extent - 1,
+                            x->fixed[HYP_COUNTER_STEP] + 1, ph->name);
+    }
+    return HYP_OK;
+}
+
 enum hyp_status exec_phase(struct exec *x, uint32_t phase, int64_t batch,
                            struct hyp_error *err)
 {
@@ -280,7 +297,7 @@ enum hyp_status exec_phase(struct exec *x, uint32_t phase, int64_t batch,
     r.draw = ph->draw != UINT32_MAX ? x->draw[ph->draw]++ : x->eval_draw++;
     x->fixed[HYP_COUNTER_BATCH] = (double)batch;
     pool_run(x->pool, walk, &r);
-    return HYP_OK;
+    return check_indices(x, ph, err);
 }
 
 enum hyp_status exec_init(struct exec *x, struct hyp_error *err)

@@ -171,6 +171,7 @@ struct hyp_output {   /* a named result of a phase */
     uint8_t dtype, rank;
     bool sample; /* dim[0] is the batch */
     bool loss;   /* watched: reported and checked for not finite values */
+    int32_t extent; /* > 0: an index, out of range unless in 0..extent-1; name: its place */
     struct hyp_ext dim[HYP_PLAN_RANK];
 };
 struct hyp_input {          /* a data leaf */

@@ -327,6 +327,14 @@ static void claim_outputs(struct phase_builder *p)
     }
 }
 
+/* Of the outputs that pass `bounds` adds; 0: another. */
+static int32_t index_extent(const char *name)
+{
+    if (name && strncmp(name, "probe/", 6) == 0)
+        name += 6;
+    return name && strncmp(name, "index/", 6) == 0 ? (int32_t)strtol(name + 6, NULL, 10) : 0;
+}
+
 static void add_output(struct phase_builder *p, const struct root *r, uint32_t buffer)
 {
     struct hyp_phase *ph = p->phase;
@@ -340,8 +348,11 @@ static void add_output(struct phase_builder *p, const struct root *r, uint32_t b
     o->dtype = plan_dtype(t->dtype);
     o->rank = t->rank;
     o->sample = t->sample;
-    o->loss =
-        r->name && strncmp(r->name, "probe/", 6) != 0 && strncmp(r->name, "dream/", 6) != 0;
+    o->extent = index_extent(r->name);
+    if (o->extent)
+        o->name = place_text(p->b, p->b->g->node[p->b->g->value[r->value].def].place);
+    o->loss = !o->extent && r->name && strncmp(r->name, "probe/", 6) != 0 &&
+              strncmp(r->name, "dream/", 6) != 0;
     copy_dims(o->dim, t);
 }
 
