@@ -391,6 +391,9 @@ bool mb_bind_args(struct mb *b, const struct func *fn, const struct param *param
 extern const struct prim mb_prims[];
 extern const unsigned mb_nprims;
 
+/* choose.c: element `at` (one number, which the run knows) of an axis. 0: reported */
+value_id mb_pick(struct mb *b, value_id v, unsigned axis, struct val *at, struct loc loc);
+
 struct val *mb_flat(struct mb *b, struct val *x, struct loc loc);
 /* reduce.c */
 struct val *mb_reduce_sum(struct mb *b, struct val *x, bool units, bool batch,

@@ -138,20 +138,16 @@ static struct val *unary(struct mb *b, struct ecx *x, const struct expr *e)
 struct cut { /* one item of an index */
     bool range;
     int64_t from, to;
+    struct val *run; /* not NULL: a number that only the run knows */
 };
 
-static bool cut_bound(struct mb *b, struct ecx *x, const struct expr *e, int64_t extent,
+static bool cut_bound(struct mb *b, struct val *v, struct loc loc, int64_t extent,
                       int64_t other, int64_t *out)
 {
     *out = other;
-    if (!e)
+    if (!v)
         return true;
-    struct val *v = mb_eval(b, x, e);
-    if (v->kind == VAL_TENSOR) {
-        diag(b->ds, E0001, e->loc, "an index that is known only while running");
-        return false;
-    }
-    if (!mb_whole(b, v, e->loc, out))
+    if (!mb_whole(b, v, loc, out))
         return false;
     if (*out < 0)
         *out += extent;
@@ -161,11 +157,16 @@ static bool cut_bound(struct mb *b, struct ecx *x, const struct expr *e, int64_t
 static bool cut_item(struct mb *b, struct ecx *x, const struct expr *e, int64_t extent,
                      struct cut *c)
 {
-    c->range = e->kind == EX_RANGE;
+    *c = (struct cut){.range = e->kind == EX_RANGE};
     const struct expr *from = c->range ? e->child[0] : e,
                       *to = c->range ? e->child[1] : NULL;
-    if (!cut_bound(b, x, from, extent, 0, &c->from) ||
-        !cut_bound(b, x, to, extent, extent, &c->to))
+    struct val *lo = from ? mb_eval(b, x, from) : NULL, *hi = to ? mb_eval(b, x, to) : NULL;
+    if (!c->range && lo->kind == VAL_TENSOR) {
+        c->run = lo;
+        return true;
+    }
+    if (!cut_bound(b, lo, from ? from->loc : e->loc, extent, 0, &c->from) ||
+        !cut_bound(b, hi, to ? to->loc : e->loc, extent, extent, &c->to))
         return false;
     if (!c->range)
         c->to = c->from + 1;
@@ -183,11 +184,13 @@ static struct val *index_items(struct mb *b, struct ecx *x, const struct expr *e
                                struct val *v)
 {
     struct cut c;
+    int64_t none;
     if (e->n != 2) {
         diag(b->ds, E0309, e->loc, "a tuple takes one index");
         return mb_poison(b);
     }
-    if (!cut_item(b, x, e->child[1], v->n, &c))
+    if (!cut_item(b, x, e->child[1], v->n, &c) ||
+        (c.run && !mb_whole(b, c.run, e->child[1]->loc, &none)))
         return mb_poison(b);
     if (!c.range)
         return v->item[c.from];
@@ -196,39 +199,60 @@ static struct val *index_items(struct mb *b, struct ecx *x, const struct expr *e
     return out;
 }
 
+/* Constants first; then, from the last axis to the first, what the run knows. */
+static value_id cut_tensor(struct mb *b, const struct expr *e, value_id v,
+                           const struct cut *cut, unsigned skip)
+{
+    struct graph *g = b->g;
+    struct type to = *graph_type(g, v);
+    unsigned axis[HYP_RANK] = {0}, rank = 0;
+    for (uint32_t i = 1; i < e->n; i++)
+        if (!cut[i].run)
+            v = graph_slice(g, v, (uint8_t)(i - 1 + skip), ext_const((int32_t)cut[i].from),
+                            ext_const((int32_t)(cut[i].to - cut[i].from)));
+    for (unsigned k = 0; k < to.rank; k++) {
+        const struct cut *c = k >= skip && k - skip + 1 < e->n ? &cut[k - skip + 1] : NULL;
+        axis[k] = rank;
+        if (!c || c->range || c->run)
+            to.dim[rank++] = graph_type(g, v)->dim[k];
+    }
+    if (rank < to.rank) {
+        to.rank = (uint8_t)rank;
+        v = graph_reshape(g, v, &to);
+    }
+    const bool was_sample = skip != 0;
+    for (uint32_t i = e->n; v && i-- > 1;) {
+        /* a shared value gets the batch as its first axis by the first index of samples */
+        const unsigned more = !was_sample && graph_type(g, v)->sample;
+        if (cut[i].run)
+            v = mb_pick(b, v, axis[i - 1 + skip] + more, cut[i].run, e->child[i]->loc);
+    }
+    return v;
+}
+
 static struct val *index_tensor(struct mb *b, struct ecx *x, const struct expr *e,
                                 value_id v)
 {
-    struct graph *g = b->g;
-    const unsigned skip = graph_type(g, v)->sample ? 1 : 0;
-    bool dropped[HYP_RANK] = {false};
-    if (e->n - 1 + skip > graph_type(g, v)->rank) {
+    const struct type t = *graph_type(b->g, v);
+    const unsigned skip = t.sample ? 1 : 0;
+    struct cut *cut = arena_array(b->a, e->n, sizeof *cut);
+    if (e->n - 1 + skip > t.rank) {
         diag(b->ds, E0312, e->loc, "index out of range: %u axes taken of %s", e->n - 1,
-             type_print(graph_type(g, v), b->a));
+             type_print(&t, b->a));
         return mb_poison(b);
     }
     for (uint32_t i = 1; i < e->n; i++) {
-        const unsigned axis = i - 1 + skip;
-        const struct ext extent = graph_type(g, v)->dim[axis];
-        struct cut c;
+        const struct ext extent = t.dim[i - 1 + skip];
         if (extent.b) {
             diag(b->ds, E0001, e->child[i]->loc,
                  "an index into an axis whose extent varies");
             return mb_poison(b);
         }
-        if (!cut_item(b, x, e->child[i], extent.c, &c))
+        if (!cut_item(b, x, e->child[i], extent.c, &cut[i]))
             return mb_poison(b);
-        v = graph_slice(g, v, (uint8_t)axis, ext_const((int32_t)c.from),
-                        ext_const((int32_t)(c.to - c.from)));
-        dropped[axis] = !c.range;
     }
-    const struct type t = *graph_type(g, v);
-    struct type to = t;
-    to.rank = 0;
-    for (unsigned i = 0; i < t.rank; i++)
-        if (!dropped[i])
-            to.dim[to.rank++] = t.dim[i];
-    return mb_tensor(b, to.rank == t.rank ? v : graph_reshape(g, v, &to));
+    v = cut_tensor(b, e, v, cut, skip);
+    return v ? mb_tensor(b, v) : mb_poison(b);
 }
 
 static struct val *index_of(struct mb *b, struct ecx *x, const struct expr *e)
