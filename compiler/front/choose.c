@@ -3,13 +3,25 @@
  * what is out of range reads 0 and adds nothing.  Ranges that are known are checked here,
  * the others while running.
  */
+#include <math.h>
 #include <string.h>
 
 #include "compiler/front/prim.h"
 #include "compiler/ir/range.h"
 #include "runtime/base/arena.h"
 
-/* The i32 of a whole number; a setting or counter is rounded down. 0: reported. */
+static bool whole_list(const struct val *v)
+{
+    for (uint32_t i = 0; v->kind == VAL_LIST && i < v->n; i++)
+        if (v->item[i]->kind != VAL_NUM || v->item[i]->num != floor(v->item[i]->num))
+            return false;
+    return v->kind == VAL_LIST;
+}
+
+/*
+ * The i32 of a whole number, or of a list of them; a setting or counter is rounded down.
+ * 0: reported.
+ */
 static value_id whole_index(struct mb *b, struct val *v, struct loc loc)
 {
     struct sxb *s = &b->g->sx;
@@ -23,7 +35,7 @@ static value_id whole_index(struct mb *b, struct val *v, struct loc loc)
     const value_id id = mb_value(b, v, loc);
     if (!id || graph_type(b->g, id)->dtype == DT_I32)
         return id;
-    if (mb_is_host(b, id) && graph_type(b->g, id)->dtype == DT_F32) {
+    if ((mb_is_host(b, id) && graph_type(b->g, id)->dtype == DT_F32) || whole_list(v)) {
         const sx_id down = sx_make(s, SX_FLOOR, sx_arg(s, 0, SX_FLOAT), 0, 0);
         return mb_map(b, sx_make(s, SX_F2I, down, 0, 0), &id, 1, NULL);
     }
@@ -33,9 +45,22 @@ static value_id whole_index(struct mb *b, struct val *v, struct loc loc)
     return 0;
 }
 
-static bool in_range(struct mb *b, value_id index, int64_t extent, struct loc loc)
+static struct range range_of(const struct mb *b, const struct val *v, value_id index)
 {
-    const struct range r = program_range(b->p, index);
+    if (v->kind != VAL_LIST || !v->n)
+        return program_range(b->p, index);
+    struct range r = {true, true, v->item[0]->num, v->item[0]->num};
+    for (uint32_t i = 1; i < v->n; i++) {
+        r.lo = fmin(r.lo, v->item[i]->num);
+        r.hi = fmax(r.hi, v->item[i]->num);
+    }
+    return r;
+}
+
+static bool in_range(struct mb *b, const struct val *v, value_id index, int64_t extent,
+                     struct loc loc)
+{
+    const struct range r = range_of(b, v, index);
     if (range_fit(&r, extent) != RANGE_OUTSIDE)
         return true;
     diag(b->ds, E0312, loc, "index out of range: from %.0f to %.0f, of %lld elements", r.lo,
@@ -74,7 +99,7 @@ value_id mb_pick(struct mb *b, value_id v, unsigned axis, struct val *at, struct
         diag_hint(b->ds, "`take(x, at)` takes many");
         return 0;
     }
-    if (varies(b, t.dim[axis], loc) || !in_range(b, index, t.dim[axis].c, loc))
+    if (varies(b, t.dim[axis], loc) || !in_range(b, at, index, t.dim[axis].c, loc))
         return 0;
     if (it->sample && !t.sample)
         return graph_gather(g, axis ? to_front(g, v, axis) : v, index, 0);
@@ -112,7 +137,7 @@ struct val *mb_take(struct mb *b, struct ecx *x, const struct prim *p, struct ar
         return mb_poison(b);
     const struct type row = in_a_row(graph_type(b->g, v));
     const unsigned axis = mb_first(&row);
-    if (varies(b, row.dim[axis], a->at[0]) || !in_range(b, at, row.dim[axis].c, a->at[1]))
+    if (varies(b, row.dim[axis], a->at[0]) || !in_range(b, a->val[1], at, row.dim[axis].c, a->at[1]))
         return mb_poison(b);
     struct type out;
     bool aligned;
@@ -137,7 +162,7 @@ struct val *mb_put(struct mb *b, struct ecx *x, const struct prim *p, struct arg
         return mb_poison(b);
     const struct type *te = graph_type(b->g, e), *ta = graph_type(b->g, at);
     struct type row = in_a_row(&shape);
-    if (varies(b, row.dim[0], a->at[2]) || !in_range(b, at, row.dim[0].c, a->at[1]))
+    if (varies(b, row.dim[0], a->at[2]) || !in_range(b, a->val[1], at, row.dim[0].c, a->at[1]))
         return mb_poison(b);
     if (te->sample || ta->sample) {
         row = (struct type){.dtype = DT_F32, .rank = 2, .sample = true,

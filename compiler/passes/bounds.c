@@ -111,9 +111,10 @@ enum pass_result pass_bounds(struct pass_cx *cx)
     struct bounds b = {.p = cx->program, .a = arena_new()};
     const region_id at = g->at;
     const place_id where = g->where;
-    const uint32_t n = g->nnode;
+    const uint32_t n = g->nnode, expr = g->expr;
     bool changed = false;
 
+    g->expr = 0; /* no written expression: none is contracted any more */
     b.wanted = arena_array(b.a, n + 1, sizeof *b.wanted);
     find_wanted(&b);
     for (node_id id = 1; id < n; id++)
@@ -121,6 +122,7 @@ enum pass_result pass_bounds(struct pass_cx *cx)
             changed |= add_check(&b, id);
     g->at = at;
     g->where = where;
+    g->expr = expr;
     arena_free(b.a);
     return changed ? PASS_CHANGED : PASS_UNCHANGED;
 }

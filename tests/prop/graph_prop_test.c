@@ -29,13 +29,16 @@ static struct outputs evaluate(struct arena *a, const struct graph *g, int64_t b
 {
     const struct graph_eval e = random_eval(g, batch, f32);
     const struct region *r = &g->region[3];
-    struct outputs o = {.count = r->nroot};
+    struct outputs o = {0};
     value_id *want = arena_array(a, r->nroot + 1U, sizeof *want);
     o.v = arena_array(a, r->nroot + 1U, sizeof *o.v);
     o.n = arena_array(a, r->nroot + 1U, sizeof *o.n);
     for (uint32_t i = 0; i < r->nroot; i++) {
-        want[i] = r->root[i].value;
-        o.n[i] = type_elems(graph_type(g, want[i]), batch);
+        if (strncmp(r->root[i].name, "index/", 6) == 0) /* of pass `bounds` */
+            continue;
+        want[o.count] = r->root[i].value;
+        o.n[o.count] = type_elems(graph_type(g, want[o.count]), batch);
+        o.count++;
     }
     if (!graph_eval(&e, a, want, o.count, o.v))
         fail_msg("the graph cannot be evaluated");

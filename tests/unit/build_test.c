@@ -176,6 +176,26 @@ static const struct row rows[] = {
     {"onehot(given.k, 3)", "f32[3] " B, {0, 1, 0, 0, 0, 1}},
     {"dim(given.m) + 10 * depth(given.m) + 100 * size(given.m)", "f32 " S, {623}},
     {"fill(1, dim(as_axis(given.x), 0))", "f32[B] " S, {1, 1}},
+    {"given.x[given.k]", "f32 " B, {1, 3}},
+    {"given.m[floor(given.s), given.k]", "f32 " B, {1, 15}},
+    {"given.m[given.k, 1]", "f32 " B, {4, 0}}, /* out of range reads 0 */
+    {"given.m[0:2, given.k]", "f32[2] " B, {1, 4, 12, 15}},
+    {"given.m[1, $gain - 2]", "f32 " B, {4, 14}},
+    {"reshape(arange(6), [2, 3])[:, given.k]", "f32[2] " B, {1, 4, 2, 5}},
+    {"reshape(arange(6), [3, 2])[given.k]", "f32[2] " B, {2, 3, 4, 5}},
+    {"arange(6)[floor($gain / 2)]", "f32 " S, {1}},
+    {"(given.x > 1)[given.k]", "bool " B, {0, 1}},
+    {"take(given.m, [3, 0])", "f32[2] " B, {3, 0, 13, 10}},
+    {"take(given.m, floor(argmax(given.x) + given.k))", "f32 " B, {3, 14}},
+    {"take(arange(4), given.k)", "f32 " B, {1, 2}},
+    {"put(given.s, given.k, [2, 2])", "f32[2, 2] " B, {0, 0.5, 0, 0, 0, 0, 1.5, 0}},
+    {"put(given.x, floor(given.x / 2), [2])", "f32[2] " B, {1, 2, 1, 5}},
+    {"put(1, given.k, [3])", "f32[3] " B, {0, 1, 0, 0, 0, 1}},
+    {"put(given.k > 1, 0, [1])", "f32[1] " B, {0, 1}},
+    {"grad(given.m[floor(given.s), 1]**2, given.m)[0]", "f32[3] " B, {0, 2, 0, 0, 0, 0}},
+    {"grad(put(given.x**2, floor(given.x / 2), [2])[1], given.x)",
+     "f32[3] " B,
+     {0, 0, 4, 0, 4, 6}},
     {"given.k == 2", "bool " B, {0, 1}},
     {"given.x > 1 and not (given.x > 2)", "bool[3] " B, {0, 0, 1, 0, 1, 0}},
     {"where(given.s > 1, given.x, -1)", "f32[3] " B, {-1, -1, -1, 1, 2, 3}},
@@ -234,7 +254,10 @@ static void values(void **state)
         text = arena_fmt(a, "%s  p%u: {image: n%u}\n", text, i, i);
     struct built b = load_text(text);
     const struct pass_options none = {0};
-    assert_true(passes_run(&b.p, b.ds, &none));
+    if (!passes_run(&b.p, b.ds, &none)) {
+        diag_print(b.ds, stderr, false);
+        fail();
+    }
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
         const value_id v = b.p.probe[i].value[0].value;
         const struct type *t = graph_type(&b.p.graph, v);

@@ -32,6 +32,33 @@ static const char nest_text[] = "nest \"f\" scalars 0 axes a0 a1\n"
                                 "      }\n"
                                 "    }\n";
 
+static const char chosen_text[] = "kernel \"g\" scalars 0\n"
+                                  "  axes n0:1B t1:20 v2:7\n"
+                                  "  buf #0 i32[1B] read \"I\"\n"
+                                  "  buf #1 f32[7, 20] read \"T\"\n"
+                                  "  buf #2 f32[1B, 20] write \"Y\"\n"
+                                  "  buf #3 f32[7, 20] write \"Z\"\n"
+                                  "  stage 0 map f32 [n0, t1] \"g\"\n"
+                                  "    %0 = #0[n0]\n"
+                                  "    %1 = #1[t1] pick 20*%0 < 7\n"
+                                  "    over {} = %1\n"
+                                  "    #2[20*n0 + t1] = it\n"
+                                  "  stage 1 scatter f32 [v2, t1] along v2 at %0 \"s\"\n"
+                                  "    %0 = #0[n0]\n"
+                                  "    %1 = stage 0\n"
+                                  "    over {n0} = %1\n"
+                                  "    #3[t1 + 20*v2] = it\n";
+
+static const char added_text[] = "nest \"s\" scalars 0 axes a0 a1\n"
+                                 "  buf #0 i32[1B] read \"I\"\n"
+                                 "  buf #1 f32[7, 8] write \"Z\"\n"
+                                 "  stage units 1/1 stack 0\n"
+                                 "    grid a0 = 0 to 1B step 1 bound 1B {\n"
+                                 "      vec a1 = 0 to 8 step 1 {\n"
+                                 "        #1[a1] pick 8*%0 < 7 += 1 ; %0 = #0[a0]\n"
+                                 "      }\n"
+                                 "    }\n";
+
 /* `from` becomes `to` in the text: what is then said of it? "parse" where it does not
  * parse. */
 struct wrong {
@@ -94,6 +121,33 @@ static void kernels_are_judged(void **state)
     };
     (void)state;
     judged(kernel_text, false, wrong, COUNT(wrong));
+}
+
+static void choices_are_judged(void **state)
+{
+    static const struct wrong kernels[] = {
+        {"pick 20*%0 < 7", "pick 20*%0 < 8", "buffer 1 is left at batch 1"},
+        {"pick 20*%0 < 7", "pick 20*%1 < 7", "not before it"},
+        {"pick 20*%0 < 7", "pick -20*%0 < 7", "whose reach is no extent"},
+        {"buf #0 i32[1B]", "buf #0 f32[1B]", "something that is no i32"},
+        {"pick 20*%0 < 7", "pick 20*0 < 7", "parse"},
+        {"along v2", "along n0", "along no axis"},
+        {"at %0", "at %1", "at no i32"},
+        {"at %0", "at %2", "along no axis, at no i32"},
+        {"scatter f32", "scatter i32", "of no floats"},
+        {"at %0 \"s\"\n    %0 = #0[n0]", "at %0 \"s\"\n    %0 = #0[v2]",
+         "a scatter's operand walks its axis"},
+        {"over {n0} = %1", "over {t1} = %1", "an axis twice"},
+    };
+    static const struct wrong nests[] = {
+        {"pick 8*%0 < 7 +=", "pick 8*%1 < 7 +=", "or by a load not before it"},
+        {"pick 8*%0 < 7 +=", "pick -8*%0 < 7 +=", "backwards"},
+        {"buf #0 i32", "buf #0 f32", "no i32"},
+        {"%0 = #0[a0]", "%0 = #0[a0] pick 1*%0 < 7", "or by a load not before it"},
+    };
+    (void)state;
+    judged(chosen_text, false, kernels, COUNT(kernels));
+    judged(added_text, true, nests, COUNT(nests));
 }
 
 static void nests_are_judged(void **state)
@@ -162,6 +216,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_are_judged),
         cmocka_unit_test(nests_are_judged),
+        cmocka_unit_test(choices_are_judged),
         cmocka_unit_test(keys_follow_the_text),
         cmocka_unit_test(private_buffers_are_laid_out),
     };
