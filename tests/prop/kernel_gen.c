@@ -742,7 +742,9 @@ static void gen_scatter(struct gen *g)
         red[nred++] = from[m++] = at[p++] = axis(g, 'i', ext_const(PICK(g, cols_of)));
     const uint8_t v = ax[n++] = axis(g, 'v', ext_const(PICK(g, reds_of)));
     if (tail)
-        ax[n++] = from[m++] = axis(g, 't', ext_const(PICK(g, cols_of)));
+        ax[n++] = axis(g, 't', ext_const(PICK(g, cols_of)));
+    if (tail && maybe(g, 80)) /* else the same value for all t */
+        from[m++] = ax[n - 1];
     const uint32_t made = index_stage(g, at, p), s = stage(g, K_SCATTER, ax, n);
     struct kstage *k = &g->k->stage[s];
     k->along = v;
