@@ -173,7 +173,9 @@ void man_page(FILE *out)
           "3: an internal fault, with a reproduction folder.  128 + n: after signal n.\n"
           ".SH ENVIRONMENT\n.TP\n.B HYPNO_DATA\nFolders, separated by colons, where data "
           "files are "
-          "looked for after \\-\\-data.\n.TP\n.B NO_COLOR\nIf set, nothing is coloured.\n",
+          "looked for after \\-\\-data.\n.TP\n.B HYPNO_TARGET\nThe kind of processor to make "
+          "code for, instead of this one: avx512, avx2, neon; generic: none, the "
+          "interpreter runs.\n.TP\n.B NO_COLOR\nIf set, nothing is coloured.\n",
           out);
 }
 

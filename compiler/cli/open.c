@@ -47,6 +47,8 @@ void open_options(struct compile_options *o, const struct args *a,
     o->model.data_dir = d->dir;
     o->model.ndata_dir = d->n;
     o->backend = args_text(a, OPT_backend, NULL);
+    const char *target = getenv("HYPNO_TARGET");
+    o->target = target && *target ? target : NULL;
     o->threads = open_threads(a);
     o->fuse_off = a->option[OPT_no_fuse].given;
     o->memory_limit = args_number(a, OPT_memory, 0);

@@ -6,6 +6,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef HYP_WITH_LLVM
+#include "codegen/llvm/llvm.h"
+#endif
 #include "runtime/base/arena.h"
 #include "runtime/base/sha256.h"
 
@@ -31,25 +34,43 @@ static const struct backend *find_backend(const char *name)
     return name ? NULL : all[0];
 }
 
+#ifdef HYP_WITH_LLVM
+/* Code needs a target that it is made for and that this machine runs. */
+static bool choose_machine(struct compiled *c, const struct compile_options *o)
+{
+    const struct target *t = o->target ? c->target : llvm_host_target();
+    if (t && llvm_runs_here(t)) {
+        c->target = t;
+        return true;
+    }
+    if (o->backend) {
+        diag(c->diags, E0705, (struct loc){0}, "no back end `%s` for this machine",
+             o->backend);
+        diag_hint(c->diags, "it needs AVX2 (x86-64-v3) or NEON; `--backend interp` runs");
+        return false;
+    }
+    diag(c->diags, W0709, (struct loc){0},
+         "this machine runs no code of ours: the model runs in the interpreter");
+    diag_hint(c->diags, "code needs AVX2 (x86-64-v3) or NEON; `hypno doctor` tells more");
+    c->backend = &backend_interp;
+    return true;
+}
+#endif
+
 /* The back end asked for, or the best that this machine runs, and its target row. */
 static bool choose_backend(struct compiled *c, const struct compile_options *o)
 {
     c->backend = find_backend(o->backend);
-    c->target = target_default();
-    if (!c->backend) {
-        diag(c->diags, E0705, (struct loc){0}, "no back end `%s` in this build",
-             o->backend);
+    c->target = o->target ? target_find(o->target) : target_default();
+    if (!c->backend || !c->target) {
+        diag(c->diags, E0705, (struct loc){0}, "no %s `%s` in this build",
+             c->backend ? "target" : "back end", c->backend ? o->target : o->backend);
         diag_hint(c->diags, "`hypno doctor` lists them");
         return false;
     }
 #ifdef HYP_WITH_LLVM
-    if (c->backend == &backend_llvm) {
-        const struct target *host = llvm_host_target();
-        if (host)
-            c->target = host;
-        else
-            c->backend = &backend_interp;
-    }
+    if (c->backend == &backend_llvm)
+        return choose_machine(c, o);
 #endif
     return true;
 }

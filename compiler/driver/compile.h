@@ -14,6 +14,7 @@ struct compile_options {
     struct model_options model;
     struct pass_options pass;
     const char *backend; /* "llvm", "interp", "interp64"; NULL: the fastest there is */
+    const char *target;  /* row of target.def to make code for; NULL: this machine's */
     unsigned threads;    /* for compiling; 0: all processors */
     bool fuse_off;
     uint64_t memory_limit; /* bytes; 0: none */

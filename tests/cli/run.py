@@ -301,6 +301,24 @@ def test_memory_limit():
     has(err, "E0901")
 
 
+def test_targets():
+    """The kind of processor changes no bit; where none fits, the interpreter runs and a line says so."""
+    write("m.yaml", MODEL)
+    want = None
+    for target in ["", "generic", "avx2", "avx512", "neon"]:
+        out, err = hypno("train", "m.yaml", "--out", "r" + target, "--threads", "1", "--summary", "json",
+                         env={"HYPNO_TARGET": target})
+        values = json.loads(out.splitlines()[-1])["values"]
+        want = want or values
+        equal(values, want)
+        if target == "generic" and "llvm" in hypno("doctor")[0].split("built without")[0]:
+            has(err, "W0709", "interpreter")
+            _, err = hypno("train", "m.yaml", "--backend", "llvm", status=1, env={"HYPNO_TARGET": target})
+            has(err, "no back end `llvm` for this machine")
+    _, err = hypno("train", "m.yaml", "--out", "r", status=1, env={"HYPNO_TARGET": "vax"})
+    has(err, "no target `vax`")
+
+
 def test_fault():
     """A crash ends with 3, a folder, and one line that names it."""
     write("m.yaml", MODEL.replace("epochs: 3", "epochs: 1000000"))
