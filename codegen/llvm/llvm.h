@@ -25,6 +25,9 @@ bool llvm_print(const struct nest *n, const struct target *t, enum llvm_text wha
 /* Can this machine run code for the target? */
 bool llvm_runs_here(const struct target *t);
 
+/* Number of the first of n nests that makes no valid module; n: all do. */
+uint32_t llvm_refused(struct nest *const *nest, uint32_t n, const struct target *t);
+
 /*
  * Leave what reproduces a fault in `folder` (which exists): nest.txt, and where emission
  * got that far nest.ll.  False: the files cannot be written.

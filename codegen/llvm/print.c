@@ -42,6 +42,28 @@ bool llvm_print(const struct nest *n, const struct target *t, enum llvm_text wha
     return !*why;
 }
 
+static bool is_valid(struct ll_host *h, const struct nest *n, const struct target *t)
+{
+    LLVMModuleRef mod = ll_module(h);
+    char *why = NULL;
+    const bool ok = !ll_emit(h, mod, n, t, 0) &&
+                    !LLVMVerifyModule(mod, LLVMReturnStatusAction, &why);
+    LLVMDisposeMessage(why);
+    LLVMDisposeModule(mod);
+    return ok;
+}
+
+uint32_t llvm_refused(struct nest *const *nest, uint32_t n, const struct target *t)
+{
+    const char *why;
+    struct ll_host *h = ll_host_new(t, &why);
+    uint32_t i = 0;
+    while (h && i < n && is_valid(h, nest[i], t))
+        i++;
+    ll_host_free(h);
+    return h ? i : n;
+}
+
 static FILE *file_in(const char *folder, const char *name)
 {
     size_t n = strlen(folder) + strlen(name) + 2;

@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 #include "compiler/cli/cmd.h"
+#ifdef HYP_WITH_LLVM
+#include "codegen/llvm/llvm.h"
+#endif
 #include "compiler/driver/compile.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/arena.h"
@@ -118,6 +121,21 @@ static void put_nests(const struct compiled *c)
     fclose(out);
 }
 
+/* What LLVM does not take stands alone, with its module. */
+static void put_refused(const struct compiled *c)
+{
+#ifdef HYP_WITH_LLVM
+    const uint32_t n = c->ir.nest && c->plan ? c->plan->nkernel : 0;
+    if (c->backend != &backend_llvm || n == 0)
+        return;
+    const uint32_t k = llvm_refused(c->ir.nest, n, c->target);
+    if (k < n)
+        llvm_reproduce(c->ir.nest[k], c->target, fault.folder);
+#else
+    (void)c;
+#endif
+}
+
 int fault_report(const struct compiled *c, const char *what)
 {
     fprintf(stderr, "hypno: internal fault: %s\n", what);
@@ -129,6 +147,7 @@ int fault_report(const struct compiled *c, const char *what)
             fclose(out);
         }
         put_nests(c);
+        put_refused(c);
     }
     return EXIT_FAULT;
 }

@@ -340,6 +340,9 @@ static void refusals_are_faults(void **unused)
     assert_non_null(strstr(said, "E9999"));
     assert_non_null(strstr(said, "odd lanes: a guard differs from lane to lane"));
     free(said);
+    struct nest *two[] = {nest_schedule(kernel_random(1, a), llvm_host_target(), a), n};
+    assert_int_equal(llvm_refused(two, 2, llvm_host_target()), 1);
+    assert_int_equal(llvm_refused(two, 1, llvm_host_target()), 1);
     arena_free(a);
 }
 
