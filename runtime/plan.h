@@ -169,8 +169,8 @@ struct hyp_output {   /* a named result of a phase */
     const char *name; /* "compare.loss.D", "probe/error/value" */
     uint32_t buffer;
     uint8_t dtype, rank;
-    bool sample; /* dim[0] is the batch */
-    bool loss;   /* watched: reported and checked for not finite values */
+    bool sample;    /* dim[0] is the batch */
+    bool loss;      /* watched: reported and checked for not finite values */
     int32_t extent; /* > 0: an index, out of range unless in 0..extent-1; name: its place */
     struct hyp_ext dim[HYP_PLAN_RANK];
 };

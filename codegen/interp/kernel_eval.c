@@ -83,10 +83,9 @@ static void load_operands(struct keval *e)
             e->arg[i] = e->value[p->id][flat(e, q->axis, q->naxis)];
         } else if (guards_hold(p->guard, p->nguard, e->at, e->batch, e->scalar)) {
             int64_t at = index_eval(&p->index, e->at, e->batch, e->scalar);
-            e->arg[i] =
-                picked(e, p, &at)
-                    ? eval_get(e->buf[p->id], e->k->buf[p->id].dtype, e->f64, at)
-                    : 0;
+            e->arg[i] = picked(e, p, &at)
+                            ? eval_get(e->buf[p->id], e->k->buf[p->id].dtype, e->f64, at)
+                            : 0;
         } else {
             e->arg[i] = 0;
         }

@@ -343,10 +343,8 @@ static void statement(struct run *r, const struct inode *d)
     if (more < 0)
         return;
     if (d->self) {
-        struct nload self = {.tile = st->dst_tile,
-                             .id = st->dst,
-                             .index = st->index,
-                             .pick = st->pick};
+        struct nload self = {
+            .tile = st->dst_tile, .id = st->dst, .index = st->index, .pick = st->pick};
         load_one(r, &self, st->nload);
     }
     struct sx_block env = {.arg = r->arg,

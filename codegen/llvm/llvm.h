@@ -8,6 +8,7 @@
 #define HYP_CODEGEN_LLVM_LLVM_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct nest;

@@ -464,7 +464,8 @@ static void axes_from_space(struct group *g, const struct kstage *s, bool has_co
         g->outer[g->nouter++] = s->axis[i];
 }
 
-/* Columns are contiguous places that `at` is the same for; the rest of the space is outer. */
+/* Columns are contiguous places that `at` is the same for; the rest of the space is outer.
+ */
 static void scatter_axes(const struct kernel *k, struct group *g, const struct kstage *s)
 {
     const struct koperand *at = &s->operand[s->at];

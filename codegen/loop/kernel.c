@@ -106,8 +106,8 @@ static bool pick_fits(struct judge *j, const struct koperand *p, uint32_t number
     const struct ext last = {p->pick.bound.c - 1, p->pick.bound.b};
     far.off = ext_add(far.off, ext_mul(last, p->pick.coef));
     const struct ext reach = p->pick.bound;
-    return p->nguard || (index_fits(j, &p->index, p->id, reach) &&
-                         index_fits(j, &far, p->id, reach));
+    return p->nguard ||
+           (index_fits(j, &p->index, p->id, reach) && index_fits(j, &far, p->id, reach));
 }
 
 static bool operand_fits(struct judge *j, uint32_t number)

@@ -3,8 +3,8 @@
  *
  * Kernel: axes, buffers and stages.  A stage computes one value over a subset of the axes:
  * a map (one scalar expression), a sum (of products: a form), a fold or a scatter.  Stages
- * read buffers and earlier stages; a stage's meaning is the naive loop over its space, sums in
- * their recorded order.
+ * read buffers and earlier stages; a stage's meaning is the naive loop over its space, sums
+ * in their recorded order.
  *
  * Nest: the statement tree a scheduler makes of a kernel for one target row: loops, tiles,
  * set, accumulate, sync.  Back ends walk nests and know nothing else.  Both levels print,

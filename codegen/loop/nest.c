@@ -91,8 +91,8 @@ static bool expr_ok(struct judge *j, const struct stmt *st, sx_id e)
 }
 
 /* By a load before it, of an i32; tiles are not picked from. */
-static bool pick_ok(struct judge *j, const struct stmt *st, const struct pick *p,
-                    bool tile, uint32_t before)
+static bool pick_ok(struct judge *j, const struct stmt *st, const struct pick *p, bool tile,
+                    uint32_t before)
 {
     if (!p->from)
         return true;

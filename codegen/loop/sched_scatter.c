@@ -23,8 +23,7 @@ static struct index destination(struct sched *s, const struct piece *p, struct e
 
 static void clear_at(struct sched *s, const struct piece *p)
 {
-    struct stmt *st =
-        nb_set_buf(s, p->to->buf, index_substitute(&p->to->index, s->at));
+    struct stmt *st = nb_set_buf(s, p->to->buf, index_substitute(&p->to->index, s->at));
     st->place = p->stage->place;
     st->value = sx_const(&s->n->sx, 0);
 }

@@ -167,16 +167,17 @@ void man_page(FILE *out)
     for (unsigned v = 0; v < VERB_COUNT; v++)
         if (cmd_verb[v].shown)
             man_verb(out, (enum verb_id)v);
-    fputs(".SH EXIT STATUS\n"
-          "0: fine.  1: a mistake in what was given, or a run that could not go on.  2: "
-          "usage.\n"
-          "3: an internal fault, with a reproduction folder.  128 + n: after signal n.\n"
-          ".SH ENVIRONMENT\n.TP\n.B HYPNO_DATA\nFolders, separated by colons, where data "
-          "files are "
-          "looked for after \\-\\-data.\n.TP\n.B HYPNO_TARGET\nThe kind of processor to make "
-          "code for, instead of this one: avx512, avx2, neon; generic: none, the "
-          "interpreter runs.\n.TP\n.B NO_COLOR\nIf set, nothing is coloured.\n",
-          out);
+    fputs(
+        ".SH EXIT STATUS\n"
+        "0: fine.  1: a mistake in what was given, or a run that could not go on.  2: "
+        "usage.\n"
+        "3: an internal fault, with a reproduction folder.  128 + n: after signal n.\n"
+        ".SH ENVIRONMENT\n.TP\n.B HYPNO_DATA\nFolders, separated by colons, where data "
+        "files are "
+        "looked for after \\-\\-data.\n.TP\n.B HYPNO_TARGET\nThe kind of processor to make "
+        "code for, instead of this one: avx512, avx2, neon; generic: none, the "
+        "interpreter runs.\n.TP\n.B NO_COLOR\nIf set, nothing is coloured.\n",
+        out);
 }
 
 void command_manual(FILE *out)

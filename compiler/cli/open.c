@@ -121,9 +121,10 @@ static const char *code_of(enum hyp_status s)
     static const struct {
         enum hyp_status status;
         const char *code;
-    } codes[] = {{HYP_ENONFINITE, "R0951"}, {HYP_EINDEX, "R0952"}, {HYP_EIO, "R0953"},
-                 {HYP_EMISMATCH, "R0954"},  {HYP_EMISSING, "E0706"},
-                 {HYP_EFORMAT, "E0707"},    {HYP_EUNSUPPORTED, "E0001"}};
+    } codes[] = {{HYP_ENONFINITE, "R0951"},  {HYP_EINDEX, "R0952"},
+                 {HYP_EIO, "R0953"},         {HYP_EMISMATCH, "R0954"},
+                 {HYP_EMISSING, "E0706"},    {HYP_EFORMAT, "E0707"},
+                 {HYP_EUNSUPPORTED, "E0001"}};
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (codes[i].status == s)
             return codes[i].code;

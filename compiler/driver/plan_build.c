@@ -332,7 +332,8 @@ static int32_t index_extent(const char *name)
 {
     if (name && strncmp(name, "probe/", 6) == 0)
         name += 6;
-    return name && strncmp(name, "index/", 6) == 0 ? (int32_t)strtol(name + 6, NULL, 10) : 0;
+    return name && strncmp(name, "index/", 6) == 0 ? (int32_t)strtol(name + 6, NULL, 10)
+                                                   : 0;
 }
 
 static void add_output(struct phase_builder *p, const struct root *r, uint32_t buffer)

@@ -137,7 +137,8 @@ struct val *mb_take(struct mb *b, struct ecx *x, const struct prim *p, struct ar
         return mb_poison(b);
     const struct type row = in_a_row(graph_type(b->g, v));
     const unsigned axis = mb_first(&row);
-    if (varies(b, row.dim[axis], a->at[0]) || !in_range(b, a->val[1], at, row.dim[axis].c, a->at[1]))
+    if (varies(b, row.dim[axis], a->at[0]) ||
+        !in_range(b, a->val[1], at, row.dim[axis].c, a->at[1]))
         return mb_poison(b);
     struct type out;
     bool aligned;
@@ -162,20 +163,22 @@ struct val *mb_put(struct mb *b, struct ecx *x, const struct prim *p, struct arg
         return mb_poison(b);
     const struct type *te = graph_type(b->g, e), *ta = graph_type(b->g, at);
     struct type row = in_a_row(&shape);
-    if (varies(b, row.dim[0], a->at[2]) || !in_range(b, a->val[1], at, row.dim[0].c, a->at[1]))
+    if (varies(b, row.dim[0], a->at[2]) ||
+        !in_range(b, a->val[1], at, row.dim[0].c, a->at[1]))
         return mb_poison(b);
     if (te->sample || ta->sample) {
-        row = (struct type){.dtype = DT_F32, .rank = 2, .sample = true,
-                            .dim = {{0, 1}, row.dim[0]}};
+        row = (struct type){
+            .dtype = DT_F32, .rank = 2, .sample = true, .dim = {{0, 1}, row.dim[0]}};
         memmove(shape.dim + 1, shape.dim, shape.rank * sizeof *shape.dim);
         shape.dim[0] = row.dim[0];
         shape.rank++;
         shape.sample = true;
     }
     const uint8_t axis = (uint8_t)mb_first(&row);
-    if (!gather_type(&row, ta, axis, &out, &aligned) || !type_join(&out, te, &joined, &clash) ||
-        !mb_same_shape(&joined, &out)) {
-        diag(b->ds, E0301, a->loc, "shapes %s and %s do not fit: one place for each element",
+    if (!gather_type(&row, ta, axis, &out, &aligned) ||
+        !type_join(&out, te, &joined, &clash) || !mb_same_shape(&joined, &out)) {
+        diag(b->ds, E0301, a->loc,
+             "shapes %s and %s do not fit: one place for each element",
              mb_shape_text(b, te), mb_shape_text(b, ta));
         return mb_poison(b);
     }

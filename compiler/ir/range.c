@@ -30,7 +30,8 @@ static struct range hull(struct range x, struct range y)
 static struct range product(struct range x, struct range y)
 {
     const double p[4] = {x.lo * y.lo, x.lo * y.hi, x.hi * y.lo, x.hi * y.hi};
-    return (struct range){true, x.exact && y.exact, fmin(fmin(p[0], p[1]), fmin(p[2], p[3])),
+    return (struct range){true, x.exact && y.exact,
+                          fmin(fmin(p[0], p[1]), fmin(p[2], p[3])),
                           fmax(fmax(p[0], p[1]), fmax(p[2], p[3]))};
 }
 

@@ -94,8 +94,8 @@ static bool add_check(struct bounds *b, node_id id)
 
     if (!extent || range_fit(&r, extent) == RANGE_INSIDE)
         return false;
-    const char *name = arena_fmt(g->arena, "%s%d", b->wanted[id] ? "index/" : "probe/index/",
-                                 extent);
+    const char *name =
+        arena_fmt(g->arena, "%s%d", b->wanted[id] ? "index/" : "probe/index/", extent);
     g->at = n.region;
     g->where = n.place;
     const value_id v = first_outside(g, index, extent);

@@ -107,8 +107,8 @@ static void assign_roles(struct cx *c)
     }
 }
 
-/* A host scalar that something other than a map (or an index) reads, or that is a result, is computed as
- * well. */
+/* A host scalar that something other than a map (or an index) reads, or that is a result,
+ * is computed as well. */
 static void materialize_hosts(struct cx *c)
 {
     const struct graph *g = c->g;
@@ -116,7 +116,8 @@ static void materialize_hosts(struct cx *c)
         const struct node *n = &g->node[id];
         if (c->f->role[id] != ROLE_COMPUTE || n->op == OP_MAP)
             continue;
-        const unsigned nin = n->op == OP_GATHER ? 1 : n->nin; /* its index may be a scalar */
+        const unsigned nin =
+            n->op == OP_GATHER ? 1 : n->nin; /* its index may be a scalar */
         for (unsigned i = 0; i < nin; i++) {
             const node_id p = g->value[graph_in(g, n)[i]].def;
             if (c->f->role[p] == ROLE_HOST)

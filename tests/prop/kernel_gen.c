@@ -698,8 +698,9 @@ static void gen_gather(struct gen *g)
     ax[n++] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
     if (maybe(g, 50))
         ax[n++] = axis(g, 'i', ext_const(PICK(g, cols_of)));
-    const uint8_t v = axis(g, 'v', maybe(g, 20) && !aligned ? (struct ext){0, 1}
-                                                              : ext_const(PICK(g, reds_of)));
+    const uint8_t v =
+        axis(g, 'v',
+             maybe(g, 20) && !aligned ? (struct ext){0, 1} : ext_const(PICK(g, reds_of)));
     memcpy(at, ax, n);
     p = n;
     if (aligned)
@@ -717,8 +718,7 @@ static void gen_gather(struct gen *g)
     for (unsigned i = 0; i < x.n; i++)
         if (x.t[i].axis != v)
             index_term(&rest, x.t[i]);
-    g->k->stage[s].value =
-        read_buf(g, s, buffer(g, dtype, BUF_READ, from, m), rest);
+    g->k->stage[s].value = read_buf(g, s, buffer(g, dtype, BUF_READ, from, m), rest);
     g->k->stage[s].operand[g->k->stage[s].noperand - 1].pick = pick;
     g->k->stage[s].dtype = dtype;
     if (dtype == DT_F32 && maybe(g, 50))
@@ -728,7 +728,8 @@ static void gen_gather(struct gen *g)
         row_tail(g, ax, s);
 }
 
-/* out[n, index[n, i], t] += in[n, i, t], with or without n and t; one i may be the batch. */
+/* out[n, index[n, i], t] += in[n, i, t], with or without n and t; one i may be the batch.
+ */
 static void gen_scatter(struct gen *g)
 {
     uint8_t ax[3], n = 0, from[4], m = 0, at[3], p = 0, red[2], nred = 0;
@@ -766,10 +767,9 @@ static void gen_scatter(struct gen *g)
 struct kernel *kernel_random(uint64_t seed, struct arena *a)
 {
     static void (*const all[])(struct gen *) = {
-        gen_maps,      gen_contract, gen_contract, gen_rows,  gen_chunks,
-        gen_weights,   gen_scalars,  gen_batched,  gen_pairs, gen_in_place,
-        gen_old_value, gen_digits,   gen_windows,  gen_types, gen_gather,
-        gen_scatter};
+        gen_maps,    gen_contract, gen_contract, gen_rows,     gen_chunks,    gen_weights,
+        gen_scalars, gen_batched,  gen_pairs,    gen_in_place, gen_old_value, gen_digits,
+        gen_windows, gen_types,    gen_gather,   gen_scatter};
     struct gen g = {.a = a, .k = arena_alloc(a, sizeof *g.k), .state = seed};
     for (int i = 0; i < 4; i++)
         gen_next(&g.state);

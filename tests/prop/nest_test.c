@@ -84,7 +84,8 @@ static void compare(const struct tried *t, const struct kernel_data *want,
                 complain(t, arena_fmt(t->a, "buffer %u, element %lld: %.17g, not %.17g", b,
                                       (long long)i, dy, dx));
             }
-            if (stored[b][i] != (k->use != BUF_READ) && !(stored[b][i] && scattered(t->k, b)))
+            if (stored[b][i] != (k->use != BUF_READ) &&
+                !(stored[b][i] && scattered(t->k, b)))
                 complain(t, arena_fmt(t->a, "buffer %u, element %lld: stored %d times", b,
                                       (long long)i, stored[b][i]));
         }

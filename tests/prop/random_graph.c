@@ -526,8 +526,8 @@ static value_id choose(struct maker *m)
     struct type at = t;
     at.dim[axis] = ext_const(size(m));
     at.rank = (uint8_t)(axis + below(m, 2));
-    const value_id index =
-        below(m, 4) || m->o->smooth ? random_index(m, &at, t.dim[axis].c) : setting_index(m);
+    const value_id index = below(m, 4) || m->o->smooth ? random_index(m, &at, t.dim[axis].c)
+                                                       : setting_index(m);
     const value_id got = graph_gather(m->g, x, index, (uint8_t)axis);
     return below(m, 2) ? got : graph_scatter(m->g, got, index, (uint8_t)axis, &t);
 }

@@ -97,8 +97,8 @@ static struct compiled *compiled_of(struct arena *a, const char *text, const cha
 #endif
 
 /*
- * Up to 96 samples the products' sums are one chain, as the scatter's are, and what the code
- * leaves out adds 0: the same bits.
+ * Up to 96 samples the products' sums are one chain, as the scatter's are, and what the
+ * code leaves out adds 0: the same bits.
  */
 static void an_embedding_is_a_product(void **state)
 {
