@@ -62,9 +62,18 @@ static bool empty(const struct judge *j, int64_t batch)
 
 static const int64_t batches[] = {0, 1, 5, 6, 7, 23, 24, 25, 97};
 
-/* `reach`: nothing is read where this is no extent (data decide). */
+/* How far data may move an index; -1: nothing is read. */
+static double reach(const struct pick *p, int64_t batch)
+{
+    if (!p || !p->from)
+        return 0;
+    const double last = (double)ext_at(p->bound, batch) - 1;
+    return last < 0 ? -1 : last * (double)ext_at(p->coef, batch);
+}
+
+/* `pick`: what data add to the index, or NULL. */
 static bool index_fits(struct judge *j, const struct index *x, uint16_t buf,
-                       struct ext reach)
+                       const struct pick *pick)
 {
     for (unsigned i = 0; i < x->n; i++) {
         if (x->t[i].axis >= j->k->naxis || !(j->axes >> x->t[i].axis & 1))
@@ -79,7 +88,9 @@ static bool index_fits(struct judge *j, const struct index *x, uint16_t buf,
         for (unsigned d = 0; d < j->k->buf[buf].rank; d++)
             n *= ext_at(j->k->buf[buf].dim[d], batches[b]);
         extremes(j, x, batches[b], &lo, &hi);
-        if (!empty(j, batches[b]) && ext_at(reach, batches[b]) > 0 && (lo < 0 || hi >= n))
+        const double more = reach(pick, batches[b]);
+        if (!empty(j, batches[b]) && more >= 0 &&
+            (lo < 0 || (double)hi + more >= (double)n))
             return bad(j, arena_fmt(j->a, "buffer %u is left at batch %d", (unsigned)buf,
                                     (int)batches[b]));
     }
@@ -93,21 +104,15 @@ static bool is_i32(const struct judge *j, const struct koperand *p)
     return p->id < j->k->nbuf && j->k->buf[p->id].dtype == DT_I32 && !p->pick.from;
 }
 
-/* Both ends of what data may add stay inside. */
 static bool pick_fits(struct judge *j, const struct koperand *p, uint32_t number)
 {
-    struct index far = p->index;
     if (j->s->op != K_MAP || p->pick.from > number)
         return bad(j, "an operand picks by one that is not before it, or in no map");
     if ((p->pick.coef.b && p->pick.bound.b) || p->pick.coef.c < 0 || p->pick.coef.b < 0)
         return bad(j, "a pick whose reach is no extent");
     if (!is_i32(j, &j->s->operand[p->pick.from - 1]))
         return bad(j, "an operand picks by something that is no i32");
-    const struct ext last = {p->pick.bound.c - 1, p->pick.bound.b};
-    far.off = ext_add(far.off, ext_mul(last, p->pick.coef));
-    const struct ext reach = p->pick.bound;
-    return p->nguard ||
-           (index_fits(j, &p->index, p->id, reach) && index_fits(j, &far, p->id, reach));
+    return p->nguard || index_fits(j, &p->index, p->id, &p->pick);
 }
 
 static bool operand_fits(struct judge *j, uint32_t number)
@@ -118,7 +123,7 @@ static bool operand_fits(struct judge *j, uint32_t number)
     if (!p->stage && p->pick.from)
         return pick_fits(j, p, number) && operand_fits(j, p->pick.from - 1U);
     if (!p->stage)
-        return p->nguard || index_fits(j, &p->index, p->id, ext_const(1));
+        return p->nguard || index_fits(j, &p->index, p->id, NULL);
     if (p->id >= j->id)
         return bad(j, "reads a stage that is not before it");
     const struct kstage *q = &j->k->stage[p->id];
@@ -224,7 +229,7 @@ static bool stores_fit(struct judge *j)
     const struct kstage *s = j->s;
     for (uint32_t i = 0; i < s->nstore; i++) {
         const struct kstore *t = &s->store[i];
-        if (t->buf >= j->k->nbuf || !index_fits(j, &t->index, t->buf, ext_const(1)))
+        if (t->buf >= j->k->nbuf || !index_fits(j, &t->index, t->buf, NULL))
             return bad(j, "a buffer out of range");
         if (j->k->buf[t->buf].use == BUF_READ || j->k->buf[t->buf].dtype != s->dtype)
             return bad(j, "stores to a buffer of another use or type");
