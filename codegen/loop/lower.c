@@ -578,6 +578,15 @@ static bool lower_form(struct lower *l, const struct node *n)
     return !l->failed;
 }
 
+/* Folds skip what lies outside their source; kernels' folds would read 0 there. */
+static bool is_windowed(const struct port *p)
+{
+    for (unsigned d = 0; d < p->rank; d++)
+        if (p->dim[d].n > 1)
+            return true;
+    return false;
+}
+
 static bool lower_fold(struct lower *l, const struct node *n)
 {
     const struct form *f = &l->g->form[n->attr];
@@ -585,7 +594,7 @@ static bool lower_fold(struct lower *l, const struct node *n)
     struct koperand holes = {0};
     struct kseg seg = {0};
 
-    if (!solve_box(l, n, f, box, &holes, &seg))
+    if (is_windowed(&f->port[1U - n->port]) || !solve_box(l, n, f, box, &holes, &seg))
         return refuse(l, n, "windows");
     for (unsigned o = 0; o < 2; o++) {
         struct kstage *s = new_stage(l, n, K_FOLD);
@@ -593,6 +602,8 @@ static bool lower_fold(struct lower *l, const struct node *n)
         s->dtype = graph_type(l->g, n->out0 + o)->dtype;
         stage_space(l, s, graph_type(l->g, n->out0));
         s->value = form_operand(l, s, graph_in(l->g, n)[0], f, 1U - n->port, box, &holes);
+        if (s->operand[s->noperand - 1].nguard)
+            return refuse(l, n, "folds that leave their source");
         s->nred = seg.nred;
         memcpy(s->red, seg.red, sizeof s->red);
         finish_stage(l, n->out0 + o);
