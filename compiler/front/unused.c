@@ -98,7 +98,9 @@ static void unused_nodes(struct mb *b, const struct names *read)
                         !written(b, b->phase[i].name, bind->name);
             for (uint32_t j = 0; j < f->nbind && bind->nparts > 1; j++)
                 used |= f->bind[j].node == bind->node && f->bind[j].used;
-            used = used || names_get(read, bind->name) != NO_NAME;
+            const char *path = arena_fmt(b->a, "%s.%s", b->phase[i].name, bind->name);
+            used = used || names_get(read, bind->name) != NO_NAME ||
+                   names_get(read, path) != NO_NAME; /* by a probe with `from` */
             if (!used)
                 unused(b, "node", bind->name, bind->loc,
                        "remove it, or add a probe that reads it");
