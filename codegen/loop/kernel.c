@@ -213,7 +213,8 @@ static bool scatter_fits(struct judge *j)
 {
     const struct kstage *s = j->s;
     if (s->along >= j->k->naxis || !(j->axes >> s->along & 1) || s->at >= s->noperand ||
-        s->dtype != DT_F32 || !is_i32(j, &s->operand[s->at]))
+        s->dtype != DT_F32 || j->k->sx.node[s->value].type != SX_FLOAT ||
+        !is_i32(j, &s->operand[s->at]))
         return bad(j, "a scatter along no axis, at no i32, or of no floats");
     for (uint32_t o = 0; o < s->noperand; o++)
         if (walks(&s->operand[o], j->k, s->along))

@@ -704,6 +704,9 @@ static bool lower_scatter(struct lower *l, const struct node *n)
     const struct type *big = graph_type(l->g, n->out0), *values = graph_type(l->g, in[0]);
     const uint8_t axis = (uint8_t)n->attr;
     struct chosen c = chosen_dims(big, graph_type(l->g, in[1]), axis);
+
+    if (values->dtype != DT_F32)
+        return refuse(l, n, "scatters of whole numbers");
     struct kstage *s = new_stage(l, n, K_SCATTER);
 
     stage_space(l, s, big);

@@ -135,6 +135,7 @@ static void choices_are_judged(void **state)
         {"at %0", "at %1", "at no i32"},
         {"at %0", "at %2", "along no axis, at no i32"},
         {"scatter f32", "scatter i32", "of no floats"},
+        {"over {n0} = %1", "over {n0} = lt(%1, 0)", "of no floats"},
         {"at %0 \"s\"\n    %0 = #0[n0]", "at %0 \"s\"\n    %0 = #0[v2]",
          "a scatter's operand walks its axis"},
         {"over {n0} = %1", "over {t1} = %1", "an axis twice"},
