@@ -61,7 +61,7 @@ static void in_draws(struct in *in, struct kernel *k)
         if (in_number(in) != k->nrng++)
             in_fail(in, "draws are numbered from 0");
         in_want(in, "scalar $");
-        r->scalar = (uint16_t)in_number(in);
+        r->scalar = (uint16_t)in_count(in, UINT16_MAX);
         r->sample_axis = -1;
         if (!in_is(in, "shared")) {
             in_want(in, "sample");
@@ -83,7 +83,7 @@ static void in_operands(struct in *in, struct kernel *k, struct kstage *s)
         p->stage = in_is(in, "stage");
         if (!p->stage)
             in_want(in, "#");
-        p->id = (uint16_t)in_number(in);
+        p->id = (uint16_t)in_count(in, UINT16_MAX);
         if (p->stage)
             continue;
         in_want(in, "[");
@@ -122,7 +122,7 @@ static void in_stores(struct in *in, struct kernel *k, struct kstage *s)
     while (in_is(in, "#")) {
         s->store = arena_grow(in->a, s->store, &cap, s->nstore + 1, sizeof *s->store);
         struct kstore *t = &s->store[s->nstore++];
-        t->buf = (uint16_t)in_number(in);
+        t->buf = (uint16_t)in_count(in, UINT16_MAX);
         in_want(in, "[");
         t->index = in_index(in, find_axis, k);
         in_want(in, "]");
@@ -141,14 +141,14 @@ static void in_stage(struct in *in, struct kernel *k, struct kstage *s)
     if (s->op == K_SUM)
         s->order = (uint8_t)in_choice(in, text_orders, 3);
     if (s->op == K_SUM && s->order == ORDER_CHUNK)
-        s->chunk = (uint16_t)in_number(in);
+        s->chunk = (uint16_t)in_count(in, UINT16_MAX);
     if (s->op == K_FOLD)
         s->comb = (uint8_t)in_choice(in, combs, 2);
     if (s->op == K_SCATTER) {
         in_want(in, "along");
         s->along = (uint8_t)in_axis(in, find_axis, k);
         in_want(in, "at %");
-        s->at = (uint16_t)in_number(in);
+        s->at = (uint16_t)in_count(in, UINT16_MAX);
     }
     s->name = in_quoted(in);
     in_operands(in, k, s);
@@ -167,7 +167,7 @@ struct kernel *kernel_parse(struct arena *a, const char *text, struct diag_sink 
     in_want(&in, "kernel");
     k->name = in_quoted(&in);
     in_want(&in, "scalars");
-    k->nscalar = (uint32_t)in_number(&in);
+    k->nscalar = (uint32_t)in_count(&in, UINT16_MAX);
     in_declared(&in, k);
     k->buf = in_bufs(&in, &k->nbuf, &none);
     in_draws(&in, k);

@@ -64,7 +64,7 @@ static void in_draws(struct in *in, struct nest *n)
         if (in_number(in) != n->nrng++)
             in_fail(in, "draws are numbered from 0");
         in_want(in, "scalar $");
-        r->scalar = (uint16_t)in_number(in);
+        r->scalar = (uint16_t)in_count(in, UINT16_MAX);
         in_want(in, "sample");
         r->sample = in_index(in, find_axis, n);
     }
@@ -83,7 +83,7 @@ static void in_loads(struct in *in, struct nest *n, struct stmt *st)
         l->tile = in_is(in, "&");
         if (!l->tile)
             in_want(in, "#");
-        l->id = (uint16_t)in_number(in);
+        l->id = (uint16_t)in_count(in, UINT16_MAX);
         in_want(in, "[");
         l->index = in_index(in, find_axis, n);
         in_want(in, "]");
@@ -97,7 +97,7 @@ static void in_value(struct in *in, struct nest *n, struct stmt *st)
     st->dst_tile = in_is(in, "&");
     if (!st->dst_tile)
         in_want(in, "#");
-    st->dst = (uint16_t)in_number(in);
+    st->dst = (uint16_t)in_count(in, UINT16_MAX);
     in_want(in, "[");
     st->index = in_index(in, find_axis, n);
     in_want(in, "]");
@@ -154,7 +154,7 @@ static struct stmt *in_stmt(struct in *in, struct nest *n, unsigned depth)
     if (in_is(in, "tile")) {
         st->op = S_TILE;
         in_want(in, "&");
-        st->tile = (uint16_t)in_number(in);
+        st->tile = (uint16_t)in_count(in, UINT16_MAX);
         st->has_init = in_is(in, "=");
         if (st->has_init)
             st->init = in_double(in);
@@ -178,7 +178,7 @@ static void in_stages(struct in *in, struct nest *n)
         in_want(in, "/");
         s->units_div = (int32_t)in_number(in);
         in_want(in, "stack");
-        s->stack_bytes = (uint64_t)in_number(in);
+        s->stack_bytes = (uint64_t)in_count(in, INT32_MAX);
         s->root = in_stmt(in, n, 0);
     }
 }
@@ -194,7 +194,7 @@ struct nest *nest_parse(struct arena *a, const char *text, struct diag_sink *ds,
     in_want(&in, "nest");
     n->name = in_quoted(&in);
     in_want(&in, "scalars");
-    n->nscalar = (uint32_t)in_number(&in);
+    n->nscalar = (uint32_t)in_count(&in, UINT16_MAX);
     in_names(&in, n);
     n->buf = in_bufs(&in, &n->nbuf, &n->nprivate);
     while (in_is(&in, "tile &")) {

@@ -36,6 +36,7 @@ void in_space(struct in *in);
 bool in_is(struct in *in, const char *word); /* consumed if it is next */
 void in_want(struct in *in, const char *word);
 int64_t in_number(struct in *in);
+uint32_t in_count(struct in *in, uint32_t most); /* 0 .. most */
 double in_double(struct in *in);
 const char *in_quoted(struct in *in);
 struct ext in_ext(struct in *in);

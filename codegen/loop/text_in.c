@@ -62,6 +62,15 @@ int64_t in_number(struct in *in)
     return v;
 }
 
+uint32_t in_count(struct in *in, uint32_t most)
+{
+    const int64_t v = in_number(in);
+    if (v >= 0 && v <= most)
+        return (uint32_t)v;
+    in_fail(in, arena_fmt(in->a, "a number from 0 to %u expected", most));
+    return 0;
+}
+
 double in_double(struct in *in)
 {
     char *end;
@@ -164,7 +173,7 @@ struct index in_index(struct in *in, axis_find_fn *find, const void *cx)
         in->at++;
         if (*in->at == '$') {
             in->at++;
-            x.scalar = (uint16_t)(in_number(in) + 1);
+            x.scalar = (uint16_t)(in_count(in, UINT16_MAX - 1) + 1);
             x.scoef = coef;
         } else {
             in_digit(in, &x, coef, find, cx);

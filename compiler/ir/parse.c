@@ -286,7 +286,8 @@ static bool attributes(struct reader *r, struct node *n, value_id *in)
     switch ((enum graph_op)n->op) {
     case OP_LEAF:
         n->region = 1;
-        return number(r, r->g->nleaf, &n->attr);
+        return number(r, r->g->nleaf, &n->attr) &&
+               (n->attr || fail(r, "there is no leaf 0"));
     case OP_MAP:
         return sx_text(r, n) && operands(r, n, in);
     case OP_FOLD:
