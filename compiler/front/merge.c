@@ -65,7 +65,8 @@ static struct doc *replace(struct model *m, enum schema_form form, struct doc *b
                            struct doc *over)
 {
     const bool expr = form == FORM_EXPR || form == FORM_EXPRS || form == FORM_NODES ||
-                      form == FORM_EACH || form == FORM_BODIES;
+                      form == FORM_EACH || form == FORM_BODIES || form == FORM_STEPS ||
+                      form == FORM_LEARN;
     if (!expr || over->bad || over->kind != DOC_SCALAR ||
         !strstr(over->text.text, "original"))
         return over;
@@ -397,8 +398,8 @@ static struct doc *lay_bodies(struct model *m, const struct doc *base,
     return to;
 }
 
-static struct doc *lay_form(struct model *m, const struct schema_key *row, struct doc *b,
-                            struct doc *o)
+struct doc *merge_value(struct model *m, const struct schema_key *row, struct doc *b,
+                        struct doc *o)
 {
     const bool maps = b->kind == DOC_MAP && o->kind == DOC_MAP && !b->bad && !o->bad;
     if (!maps)
@@ -431,6 +432,17 @@ static struct doc *lay_form(struct model *m, const struct schema_key *row, struc
     }
 }
 
+/* A key that the base lacks: `functions` may still build on the library's. */
+static struct doc_entry new_entry(struct model *m, const struct schema_key *row,
+                                  const struct doc_entry *o)
+{
+    struct doc_entry e = *o;
+    if (row && row->form == FORM_BODIES && o->value->kind == DOC_MAP && !o->value->bad)
+        e.value = lay_bodies(m, doc_map(m->arena, o->value->loc), o->value,
+                             strcmp(row->key, "functions") == 0);
+    return e;
+}
+
 static struct doc *lay_map(struct model *m, const struct doc *base, const struct doc *over,
                            enum schema_context context)
 {
@@ -444,11 +456,11 @@ static struct doc *lay_map(struct model *m, const struct doc *base, const struct
         if (!row && schema_title[context].names == NAMES_NODES)
             continue;
         if (!row || !b)
-            doc_push(m->arena, to, *o);
+            doc_push(m->arena, to, new_entry(m, row, o));
         else if (is_none(b->value) || is_none(o->value))
             b->value = o->value;
         else
-            b->value = lay_form(m, row, b->value, o->value);
+            b->value = merge_value(m, row, b->value, o->value);
     }
     return to;
 }

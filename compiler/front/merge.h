@@ -18,6 +18,10 @@ struct doc *merge_normal(struct arena *a, struct diag_sink *ds, struct doc *file
  */
 struct doc *merge_over(struct model *m, const struct doc *base, const struct doc *over);
 
+/* The same of the values of one key. */
+struct doc *merge_value(struct model *m, const struct schema_key *row, struct doc *base,
+                        struct doc *over);
+
 /* Entries of data, layers, discriminators, probes, experiments take from `all` what they
  * lack. */
 struct doc *merge_all(struct arena *a, const struct doc *file);

@@ -66,6 +66,8 @@ const char *schema_form_words(enum schema_form form); /* "an expression" */
  * (schema_need).
  */
 void schema_check(struct arena *a, struct diag_sink *ds, struct doc *file);
+/* The same of a part of a file that does not begin with its version: what --set makes. */
+void schema_check_part(struct arena *a, struct diag_sink *ds, struct doc *part);
 /* E0202 after inheritance: what must stand in each mapping of this merged file. */
 void schema_need(struct diag_sink *ds, const struct doc *file);
 

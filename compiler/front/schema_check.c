@@ -477,3 +477,9 @@ void schema_check(struct arena *a, struct diag_sink *ds, struct doc *file)
     check_version(&c, file);
     check_map(&c, file, CTX_FILE);
 }
+
+void schema_check_part(struct arena *a, struct diag_sink *ds, struct doc *part)
+{
+    struct check c = {a, ds};
+    check_map(&c, part, CTX_FILE);
+}

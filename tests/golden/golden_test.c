@@ -6,7 +6,7 @@
  * elaborate/x.yaml  x.out: the model as `hypno show --stage phases` prints it, which must
  * read back as the same document
  *
- * A first line `# --condition NAME --set K=V ...` gives options.
+ * A first line `# --condition NAME --set K=V ...` gives options; 'K=V W' holds blanks.
  */
 #include <dirent.h>
 #include <stdio.h>
@@ -21,7 +21,7 @@
 #include "runtime/base/file.h"
 #include "tests/unit/cmocka_all.h"
 
-enum { MOST_CASES = 512, MOST_SETS = 8 };
+enum { MOST_CASES = 512, MOST_SETS = 24 };
 
 struct golden {
     const char *folder, *file;
@@ -38,6 +38,18 @@ static char *read_text(struct arena *a, const char *path)
     return text;
 }
 
+/* The next word of a line, or what stands in its quotes; NULL at the end. */
+static const char *next_word(char **line)
+{
+    char *word = *line + strspn(*line, " ");
+    const bool quoted = *word == '\'';
+    word += quoted;
+    char *end = word + strcspn(word, quoted ? "'" : " ");
+    *line = *end ? end + 1 : end;
+    *end = 0;
+    return *word ? word : NULL;
+}
+
 static void read_options(struct arena *a, const char *path, struct model_options *o)
 {
     const char **set = arena_array(a, MOST_SETS, sizeof *set);
@@ -47,8 +59,9 @@ static void read_options(struct arena *a, const char *path, struct model_options
     if (!text || strncmp(text, "# --", 4) != 0)
         return;
     text[strcspn(text, "\n")] = 0;
-    for (char *key = strtok(text + 2, " "); key; key = strtok(NULL, " ")) {
-        const char *value = strtok(NULL, " ");
+    char *line = text + 2;
+    for (const char *key; (key = next_word(&line)) != NULL;) {
+        const char *value = next_word(&line);
         assert_non_null(value);
         if (strcmp(key, "--condition") == 0)
             o->condition = value;
