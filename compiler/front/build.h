@@ -79,6 +79,7 @@ struct val {
     struct track *track;
     const char *lost; /* why a stochastic node has no density any more */
     struct func *func;
+    struct val *first; /* VAL_TENSOR: the first argument of the call it is the value of */
     struct dist *dist;
     const char *word;
     struct loc loc; /* the expression it came from */
@@ -181,7 +182,7 @@ struct param {
     struct expr *expr; /* default of a function's parameter */
 };
 struct prim;
-enum func_kind { FUNC_PRIM, FUNC_MODEL, FUNC_NET };
+enum func_kind { FUNC_PRIM, FUNC_MODEL, FUNC_NET, FUNC_ADJOINT };
 struct slot {
     struct val *val;  /* NULL: a place left open */
     const char *name; /* keyword, or NULL */
@@ -192,6 +193,7 @@ struct func {
     const struct prim *prim;
     const struct model_function *fn;
     struct net *net;
+    struct val *of; /* FUNC_ADJOINT: the node n of n.T */
     const char *written;
     struct slot *slot;
     uint32_t nslot;
@@ -377,6 +379,11 @@ void mb_track_reshape(struct mb *b, struct val *out, const struct val *x);
 
 bool mb_depends(struct mb *b, value_id v, value_id on);
 void mb_new_walk(struct mb *b); /* nothing is marked in b->seen */
+
+/* adjoint.c */
+struct val *mb_transposed(struct mb *b, struct val *v, struct loc loc); /* n.T */
+struct val *mb_adjoint(struct mb *b, const struct func *fn, const struct slot *slot,
+                       uint32_t nslot, struct loc loc); /* n.T(e) */
 
 /* prim.c */
 const struct prim *mb_prim(const char *name);

@@ -331,6 +331,17 @@ static bool plain_where(const struct func *fn, const struct expr *e)
     return plain;
 }
 
+/* The value of a call that is a whole expression remembers its first argument: n.T(e). */
+static struct val *called(struct mb *b, const struct ecx *x, const struct expr *e,
+                          struct val *v, const struct slot *slot)
+{
+    if (e != x->root || e->n < 2 || v->kind != VAL_TENSOR || !slot[0].val)
+        return v;
+    struct val *copy = arena_copy(b->a, v, sizeof *v);
+    copy->first = slot[0].val;
+    return copy;
+}
+
 static struct val *eval_call(struct mb *b, struct ecx *x, const struct expr *e)
 {
     struct slot *slot = arena_array(b->a, e->n + 1, sizeof *slot);
@@ -354,7 +365,7 @@ static struct val *eval_call(struct mb *b, struct ecx *x, const struct expr *e)
     if (!eval_slots(b, x, e, first, slot, &holes))
         return mb_poison(b);
     if (!holes)
-        return mb_call(b, x, e, callee->func, slot, e->n - 1, e->loc);
+        return called(b, x, e, mb_call(b, x, e, callee->func, slot, e->n - 1, e->loc), slot);
     struct func fn = *callee->func;
     if (fn.nslot) {
         diag(b->ds, E0001, e->loc,

@@ -549,6 +549,8 @@ struct val *mb_call(struct mb *b, struct ecx *x, const struct expr *call, struct
         return call_model(b, x, call, fn, slot, nslot, loc);
     case FUNC_NET:
         return call_net(b, x, call, fn, slot, nslot, loc);
+    case FUNC_ADJOINT:
+        return mb_adjoint(b, fn, slot, nslot, loc);
     case FUNC_PRIM:
     default:
         return mb_prim_call(b, x, call, fn, slot, nslot, loc);

@@ -167,10 +167,8 @@ struct val *mb_part(struct mb *b, struct val *v, const char *name, struct loc lo
 {
     if (v->kind == VAL_POISON)
         return v;
-    if (!strcmp(name, "T")) {
-        diag(b->ds, E0001, loc, "`.T`, the adjoint of a call, is not built yet");
-        return mb_poison(b);
-    }
+    if (!strcmp(name, "T"))
+        return mb_transposed(b, v, loc);
     for (struct frame *f = v->frame; f; f = f->ret ? f->ret->frame : NULL) {
         const char *rest = NULL;
         struct bind *bind = find_prefix(b, f, name, &rest);
@@ -422,14 +420,10 @@ struct val *mb_name(struct mb *b, struct ecx *x, const struct expr *e)
         diag(b->ds, E0608, e->loc, "`original` outside an override");
         return mb_poison(b);
     }
-    const size_t n = strlen(e->name);
-    if (!strcmp(e->name, "tick")) {
+    if (!strcmp(e->name, "tick"))
         diag(b->ds, E0001, e->loc, "ticks are not built yet");
-    } else if (n > 2 && !strcmp(e->name + n - 2, ".T")) {
-        diag(b->ds, E0001, e->loc, "`.T`, the adjoint of a call, is not built yet");
-    } else {
+    else
         unknown(b, x, e, false);
-    }
     return mb_poison(b);
 }
 
@@ -458,9 +452,8 @@ struct val *mb_callee(struct mb *b, struct ecx *x, const struct expr *e)
         return v;
     const size_t n = strlen(e->name);
     if (n > 2 && !strcmp(e->name + n - 2, ".T"))
-        diag(b->ds, E0001, e->loc, "`.T`, the adjoint of a call, is not built yet");
-    else
-        unknown(b, x, e, true);
+        return mb_name(b, x, e);
+    unknown(b, x, e, true);
     return mb_poison(b);
 }
 

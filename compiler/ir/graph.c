@@ -432,6 +432,15 @@ void graph_grad(struct graph *g, value_id y, const value_id *x, uint8_t n,
         out[i] = v + i;
 }
 
+value_id graph_adjoint(struct graph *g, value_id y, value_id w, value_id x)
+{
+    const value_id in[3] = {y, w, x};
+    GRAPH_CHECK(type_eq(graph_type(g, y), graph_type(g, w)));
+    const struct node node = {
+        .op = OP_GRAD, .nin = 3, .nout = 1, .missing_zero = true, .seeded = true};
+    return add1(g, &node, in, graph_type(g, x));
+}
+
 void graph_root(struct graph *g, region_id r, enum root_why why, uint16_t step,
                 leaf_id leaf, value_id v, const char *name)
 {

@@ -49,7 +49,8 @@ enum graph_op {
     OP_SCATTER, /* in: updates, index; attr: axis of the output */
     OP_LOOP,    /* attr: region; refused until ticks are built */
     OP_STOP,    /* identity without derivative */
-    OP_GRAD     /* in: y, x1..xn; out i: d sum(y) / d x(i+1) */
+    OP_GRAD     /* in: y, x1..xn; out i: d sum(y) / d x(i+1); seeded: y, w, x1..xn;
+                   out i: d sum(y w) / d x(i+1), w held still */
 };
 /* The index counts the form's reduced axes, row-major in box order; the first of equals
  * wins. A fold whose index nobody reads becomes COMB_MAX at the end of the passes; both
@@ -59,6 +60,7 @@ enum combiner { COMB_MAX, COMB_ARGMAX };
 struct node {
     uint8_t op, port, comb, nin, nout;
     bool missing_zero; /* OP_GRAD: where no gradient arrives give zeros instead of E0503 */
+    bool seeded;       /* OP_GRAD: in 1 weights y, of its type */
     region_id region;
     place_id place;
     uint32_t
@@ -208,6 +210,8 @@ bool gather_type(const struct type *src, const struct type *index, uint8_t axis,
 value_id graph_stop(struct graph *g, value_id x);
 void graph_grad(struct graph *g, value_id y, const value_id *x, uint8_t n,
                 bool missing_zero, value_id *out); /* out[i] receives d sum(y) / d x[i] */
+/* Reverse mode from w in the place of ones: the adjoint of y, as a map of x, applied to w. */
+value_id graph_adjoint(struct graph *g, value_id y, value_id w, value_id x);
 void graph_root(struct graph *g, region_id r, enum root_why why, uint16_t step,
                 leaf_id leaf, value_id v, const char *name);
 

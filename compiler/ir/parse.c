@@ -301,6 +301,7 @@ static bool attributes(struct reader *r, struct node *n, value_id *in)
         return number(r, HYP_RANK, &n->attr) && operands(r, n, in);
     case OP_GRAD:
         n->missing_zero = accept(r, "zero");
+        n->seeded = accept(r, "seeded");
         return operands(r, n, in);
     case OP_STOP:
         return operands(r, n, in);

@@ -146,6 +146,8 @@ static void put_node(struct text *t, const struct graph *g, node_id id)
         put(t, " %s", sx_print(&g->sx, n->attr, t->arena, NULL, NULL));
     if (n->op == OP_GRAD && n->missing_zero)
         put(t, " zero");
+    if (n->op == OP_GRAD && n->seeded)
+        put(t, " seeded");
     if (n->op != OP_LEAF)
         put_operands(t, g, n);
     if (n->op != OP_LEAF)

@@ -132,10 +132,13 @@ static bool check_rest(struct check *c, node_id id)
                bad(c, id, "type");
     if (n->op != OP_GRAD)
         return bad(c, id, "no such op");
-    if (n->nin < 2 || n->nout != n->nin - 1)
+    const unsigned first = n->seeded ? 2 : 1;
+    if (n->nin <= first || n->nout != n->nin - first)
         return bad(c, id, "number of operands");
+    if (n->seeded && !type_eq(in_type(g, n, 0), in_type(g, n, 1)))
+        return bad(c, id, "a weight has not its value's type");
     for (unsigned i = 0; i < n->nout; i++)
-        if (!type_eq(in_type(g, n, i + 1), graph_type(g, n->out0 + i)))
+        if (!type_eq(in_type(g, n, i + first), graph_type(g, n->out0 + i)))
             return bad(c, id, "a gradient has not its operand's type");
     return true;
 }

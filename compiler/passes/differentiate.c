@@ -239,8 +239,9 @@ static void walk_back(struct sweep *s, node_id last)
     }
 }
 
-bool differentiate(struct graph *g, value_id y, const value_id *x, uint32_t n,
-                   struct diag_sink *ds, value_id *out)
+/* `seed`: what y is weighted with; 0: ones. */
+static bool sweep_back(struct graph *g, value_id y, value_id seed, const value_id *x,
+                       uint32_t n, struct diag_sink *ds, value_id *out)
 {
     struct arena *scratch = arena_new();
     const place_id where = g->where;
@@ -252,7 +253,7 @@ bool differentiate(struct graph *g, value_id y, const value_id *x, uint32_t n,
     if (s.depends[y]) {
         const struct type t = *graph_type(g, y);
         g->expr = 0;
-        s.adjoint[y] = graph_map(g, sx_const(&g->sx, 1), NULL, 0, &t);
+        s.adjoint[y] = seed ? seed : graph_map(g, sx_const(&g->sx, 1), NULL, 0, &t);
         walk_back(&s, g->value[y].def);
     }
     for (uint32_t i = 0; i < n; i++)
@@ -261,6 +262,12 @@ bool differentiate(struct graph *g, value_id y, const value_id *x, uint32_t n,
     g->expr = expr;
     arena_free(scratch);
     return !s.failed;
+}
+
+bool differentiate(struct graph *g, value_id y, const value_id *x, uint32_t n,
+                   struct diag_sink *ds, value_id *out)
+{
+    return sweep_back(g, y, 0, x, n, ds, out);
 }
 
 /* ---- the pass ---- */
@@ -277,7 +284,8 @@ static bool expand_grad(struct rebuild *r, node_id id)
     }
     for (unsigned i = 0; i < n->nin; i++)
         in[i] = r->map[graph_in(r->from, n)[i]];
-    if (!differentiate(g, in[0], in + 1, n->nout, cx->diags, out))
+    if (!sweep_back(g, in[0], n->seeded ? in[1] : 0, in + (n->seeded ? 2 : 1), n->nout,
+                    cx->diags, out))
         return false;
     for (unsigned i = 0; i < n->nout; i++) {
         const struct type t = r->from->value[n->out0 + i].type;
