@@ -22,7 +22,15 @@ static struct ext elements(const struct type *t)
 
 static struct val *reshaped(struct mb *b, value_id v, const struct type *to, struct loc loc)
 {
-    const value_id out = graph_reshape(b->g, v, to);
+    value_id out = graph_reshape(b->g, v, to);
+    if (!out) { /* by way of one vector */
+        const struct type *t = graph_type(b->g, v);
+        struct type flat = *t;
+        flat.rank = (uint8_t)mb_first(t);
+        flat.dim[flat.rank++] = elements(t);
+        v = graph_reshape(b->g, v, &flat);
+        out = v ? graph_reshape(b->g, v, to) : 0;
+    }
     if (out)
         return mb_tensor(b, out);
     diag(b->ds, E0001, loc, "this reshape, from %s to %s",

@@ -369,16 +369,24 @@ bool mb_path_under(const char *path, const char *group);
 value_id mb_reset_value(struct mb *b, struct run *r, int i);
 void mb_reset_all(struct mb *b, struct run *r);
 
+/* track.c */
+struct density { /* of a distribution, or of a stochastic node as it has become */
+    enum law law;
+    struct val *arg[2];
+    struct val *shift, *slope; /* the law's value times slope, plus shift; NULL: as it is */
+    struct type type;          /* the node's, f32; rank 0: a distribution's */
+};
+bool mb_density(struct mb *b, struct val *v, struct loc loc,
+                struct density *out); /* E0311 */
+struct val *mb_wide(struct mb *b, struct val *v, const struct type *t);
+void mb_track(struct mb *b, struct val *out, int op, struct val *const *x, uint32_t n);
+void mb_track_reshape(struct mb *b, struct val *out, const struct val *x);
+bool mb_depends(struct mb *b, value_id v, value_id on);
+void mb_new_walk(struct mb *b); /* nothing is marked in b->seen */
+
 /* draw.c */
 struct val *mb_draw(struct mb *b, struct ecx *x, struct val *d, const char *site,
                     const struct type *use, struct loc loc);
-bool mb_density(struct mb *b, struct val *v, struct loc loc, struct dist *out,
-                struct type *type); /* E0311 */
-void mb_track(struct mb *b, struct val *out, int op, struct val *const *x, uint32_t n);
-void mb_track_reshape(struct mb *b, struct val *out, const struct val *x);
-
-bool mb_depends(struct mb *b, value_id v, value_id on);
-void mb_new_walk(struct mb *b); /* nothing is marked in b->seen */
 
 /* adjoint.c */
 struct val *mb_transposed(struct mb *b, struct val *v, struct loc loc); /* n.T */

@@ -27,8 +27,8 @@ prim_fn mb_matmul, mb_outer, mb_reshape, mb_flatten, mb_transpose, mb_concat, mb
 /* structure.c */
 prim_fn mb_shape_of, mb_dim, mb_depth, mb_size, mb_as_axis, mb_as_samples, mb_map_over,
     mb_chain, mb_taps_of, mb_stop, mb_scale_grad, mb_grad;
-/* draw.c */
-prim_fn mb_log_prob, mb_kl, mb_entropy, mb_moment, mb_distribution;
+/* draw.c, density.c */
+prim_fn mb_distribution, mb_log_prob, mb_kl, mb_entropy, mb_moment;
 
 /* Language axes: dims of a tensor without the batch. */
 static inline unsigned mb_first(const struct type *t)

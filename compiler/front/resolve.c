@@ -420,6 +420,9 @@ struct val *mb_name(struct mb *b, struct ecx *x, const struct expr *e)
         diag(b->ds, E0608, e->loc, "`original` outside an override");
         return mb_poison(b);
     }
+    const size_t n = strlen(e->name);
+    if (n > 2 && !strcmp(e->name + n - 2, ".T")) /* of a network or function */
+        return mb_transposed(b, mb_word(b, "T"), e->loc);
     if (!strcmp(e->name, "tick"))
         diag(b->ds, E0001, e->loc, "ticks are not built yet");
     else

@@ -335,11 +335,27 @@ static bool port_takes(const struct port *p, const struct type *t)
     return ok;
 }
 
-value_id graph_form(struct graph *g, const struct form *f, uint8_t port, const value_id *in,
-                    bool sample, uint8_t dtype)
+/* Settings and counters are scalars of the host, which maps read as such; for all else they
+ * are computed. Adding 0 is not folded away: it changes -0. */
+static value_id computed(struct graph *g, value_id v)
+{
+    const struct node *n = &g->node[g->value[v].def];
+    const struct type t = *graph_type(g, v);
+    const uint8_t what = n->op == OP_LEAF ? g->leaf[n->attr].what : (uint8_t)LEAF_DATA;
+    if ((what != LEAF_SETTING && what != LEAF_COUNTER) || t.rank || t.dtype != DT_F32)
+        return v;
+    const sx_id x = sx_arg(&g->sx, 0, SX_FLOAT);
+    return graph_map(g, sx_make(&g->sx, SX_ADD, x, sx_const(&g->sx, 0), 0), &v, 1, &t);
+}
+
+value_id graph_form(struct graph *g, const struct form *f, uint8_t port,
+                    const value_id *read, bool sample, uint8_t dtype)
 {
     const uint8_t nin = (uint8_t)(f->nport - 1);
     const struct type t = port_type(&f->port[port], sample, dtype);
+    value_id in[HYP_PORTS];
+    for (unsigned i = 0; i < nin; i++)
+        in[i] = computed(g, read[i]);
     for (unsigned i = 0; i < nin; i++)
         GRAPH_CHECK(port_takes(&f->port[i < port ? i : i + 1], graph_type(g, in[i])));
     if (nin == 1 && type_eq(&t, graph_type(g, in[0])) && form_is_view(f, port))
@@ -357,7 +373,7 @@ value_id graph_form_onto(struct graph *g, const struct form *f, uint8_t port,
     value_id all[HYP_PORTS];
     GRAPH_CHECK(port_takes(&f->port[port], &t) && f->order == ORDER_SEQ);
     for (unsigned i = 0; i + 1 < nin; i++) {
-        all[i] = in[i];
+        all[i] = computed(g, in[i]);
         GRAPH_CHECK(port_takes(&f->port[i < port ? i : i + 1], graph_type(g, in[i])));
     }
     all[nin - 1] = acc;
@@ -370,6 +386,7 @@ value_id graph_fold(struct graph *g, const struct form *f, uint8_t port, enum co
                     value_id in, bool sample, value_id *index)
 {
     (void)comb; /* one node has both; which outputs are read says what is computed */
+    in = computed(g, in);
     GRAPH_CHECK(f->nport == 2 && port_takes(&f->port[1 - port], graph_type(g, in)));
     struct type out[2] = {port_type(&f->port[port], sample, graph_type(g, in)->dtype)};
     out[1] = out[0];
@@ -445,7 +462,11 @@ void graph_root(struct graph *g, region_id r, enum root_why why, uint16_t step,
                 leaf_id leaf, value_id v, const char *name)
 {
     struct region *x = &g->region[r];
+    const region_id at = g->at;
     GRAPH_CHECK(v && v < g->nvalue);
+    g->at = r;
+    v = why == ROOT_UPDATE ? v : computed(g, v);
+    g->at = at;
     x->root = arena_grow(g->arena, x->root, &x->croot, x->nroot + 1, sizeof *x->root);
     x->root[x->nroot++] = (struct root){.why = (uint8_t)why,
                                         .step = step,
