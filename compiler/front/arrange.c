@@ -234,6 +234,31 @@ struct val *mb_concat_values(struct mb *b, struct val **x, uint32_t n, struct lo
     return mb_tensor(b, graph_concat(b->g, in, n, (uint8_t)mb_first(t0)));
 }
 
+struct val *mb_stack_values(struct mb *b, struct val *const *x, uint32_t n, struct loc loc)
+{
+    struct type t;
+    struct val **part = arena_array(b->a, n + 1, sizeof(struct val *));
+    if (!mb_join(b, x, n, loc, &t))
+        return mb_poison(b);
+    t.dtype = DT_F32;
+    if (t.rank == HYP_RANK) {
+        diag(b->ds, E0902, loc, "limit exceeded: rank of a list");
+        return mb_poison(b);
+    }
+    struct type row = t;
+    const unsigned first = mb_first(&t);
+    memmove(row.dim + first + 1, row.dim + first, mb_axes(&t) * sizeof row.dim[0]);
+    row.dim[first] = ext_const(1);
+    row.rank++;
+    for (uint32_t i = 0; i < n; i++) {
+        const value_id v = mb_f32(b, x[i], loc);
+        if (!v)
+            return mb_poison(b);
+        part[i] = mb_tensor(b, graph_reshape(b->g, mb_widen(b, v, &t), &row));
+    }
+    return mb_concat_values(b, part, n, loc);
+}
+
 struct val *mb_concat(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
 {
     (void)x;

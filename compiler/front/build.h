@@ -347,6 +347,9 @@ struct val *mb_arith(struct mb *b, enum expr_op op, struct val *x, struct val *y
 /* instance.c */
 struct val *mb_call(struct mb *b, struct ecx *x, const struct expr *call, struct func *fn,
                     struct slot *slot, uint32_t nslot, struct loc loc);
+/* A call with places left open; a function of them. */
+struct val *mb_partial(struct mb *b, const struct func *fn, struct slot *slot,
+                       uint32_t nslot, struct loc loc);
 struct frame *mb_frame(struct mb *b, struct run *r, const char *what);
 void mb_bind_body(struct mb *b, struct frame *f);
 struct val *mb_node(struct mb *b, struct frame *f, struct bind *bind);
@@ -410,6 +413,8 @@ extern const unsigned mb_nprims;
 value_id mb_pick(struct mb *b, value_id v, unsigned axis, struct val *at, struct loc loc);
 
 struct val *mb_flat(struct mb *b, struct val *x, struct loc loc);
+/* Values of one shape on a new first axis. */
+struct val *mb_stack_values(struct mb *b, struct val *const *x, uint32_t n, struct loc loc);
 /* reduce.c */
 struct val *mb_reduce_sum(struct mb *b, struct val *x, bool units, bool batch,
                           struct loc loc);

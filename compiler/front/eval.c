@@ -366,20 +366,7 @@ static struct val *eval_call(struct mb *b, struct ecx *x, const struct expr *e)
         return mb_poison(b);
     if (!holes)
         return called(b, x, e, mb_call(b, x, e, callee->func, slot, e->n - 1, e->loc), slot);
-    struct func fn = *callee->func;
-    if (fn.nslot) {
-        diag(b->ds, E0001, e->loc,
-             "a place left open in a function that has open places already");
-        return mb_poison(b);
-    }
-    fn.slot = slot;
-    fn.nslot = e->n - 1;
-    fn.partial = true;
-    fn.loc = e->loc;
-    struct val *v = mb_word(b, NULL);
-    v->kind = VAL_FUNC;
-    v->func = arena_copy(b->a, &fn, sizeof fn);
-    return v;
+    return mb_partial(b, callee->func, slot, e->n - 1, e->loc);
 }
 
 static struct val *items(struct mb *b, struct ecx *x, const struct expr *e)

@@ -507,7 +507,7 @@ static struct val *call_net(struct mb *b, struct ecx *x, const struct expr *call
 
 /* A partial's open places take the positional arguments in order. */
 static bool fill(struct mb *b, const struct func *fn, const struct slot *slot,
-                 uint32_t nslot, struct slot *out, uint32_t *nout)
+                 uint32_t nslot, bool keep, struct slot *out, uint32_t *nout)
 {
     uint32_t k = 0, n = 0;
     for (uint32_t i = 0; i < fn->nslot; i++) {
@@ -515,10 +515,12 @@ static bool fill(struct mb *b, const struct func *fn, const struct slot *slot,
         if (!out[n].val) {
             while (k < nslot && slot[k].name)
                 k++;
-            if (k == nslot)
+            if (k == nslot && !keep)
                 continue; /* a keyword may give it, or the binding reports it */
-            out[n].val = slot[k].val;
-            out[n].loc = slot[k++].loc;
+            if (k < nslot) {
+                out[n].val = slot[k].val;
+                out[n].loc = slot[k++].loc;
+            }
         }
         n++;
     }
@@ -535,12 +537,31 @@ static bool fill(struct mb *b, const struct func *fn, const struct slot *slot,
     return true;
 }
 
+struct val *mb_partial(struct mb *b, const struct func *fn, struct slot *slot,
+                       uint32_t nslot, struct loc loc)
+{
+    struct func part = *fn;
+    part.slot = slot;
+    part.nslot = nslot;
+    if (fn->partial) {
+        part.slot = arena_array(b->a, fn->nslot + nslot + 1, sizeof *part.slot);
+        if (!fill(b, fn, slot, nslot, true, part.slot, &part.nslot))
+            return mb_poison(b);
+    }
+    part.partial = true;
+    part.loc = loc;
+    struct val *v = mb_word(b, NULL);
+    v->kind = VAL_FUNC;
+    v->func = arena_copy(b->a, &part, sizeof part);
+    return v;
+}
+
 struct val *mb_call(struct mb *b, struct ecx *x, const struct expr *call, struct func *fn,
                     struct slot *slot, uint32_t nslot, struct loc loc)
 {
     if (fn->partial) {
         struct slot *all = arena_array(b->a, fn->nslot + nslot + 1, sizeof *all);
-        if (!fill(b, fn, slot, nslot, all, &nslot))
+        if (!fill(b, fn, slot, nslot, false, all, &nslot))
             return mb_poison(b);
         slot = all;
     }

@@ -312,14 +312,8 @@ static struct val *by_member(struct mb *b, enum reduction r, struct val *x, stru
                       : reduce_one(b, r, x->item[i], &ax, unbiased, loc);
         if (part[i]->kind == VAL_POISON)
             return part[i];
-        struct type t = *graph_type(b->g, part[i]->v);
-        memmove(t.dim + mb_first(&t) + 1, t.dim + mb_first(&t),
-                mb_axes(&t) * sizeof t.dim[0]);
-        t.dim[mb_first(&t)] = ext_const(1);
-        t.rank++;
-        part[i] = mb_tensor(b, graph_reshape(b->g, part[i]->v, &t));
     }
-    return mb_concat_values(b, part, x->n, loc);
+    return mb_stack_values(b, part, x->n, loc);
 }
 
 struct val *mb_reduce(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)

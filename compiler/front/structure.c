@@ -95,6 +95,15 @@ struct val *mb_as_samples(struct mb *b, struct ecx *x, const struct prim *p, str
     }
     if (!t.sample && t.dim[0].b)
         return mb_tensor(b, graph_retype(b->g, v, true));
+    if (t.sample && !t.dim[1].b && !t.dim[0].c) { /* element i of sample j: sample j k + i */
+        const int32_t k = t.dim[1].c;
+        t.dim[0].b *= k;
+        memmove(t.dim + 1, t.dim + 2, (t.rank - 2U) * sizeof t.dim[0]);
+        t.rank--;
+        const value_id out = graph_reshape(b->g, v, &t);
+        if (out)
+            return mb_tensor(b, out);
+    }
     diag(b->ds, E0001, a->loc, "`as_samples` of %s", type_print(&t, b->a));
     return mb_poison(b);
 }

@@ -92,6 +92,8 @@ static void unused_nodes(struct mb *b, const struct names *read)
 {
     for (uint32_t i = 0; i < b->nphase; i++) {
         struct frame *f = mb_phase_frame(b, b->phase[i].run, i);
+        if (!b->phase[i].scheduled)
+            continue; /* it is there to be asked */
         for (uint32_t k = 0; k < f->nbind; k++) {
             const struct bind *bind = &f->bind[k];
             bool used = bind->used || !own(b, bind->loc) ||

@@ -186,7 +186,7 @@ value_id mb_to_f32(struct mb *b, value_id v)
     return mb_map(b, s, &v, 1, NULL);
 }
 
-/* A list literal as a tensor: items side by side, a selection by the axis. */
+/* A list literal as a tensor: numbers are a selection by the axis, others are stacked. */
 static value_id list_value(struct mb *b, struct val *v, struct loc loc)
 {
     struct graph *g = b->g;
@@ -210,9 +210,8 @@ static value_id list_value(struct mb *b, struct val *v, struct loc loc)
             if (!t)
                 return 0;
             if (graph_type(g, t)->rank) {
-                diag(b->ds, E0001, loc, "a list of values that are no single numbers");
-                diag_hint(b->ds, "`concat` puts vectors side by side");
-                return 0;
+                const struct val *all = mb_stack_values(b, v->item, v->n, loc);
+                return all->kind == VAL_TENSOR ? all->v : 0;
             }
             in[n] = t;
             one = sx_arg(&g->sx, n++, SX_FLOAT);
