@@ -359,6 +359,9 @@ struct val *mb_taps(struct mb *b, struct ecx *x, const struct expr *call, struct
 char *mb_signature(struct mb *b, const struct func *fn);
 void mb_next(struct mb *b, struct frame *f);
 
+/* layer.c: v, node `node` of the elaborated phase; E0604 and a value of the layer's shape */
+struct val *mb_layer_value(struct mb *b, const char *node, struct val *v, struct loc loc);
+
 /* weight.c */
 struct val *mb_weight(struct mb *b, struct frame *f, struct bind *bind);
 struct val *mb_state(struct mb *b, struct frame *f, struct bind *bind);

@@ -125,6 +125,8 @@ struct val *mb_node(struct mb *b, struct frame *f, struct bind *bind)
     }
     bind->state = 1;
     struct val *v = node_value(b, f, bind);
+    if (f->is_phase && !strcmp(f->what, "compare"))
+        v = mb_layer_value(b, bind->name, v, bind->loc);
     if (bind->state == 1)
         bind->value = v;
     bind->state = 2;
