@@ -115,7 +115,24 @@ def test_mistakes():
     equal(out, "")
     has(err, "m.yaml:7:", "error[E0110]", "^", "1 mistake")
     assert "\033" not in err, "colour without a terminal"
-    hypno("check", "absent.yaml", status=1)
+    has(hypno("check", "absent.yaml", status=1)[1], "absent.yaml: error[E0002]")
+
+
+def test_mistakes_that_passes_find():
+    """Of the middle of the compiler, which the golden tests do not run."""
+    write("m.yaml", MODEL.replace("- f, g: error", "- f, g: mean(stop(g(f(x))))"))
+    has(hypno("check", "m.yaml", status=1)[1], "m.yaml:15:9: error[E0503]")
+
+
+def test_set():
+    write("m.yaml", MODEL)
+    s = summary("m.yaml", "--out", "r", "--set", "schedule.epochs=1", "--set", "data.seen.take=[0, 32]", "--set",
+                "probes.miss.value=2*original", "--set", "constants={n: 3}", "--set", "schedule.cycles=2")
+    equal((s["cycles"], s["epochs"]), (2, 1))
+    has(read("r/model.yaml"), "value: 2 * wake.error", "take: [0, 32]", "n: 3")
+    equal(hypno("eval", "r", "--summary", "json")[0].count("miss"), 1)
+    _, err = hypno("check", "m.yaml", "--set", "probes.mis.every=end", "--set", "lr=hello", status=1)
+    has(err, "--set:1:8: error[E0804]", "did you mean `miss`?", "--set:1:4: error[E0")
 
 
 def test_unknown_function_is_said_once():
@@ -240,6 +257,14 @@ def test_eval_and_dream():
     _, err = hypno("eval", "m.yaml", status=1)
     has(err, "is no run folder")
     hypno("dream", "r", "-n", "0", status=2)
+
+
+def test_another_model():
+    write("m.yaml", MODEL)
+    hypno("train", "m.yaml", "--out", "r", "--quiet", "--epochs", "1")
+    write("r/model.yaml", read("r/model.yaml").replace("linear(_, 4)", "linear(_, 5)").replace("shape=[4]", "shape=[5]"))
+    for verb in (("train", "--resume", "r"), ("eval", "r"), ("dream", "r")):
+        has(hypno(*verb, status=1)[1], "error[R0954]")
 
 
 def test_data():

@@ -155,6 +155,25 @@ def manuals():
                 yield path, 1, "is not what the tables say: ./dev doc"
 
 
+# Faults of ours, which no file of the user's brings about.
+NO_CASE = {"E0509", "E9999"}
+
+
+def diagnostics():
+    """Every code that some source file reports has a case, golden or of the command."""
+    table = read("runtime/base/diag.def")
+    source = "".join(read(f) for f in tracked(".c") if not f.startswith("tests/"))
+    cases = "".join(read(f) for f in tracked(".err")) + read("tests/cli/run.py")
+    yield from untested(table, source, cases)
+
+
+def untested(table, source, cases):
+    for line, text in enumerate(table.split("\n"), 1):
+        m = re.match(r"DIAG\((\w+),", text)
+        if m and re.search(rf"\b{m[1]}\b", source) and m[1] not in NO_CASE and not re.search(rf"\b{m[1]}\b", cases):
+            yield "runtime/base/diag.def", line, f"no test sees {m[1]}: a case in tests/golden/check or tests/cli"
+
+
 def symbols():
     """The runtime library needs neither LLVM nor libyaml, nor anything of the compiler's."""
     library = os.path.join(BUILD, "libhypno.a")
@@ -189,6 +208,7 @@ CHECKS = [
     ("built", built),
     ("manuals", manuals),
     ("symbols", symbols),
+    ("diagnostics", diagnostics),
 ]
 SELF_TEST = [
     (layers, "ops/x.c", '#include "compiler/ir/graph.h"\n'),
@@ -201,6 +221,7 @@ SELF_TEST = [
     (sizes, "ops/x.c", "\n" * 1000),
     (words, "ops/x.c", "/* TO" + "DO */\n"),
     (words, "ops/x.c", '"/wo' + 'rk/x"\n'),
+    (lambda path, text: untested(text, "E0101", ""), "runtime/base/diag.def", "DIAG(E0101, DIAG_ERROR, ...\n"),
 ]
 
 
