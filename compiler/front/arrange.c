@@ -205,6 +205,7 @@ struct val *mb_concat_values(struct mb *b, struct val **x, uint32_t n, struct lo
 {
     value_id *in = arena_array(b->a, n + 1, sizeof *in);
     struct ext batch = {0, 0};
+    double extent = 0;
     bool mixed = false;
     for (uint32_t i = 0; i < n; i++) {
         in[i] = mb_value(b, x[i], x[i]->loc.file ? x[i]->loc : loc);
@@ -227,6 +228,11 @@ struct val *mb_concat_values(struct mb *b, struct val **x, uint32_t n, struct lo
                                         : "`fill(x, 1)` makes a vector of one number");
             return mb_poison(b);
         }
+        extent += t->dim[mb_first(t)].c;
+    }
+    if (extent > INT32_MAX) {
+        diag(b->ds, E0902, loc, "limit exceeded: extents go to 2^31 - 1");
+        return mb_poison(b);
     }
     if (n == 1)
         return mb_tensor(b, in[0]);

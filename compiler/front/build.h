@@ -19,6 +19,8 @@
 #define MB_DEPTH     200     /* calls inside calls */
 #define MB_PARTS     4096    /* members of a tuple or list */
 #define MB_NODES     1000000 /* graph nodes: section 13 of the language */
+#define MB_PROBES    1000    /* probes, their repetitions counted */
+#define MB_HINTS     1000    /* reports with a hint; those beyond are counted */
 
 /* Values */
 

@@ -487,6 +487,13 @@ static void probe_once(struct mb *b, const struct doc_entry *e, const char *row_
     struct probe_cx c = {.b = b, .doc = d, .p = &row, .base = e->key.text, .over = over};
     struct doc *value = doc_get(d, "value"), *image = doc_get(d, "image");
     struct doc *name = doc_get(d, "metric");
+    if (p->nprobe == MB_PROBES) {
+        diag(b->ds, E0902, e->loc, "limit exceeded: %d probes, repetitions counted",
+             MB_PROBES);
+        b->over_limit = true;
+    }
+    if (b->over_limit)
+        return;
     row.training = (k = doc_get(d, "training")) && k->kind == DOC_SCALAR &&
                    !strcmp(k->text.text, "true");
     if (!probe_place(&c, name != NULL))

@@ -334,6 +334,10 @@ static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, boo
     for (const struct frame *f = x->f; f; f = f->outer)
         if (f->body && f->body->refused)
             return;
+    if (diag_count(b->ds) >= MB_HINTS) { /* only counted: no search for the nearest */
+        diag(b->ds, E0203, e->loc, "unknown %s `%s`", call ? "function" : "name", e->name);
+        return;
+    }
     for (const struct frame *f = x->f; f; f = f->outer)
         for (uint32_t i = 0; i < f->nbind && n < ARRAY_LEN(names); i++)
             names[n++] = f->bind[i].name;

@@ -272,6 +272,8 @@ bool differentiate(struct graph *g, value_id y, const value_id *x, uint32_t n,
 
 /* ---- the pass ---- */
 
+enum { MOST_NODES = 250000 };
+
 static bool expand_grad(struct rebuild *r, node_id id)
 {
     const struct pass_cx *cx = r->cx;
@@ -281,6 +283,11 @@ static bool expand_grad(struct rebuild *r, node_id id)
     if (n->op != OP_GRAD) {
         graph_copy_node(r, id);
         return true;
+    }
+    if (g->nnode > MOST_NODES) { /* derivatives of derivatives grow as powers */
+        diag(cx->diags, E0902, g->place[n->place].loc,
+             "limit exceeded: %d nodes, where this derivative is taken", MOST_NODES);
+        return false;
     }
     for (unsigned i = 0; i < n->nin; i++)
         in[i] = r->map[graph_in(r->from, n)[i]];

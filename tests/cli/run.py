@@ -8,6 +8,7 @@ Standard library only.
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -257,6 +258,64 @@ def test_eval_and_dream():
     _, err = hypno("eval", "m.yaml", status=1)
     has(err, "is no run folder")
     hypno("dream", "r", "-n", "0", status=2)
+
+
+def attacks():
+    """Files made to take the machine, and the code that refuses each (None: they are fine)."""
+    def phase(nodes, before="", after=""):
+        return ("hypnograph: 1\ndata: {digits: {source: digits, batch: 4}}\n" + before + "phases:\n  p:\n    nodes:\n" + nodes +
+                "schedule: {epochs: 1, cycle: [p]}\nprobes: {b: {value: b}}\n" + after)
+
+    def value(text):
+        return phase(f"      a: {text}\n      b: mean(a)\n")
+
+    def doubling(first, again, use, kind="functions"):
+        text = f"functions:\n  f0(x): {first}\n" + "".join(f"  f{i}(x): {again.replace('f', f'f{i - 1}')}\n" for i in range(1, 41))
+        return phase(f"      b: {use}\n", text + ("networks: {n: f40}\n" if kind == "networks" else ""))
+
+    yield value("(" * 100000 + "1" + ")" * 100000), "E0902"
+    yield value("[" * 1000 + "1" + "]" * 1000), "E0902"
+    yield doubling("x + 1", "f(f(x))", "f40(1)"), "E0902"
+    yield doubling("x + 1", "f(x) + f(x + 1)", "mean(f40(digits.image))"), "E0902"
+    yield doubling("x, x", "f(x), f(x)", "sum(f40(1))"), "E0902"
+    yield doubling("linear(x, 2)", "f(f(x))", "mean(n(digits.image))", "networks"), "E0902"
+    yield phase("      b: chain(f, 1, 100000000)\n", "functions: {f(x): x + 1}\n"), "E0902"
+    yield phase("      b: chain(g, 1, 10000)\n", "functions:\n  f(x): x + 1\n  g(x): chain(f, x, 10000)\n"), "E0902"
+    yield phase("      x: 1.0 * digits.label\n      g0: x * x * x\n" +
+                "".join(f"      g{i}: grad(g{i - 1} * g{i - 1} * x, x)\n" for i in range(1, 20)) + "      b: mean(g19)\n"), "E0902"
+    for text in ("expand(digits.image, 1000000000)", "eye(1000000000)", "outer(fill(1, 1000000), fill(1, 1000000))", "fill(1, 1e30)",
+                 "concat(fill(1, 2000000000), fill(1, 2000000000))", "~normal(shape=[100000, 100000])"):
+        yield value(text), "E0902"
+    for text in ("fill(1, 2147483647)", "onehot(digits.label, 1000000000)", "matmul(eye(40000), eye(40000))"):
+        yield value(text), "E0901"
+    yield value("[" + ", ".join(["1"] * 100000) + "]"), "E0902"
+    one = "      b: mean(digits.label)\n"
+    yield phase(one, after="".join(f"  p{i}: {{value: b, from: digits}}\n" for i in range(20000))).replace(
+        "probes: {b: {value: b}}", "probes:"), "E0902"
+    yield phase(one, after="  q: {value: b * s, over: {s: [" + ", ".join(["1"] * 1001) + "]}}\n").replace(
+        "probes: {b: {value: b}}", "probes:"), "E0902"
+    yield "hypnograph: 1\n" + "".join(f"k{i}: 1\n" for i in range(100000)), "E0201"
+    yield phase("".join(f"      a{i}: b{i}\n" for i in range(20000)) + one), "E0203"
+    yield phase("      b: 1\n").replace("data: {digits: {source: digits, batch: 4}}\n", ""), None
+
+
+def test_attacks():
+    """Refused within bounded memory, and in about a second of a quiet processor."""
+    with open(HYPNO, "rb") as f:
+        sanitized = b"__asan_init" in f.read() or os.environ.get("TSAN_OPTIONS")
+
+    def limit():
+        if not sanitized:
+            resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+            resource.setrlimit(resource.RLIMIT_CPU, (10, 10))
+
+    for text, code in attacks():
+        write("m.yaml", text)
+        run = subprocess.run([HYPNO, "check", "m.yaml", "--memory", "1G"], capture_output=True, text=True, preexec_fn=limit,
+                             timeout=300)
+        line = text[:300] + "\n" + run.stderr[:600]
+        assert run.returncode == (1 if code else 0), f"exit {run.returncode}: {line}"
+        assert not code or f"error[{code}]" in run.stderr, line
 
 
 def test_another_model():
