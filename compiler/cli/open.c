@@ -37,6 +37,13 @@ unsigned open_threads(const struct args *a)
     return n < 1 ? 1 : n > 1024 ? 1024 : (unsigned)n;
 }
 
+/* What this machine has; 0: unknown, no limit. */
+static uint64_t physical_memory(void)
+{
+    const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+    return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
+}
+
 void open_options(struct compile_options *o, const struct args *a,
                   const struct data_dirs *d)
 {
@@ -51,7 +58,7 @@ void open_options(struct compile_options *o, const struct args *a,
     o->target = target && *target ? target : NULL;
     o->threads = open_threads(a);
     o->fuse_off = a->option[OPT_no_fuse].given;
-    o->memory_limit = args_number(a, OPT_memory, 0);
+    o->memory_limit = args_number(a, OPT_memory, physical_memory());
 }
 
 /* Did anything blame us? */

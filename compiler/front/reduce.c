@@ -327,14 +327,10 @@ struct val *mb_reduce(struct mb *b, struct ecx *x, const struct prim *p, struct 
         return mb_poison(b);
     if (a->n > 3)
         unbiased = a->val[3]->kind == VAL_NUM && a->val[3]->num != 0;
-    if (v->kind != VAL_TUPLE) {
-        if (ax.member) {
-            diag(b->ds, E0303, a->loc, "`over=member` of a value that is no tuple");
-            diag_hint(b->ds, "it is %s", mb_show(b, v));
-            return mb_poison(b);
-        }
+    if (ax.member && v->kind != VAL_TUPLE) /* a penalty of one layer: a tuple of one */
+        v = mb_tuple(b, &v, 1);
+    if (v->kind != VAL_TUPLE)
         return reduce_one(b, r, v, &ax, unbiased, a->loc);
-    }
     if (ax.member)
         return by_member(b, r, v, ax, unbiased, a->loc);
     if (r == RED_SUM || r == RED_MEAN || r == RED_NORM)

@@ -143,6 +143,7 @@ CASES = {
     "sum((x, 2 * y), over=member)": [sum(FLAT), 2 * sum(Y)],
     "mean((x, x * x), over=member)": [mean(FLAT), mean([v * v for v in FLAT])],
     "mean(norm((x, y)))": mean([norm(r + [v]) for r, v in zip(X, Y)]),
+    "sum(norm(x, over=member), over=batch)": [sum(norm(r) for r in X)],
     "max((x, y))": 6,
     "sum(logsumexp((x, x)))": sum(lse(r + r) for r in X),
     "size(flatten((x, m, 1 * y)))": 10,
