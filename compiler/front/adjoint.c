@@ -36,8 +36,7 @@ static bool affine_map(struct graph *g, const struct node *n, const bool *depend
         if (!d[i] || !depends[graph_in(g, n)[i]])
             continue;
         for (unsigned k = 0; k <= nin; k++)
-            if (sx_uses_arg(&g->sx, d[i], k) &&
-                (k == nin || depends[graph_in(g, n)[k]]))
+            if (sx_uses_arg(&g->sx, d[i], k) && (k == nin || depends[graph_in(g, n)[k]]))
                 return false;
     }
     return true;
@@ -128,7 +127,8 @@ struct val *mb_adjoint(struct mb *b, const struct func *fn, const struct slot *s
     if (bad) {
         diag(b->ds, E0310, fn->loc,
              "`.T` needs a call that is affine in its first argument");
-        diag_note(b->ds, b->g->place[b->g->node[bad].place].loc, "this is not affine in it");
+        diag_note(b->ds, b->g->place[b->g->node[bad].place].loc,
+                  "this is not affine in it");
         return mb_poison(b);
     }
     struct type t = *graph_type(b->g, n->v);

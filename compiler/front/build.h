@@ -314,7 +314,7 @@ bool mb_shape(struct mb *b, struct val *v, struct loc loc,
 char *mb_show(struct mb *b, const struct val *v); /* its type, for messages */
 char *mb_shape_text(struct mb *b, const struct type *t);
 const char *mb_kind_text(const struct val *v);
-/* Elementwise over tensors, numbers and tuples. */
+/* elementwise.c: over tensors, numbers and tuples */
 struct val *mb_ew(struct mb *b, int op, struct val *const *x, uint32_t n, struct loc loc);
 struct val *mb_ew1(struct mb *b, int op, struct val *x, struct loc loc);
 struct val *mb_ew2(struct mb *b, int op, struct val *x, struct val *y, struct loc loc);
@@ -333,6 +333,8 @@ struct val *mb_part(struct mb *b, struct val *v, const char *name, struct loc lo
 struct val *mb_callee(struct mb *b, struct ecx *x, const struct expr *e);
 struct net *mb_net(struct mb *b, const char *name);
 struct frame *mb_phase_frame(struct mb *b, struct run *r, uint32_t i);
+
+/* callnumber.c */
 bool mb_weighted(struct mb *b, const struct doc *body, const struct expr_key *key);
 unsigned mb_call_number(struct mb *b, struct ecx *x, const struct expr *call,
                         unsigned *total);
@@ -346,22 +348,36 @@ struct val *mb_eval_doc(struct mb *b, struct frame *f, struct doc *d, const char
 struct val *mb_arith(struct mb *b, enum expr_op op, struct val *x, struct val *y,
                      struct loc loc);
 
+/* frame.c */
+struct frame *mb_frame(struct mb *b, struct run *r, const char *what);
+void mb_bind_body(struct mb *b, struct frame *f);
+struct val *mb_node(struct mb *b, struct frame *f, struct bind *bind);
+struct val *mb_return(struct mb *b, struct frame *f);
+/* New nodes belong to node `name` of f, written at `loc`, until mb_leave. */
+struct mb_saved {
+    region_id at;
+    place_id where;
+    uint32_t expr;
+};
+struct mb_saved mb_enter(struct mb *b, struct frame *f, const char *name, struct loc loc);
+void mb_leave(struct mb *b, struct mb_saved s);
+/* The expression of one name, under the name `as` (the first of its key list). */
+struct val *mb_eval_named(struct mb *b, struct frame *f, const struct expr *e,
+                          const char *as, struct loc loc);
+
 /* instance.c */
 struct val *mb_call(struct mb *b, struct ecx *x, const struct expr *call, struct func *fn,
                     struct slot *slot, uint32_t nslot, struct loc loc);
 /* A call with places left open; a function of them. */
 struct val *mb_partial(struct mb *b, const struct func *fn, struct slot *slot,
                        uint32_t nslot, struct loc loc);
-struct frame *mb_frame(struct mb *b, struct run *r, const char *what);
-void mb_bind_body(struct mb *b, struct frame *f);
-struct val *mb_node(struct mb *b, struct frame *f, struct bind *bind);
-struct val *mb_return(struct mb *b, struct frame *f);
 struct val *mb_taps(struct mb *b, struct ecx *x, const struct expr *call, struct val *fn,
                     struct val *arg, struct loc loc);
 char *mb_signature(struct mb *b, const struct func *fn);
 void mb_next(struct mb *b, struct frame *f);
 
-/* layer.c: v, node `node` of the elaborated phase; E0604 and a value of the layer's shape */
+/* layer.c: v, node `node` of the elaborated phase; E0604 and a value of the layer's shape
+ */
 struct val *mb_layer_value(struct mb *b, const char *node, struct val *v, struct loc loc);
 
 /* weight.c */
@@ -424,7 +440,7 @@ struct val *mb_stack_values(struct mb *b, struct val *const *x, uint32_t n, stru
 struct val *mb_reduce_sum(struct mb *b, struct val *x, bool units, bool batch,
                           struct loc loc);
 
-/* data.c, phase.c, train.c, probe.c */
+/* data.c, phase.c, optimizer.c, schedule.c, probe.c */
 void mb_settings(struct mb *b);
 void mb_constants(struct mb *b);
 void mb_data(struct mb *b);

@@ -1,6 +1,6 @@
 /*
- * log_prob, kl, entropy, mean_of, std_of: closed forms of each law, per element, summed over
- * units.  Of a categorical the classes are the logits' last axis.
+ * log_prob, kl, entropy, mean_of, std_of: closed forms of each law, per element, summed
+ * over units.  Of a categorical the classes are the logits' last axis.
  */
 #include <math.h>
 #include <string.h>
@@ -88,7 +88,8 @@ static struct val *class_log_prob(struct mb *b, struct val *logits, struct val *
 }
 
 /* sum over classes of p (log p - q) */
-static struct val *class_sum(struct mb *b, struct val *logits, struct val *q, struct loc loc)
+static struct val *class_sum(struct mb *b, struct val *logits, struct val *q,
+                             struct loc loc)
 {
     struct val *log_p = log_softmax(b, logits, loc);
     return last(b, RED_SUM, EW2(MUL, EW1(FN_exp, log_p), EW2(SUB, log_p, q)), loc);

@@ -365,7 +365,8 @@ static struct val *eval_call(struct mb *b, struct ecx *x, const struct expr *e)
     if (!eval_slots(b, x, e, first, slot, &holes))
         return mb_poison(b);
     if (!holes)
-        return called(b, x, e, mb_call(b, x, e, callee->func, slot, e->n - 1, e->loc), slot);
+        return called(b, x, e, mb_call(b, x, e, callee->func, slot, e->n - 1, e->loc),
+                      slot);
     return mb_partial(b, callee->func, slot, e->n - 1, e->loc);
 }
 

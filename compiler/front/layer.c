@@ -43,7 +43,8 @@ static bool declared(struct mb *b, struct doc *shape, struct type *t)
     const place_id where = g->where;
     const uint32_t expr = g->expr;
     g->at = b->p->host;
-    const bool ok = mb_shape(b, mb_eval_doc(b, b->host, shape, "host", NULL), shape->loc, t);
+    const bool ok =
+        mb_shape(b, mb_eval_doc(b, b->host, shape, "host", NULL), shape->loc, t);
     g->at = at;
     g->where = where;
     g->expr = expr;

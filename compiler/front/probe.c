@@ -8,61 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/front/build.h"
+#include "compiler/front/probe.h"
 #include "runtime/base/arena.h"
 
-/* Which metrics there are; the others of the language are refused. */
-struct metric_row {
-    const char *name;
-    bool built, labels;
-};
-static const struct metric_row metric_rows[] = {
-    {"accuracy", true, true},
-    {"confusion", true, true},
-    {"class_agreement", true, true},
-    {"linear_readout", true, true},
-    {"pattern_overlap", true, false},
-    {"histogram_kl", true, false},
-    {"frechet", false, false},
-    {"latent_geometry", false, false},
-    {"pca", false, false},
-    {"participation", false, false},
-    {"alignment_uniformity", false, false},
-    {"spread", false, false},
-    {"parzen", false, false},
-    {"binned_mean", false, false},
-    {"auroc", false, false},
-    {"effect_size", false, false},
-    {"lag", false, false},
-    {"power", false, false},
-};
-/* Keys that are expressions over nodes, and keys that are numbers or words. */
-static const char *const value_keys[] = {"against", "at", "positive", "features"};
+/* Keys that are numbers or words. */
 static const char *const param_keys[] = {
     "shape",      "grid",  "units",    "samples", "bins",  "range",  "fit",
     "fit_epochs", "batch", "controls", "classes", "sigma", "period", "repeats"};
-
-/* `over`: the values that names have in one repetition. */
-#define OVER_NAMES 8
-#define OVER_RUNS  1000
-struct over {
-    const char *name[OVER_NAMES];
-    struct val *list[OVER_NAMES];
-    struct loc loc[OVER_NAMES];
-    uint32_t at[OVER_NAMES], n;
-};
-
-struct probe_cx {
-    struct mb *b;
-    struct doc *doc;
-    struct prog_probe *p;
-    struct frame *f;
-    struct run *run;
-    const char *replace; /* the source that the phases train on */
-    const char *base;    /* the probe's name: draws do not depend on the repetition */
-    const struct over *over;
-    uint32_t cvalue, cparam;
-};
 
 /* Which phases an expression reads */
 
@@ -133,8 +85,8 @@ static const char *trains_on(const struct mb *b, int phase)
 
 /* Frames of probes: they see the phases */
 
-static struct frame *probe_frame(struct mb *b, struct run *r, struct doc *nodes,
-                                 const char *name, struct loc loc, const struct over *over)
+struct frame *mb_probe_frame(struct mb *b, struct run *r, struct doc *nodes,
+                             const char *name, struct loc loc, const struct over *over)
 {
     struct frame *f = mb_frame(b, r, name);
     f->bind = arena_array(b->a, OVER_NAMES, sizeof *f->bind);
@@ -154,8 +106,8 @@ static struct frame *probe_frame(struct mb *b, struct run *r, struct doc *nodes,
     return f;
 }
 
-static struct run *own_run(struct mb *b, const char *name, const char *sites, bool training,
-                           const char *from, const char *replace)
+struct run *mb_probe_run(struct mb *b, const char *name, const char *sites, bool training,
+                         const char *from, const char *replace)
 {
     const region_id region = graph_region(b->g, REGION_PHASE, name);
     b->g->region[region].training = training;
@@ -165,7 +117,7 @@ static struct run *own_run(struct mb *b, const char *name, const char *sites, bo
     return r;
 }
 
-static struct val *eval_key(struct mb *b, struct frame *f, struct doc *d, const char *key)
+struct val *mb_probe_key(struct mb *b, struct frame *f, struct doc *d, const char *key)
 {
     struct graph *g = b->g;
     const char *site = arena_fmt(b->a, "%s/%s", f->site, key);
@@ -186,13 +138,13 @@ static void add_value(struct probe_cx *c, const char *name, value_id v, region_i
 }
 
 /* Tuples become NAME.0, NAME.1, ..., and lists of what a metric reads. */
-static void add_val(struct probe_cx *c, const char *name, struct val *v, struct frame *f,
-                    struct loc loc)
+void mb_probe_add(struct probe_cx *c, const char *name, struct val *v, struct frame *f,
+                  struct loc loc)
 {
     struct mb *b = c->b;
     if (v->kind == VAL_TUPLE || (v->kind == VAL_LIST && c->p->kind == PROBE_METRIC)) {
         for (uint32_t i = 0; i < v->n; i++)
-            add_val(c, arena_fmt(b->a, "%s.%u", name, i), v->item[i], f, loc);
+            mb_probe_add(c, arena_fmt(b->a, "%s.%u", name, i), v->item[i], f, loc);
         return;
     }
     b->g->at = f->run->region;
@@ -288,131 +240,6 @@ static void read_every(struct probe_cx *c)
     }
 }
 
-/* Metrics */
-
-static const struct metric_row *metric_find(struct mb *b, const struct doc *d)
-{
-    const char *names[ARRAY_LEN(metric_rows)];
-    for (unsigned i = 0; i < ARRAY_LEN(metric_rows); i++) {
-        names[i] = metric_rows[i].name;
-        if (strcmp(metric_rows[i].name, d->text.text) != 0)
-            continue;
-        if (metric_rows[i].built)
-            return &metric_rows[i];
-        diag(b->ds, E0001, d->loc, "the metric `%s` is not built yet", d->text.text);
-        return NULL;
-    }
-    const char *near = diag_nearest(d->text.text, names, ARRAY_LEN(names));
-    diag(b->ds, E0705, d->loc, "unknown kind of metric `%s`", d->text.text);
-    if (near)
-        diag_hint(b->ds, "did you mean `%s`?", near);
-    return NULL;
-}
-
-/* `of: [x, z], between: [wake, sleep]`: x.wake, z.wake, x.sleep, z.sleep. */
-static void between(struct probe_cx *c, struct doc *of, struct doc *phases)
-{
-    struct mb *b = c->b;
-    const struct expr *e = expr_parse(b->a, b->ds, of),
-                      *p = expr_parse(b->a, b->ds, phases);
-    if (!e || !p)
-        return;
-    const uint32_t ne = e->kind == EX_LIST || e->kind == EX_TUPLE ? e->n : 1;
-    if ((p->kind != EX_LIST && p->kind != EX_TUPLE) || p->n != 2) {
-        diag(b->ds, E0309, phases->loc, "%u values where 2 are expected",
-             p->kind == EX_LIST || p->kind == EX_TUPLE ? p->n : 1);
-        return;
-    }
-    for (uint32_t k = 0; k < 2; k++)
-        for (uint32_t i = 0; i < ne; i++) {
-            const struct expr *layer = ne > 1 || e->kind == EX_LIST ? e->child[i] : e;
-            const struct expr *phase = p->child[k];
-            if (layer->kind != EX_NAME || phase->kind != EX_NAME) {
-                diag(b->ds, E0001, of->loc, "`between` of values that are no layers");
-                return;
-            }
-            char *path = arena_fmt(b->a, "%s.%s", layer->name, phase->name);
-            struct doc *node = doc_scalar(b->a, layer->loc, path);
-            struct val *v = eval_key(b, c->f, node, "of");
-            add_val(c, arena_fmt(b->a, "of.%s.%u", phase->name, i), v, c->f, layer->loc);
-        }
-}
-
-static void metric_key(struct probe_cx *c, struct frame *f, const char *key, const char *as,
-                       bool flat)
-{
-    struct doc *d = doc_get(c->doc, key);
-    if (!d || d->bad)
-        return;
-    struct val *v = eval_key(c->b, f, d, key);
-    if (flat && v->kind != VAL_POISON)
-        v = mb_flat(c->b, v, d->loc);
-    add_val(c, as, v, f, d->loc);
-}
-
-/* What a metric that learns is trained on: the training source, in a region of its own. */
-static void metric_train(struct probe_cx *c, bool classifier)
-{
-    struct mb *b = c->b;
-    const int s = c->replace ? mb_data_find(b, c->replace) : -1;
-    if (diag_errors(b->ds) && (s < 0 || !b->p->source[s].nfield))
-        return; /* perhaps the phase that failed reads it */
-    if (s < 0 || !b->p->source[s].nfield) {
-        diag(b->ds, E0202, c->p->loc,
-             "`%s` learns on the training source, and no phase reads one", c->p->metric);
-        return;
-    }
-    struct run *r = own_run(b, arena_fmt(b->a, "probe/%s/train", c->p->name),
-                            arena_fmt(b->a, "%s/train", c->base), false, NULL, NULL);
-    struct frame *f = probe_frame(b, r, doc_get(c->doc, "nodes"),
-                                  arena_fmt(b->a, "%s/train", c->base), c->p->loc, c->over);
-    if (classifier) {
-        b->g->at = r->region;
-        b->g->expr = graph_new_expr(b->g);
-        struct val *x = mb_field(b, r, s, b->p->source[s].field[0].name, c->p->loc);
-        add_val(c, "train.of", x->kind == VAL_POISON ? x : mb_flat(b, x, c->p->loc), f,
-                c->p->loc);
-    } else {
-        metric_key(c, f, "of", "train.of", true);
-    }
-    metric_key(c, f, "labels", "train.labels", false);
-}
-
-static bool has_keys(struct probe_cx *c, const struct metric_row *row)
-{
-    const char *missing = !doc_get(c->doc, "of")                      ? "of"
-                          : row->labels && !doc_get(c->doc, "labels") ? "labels"
-                                                                      : NULL;
-    if (!missing)
-        return true;
-    diag(c->b->ds, E0202, c->p->loc, "key `%s` is missing in `%s`", missing, row->name);
-    diag_hint(c->b->ds, !strcmp(missing, "of") ? "`of: z.wake`: what is measured"
-                                               : "`labels: digits.label`: the classes");
-    return false;
-}
-
-static void metric(struct probe_cx *c, const struct doc *name)
-{
-    const struct metric_row *row = metric_find(c->b, name);
-    struct doc *of = doc_get(c->doc, "of"), *phases = doc_get(c->doc, "between");
-    c->p->kind = PROBE_METRIC;
-    c->p->metric = name->text.text;
-    if (!row || !has_keys(c, row) || of->bad)
-        return;
-    const bool classifier = !strcmp(row->name, "class_agreement");
-    const bool readout = !strcmp(row->name, "linear_readout");
-    if (phases)
-        between(c, of, phases);
-    else
-        metric_key(c, c->f, "of", "of", classifier || readout);
-    metric_key(c, c->f, "labels", "labels", false);
-    metric_key(c, c->f, "test_of", "test_of", readout);
-    for (unsigned i = 0; i < ARRAY_LEN(value_keys); i++)
-        metric_key(c, c->f, value_keys[i], value_keys[i], false);
-    if (classifier || readout)
-        metric_train(c, classifier);
-}
-
 /* Values and images */
 
 static void value_probe(struct probe_cx *c, struct doc *d)
@@ -420,9 +247,9 @@ static void value_probe(struct probe_cx *c, struct doc *d)
     c->p->kind = PROBE_VALUE;
     if (d->bad)
         return;
-    struct val *v = eval_key(c->b, c->f, d, "value");
+    struct val *v = mb_probe_key(c->b, c->f, d, "value");
     shared_only(c->b, v, d->loc);
-    add_val(c, "value", v, c->f, d->loc);
+    mb_probe_add(c, "value", v, c->f, d->loc);
 }
 
 static void image_probe(struct probe_cx *c, struct doc *d)
@@ -430,9 +257,10 @@ static void image_probe(struct probe_cx *c, struct doc *d)
     struct doc *beside = doc_get(c->doc, "beside");
     c->p->kind = PROBE_IMAGE;
     if (!d->bad)
-        add_val(c, "image", eval_key(c->b, c->f, d, "image"), c->f, d->loc);
+        mb_probe_add(c, "image", mb_probe_key(c->b, c->f, d, "image"), c->f, d->loc);
     if (beside && !beside->bad)
-        add_val(c, "beside", eval_key(c->b, c->f, beside, "beside"), c->f, beside->loc);
+        mb_probe_add(c, "beside", mb_probe_key(c->b, c->f, beside, "beside"), c->f,
+                     beside->loc);
 }
 
 static bool from_source(struct probe_cx *c)
@@ -469,11 +297,11 @@ static bool probe_place(struct probe_cx *c, bool is_metric)
         return false;
     c->replace = trains_on(b, first);
     if (is_metric || c->p->from || phase < 0 || c->p->training)
-        c->run = own_run(b, arena_fmt(b->a, "probe/%s", c->p->name), c->base,
-                         c->p->training, c->p->from, c->replace);
+        c->run = mb_probe_run(b, arena_fmt(b->a, "probe/%s", c->p->name), c->base,
+                              c->p->training, c->p->from, c->replace);
     else
         c->run = b->phase[phase].run;
-    c->f = probe_frame(b, c->run, doc_get(c->doc, "nodes"), c->base, c->p->loc, c->over);
+    c->f = mb_probe_frame(b, c->run, doc_get(c->doc, "nodes"), c->base, c->p->loc, c->over);
     return true;
 }
 
@@ -507,7 +335,7 @@ static void probe_once(struct mb *b, const struct doc_entry *e, const char *row_
     else if (image)
         image_probe(&c, image);
     else if (name->kind == DOC_SCALAR && !name->bad)
-        metric(&c, name);
+        mb_probe_metric(&c, name);
     p->probe = arena_grow(b->a, p->probe, &p->cprobe, p->nprobe + 1, sizeof *p->probe);
     p->probe[p->nprobe++] = row;
 }
@@ -587,9 +415,9 @@ static void dream(struct mb *b, struct doc *d, const char *name)
     const region_id region =
         graph_region(b->g, REGION_PHASE, arena_fmt(b->a, "dream/%s", name));
     struct run *r = mb_run(b, region, false, "dream/");
-    struct frame *f = probe_frame(b, r, NULL, name, d->loc, NULL);
+    struct frame *f = mb_probe_frame(b, r, NULL, name, d->loc, NULL);
     f->site = arena_fmt(b->a, "dream/%s", name);
-    struct val *v = eval_key(b, f, d, "node");
+    struct val *v = mb_probe_key(b, f, d, "node");
     if (v->kind != VAL_TENSOR)
         return;
     graph_root(b->g, region, ROOT_OUTPUT, 0, 0, v->v, f->site);

@@ -1,7 +1,7 @@
 /*
- * --set PATH=VALUE is an override file of one entry: PATH walks along the table of keys, VALUE
- * is what would stand behind the last key, and the result merges as everything else does.
- * A path that is a setting's name is that setting.  The text counts as a file called
+ * --set PATH=VALUE is an override file of one entry: PATH walks along the table of keys,
+ * VALUE is what would stand behind the last key, and the result merges as everything else
+ * does. A path that is a setting's name is that setting.  The text counts as a file called
  * `--set`, so that mistakes in it have a place.
  */
 #include <stdlib.h>
@@ -103,7 +103,8 @@ static struct doc *no_entry(struct set *s, const struct schema_key *row,
     return no_such(s, noun(s, row), at, until_dot(s, at), names, n);
 }
 
-/* The longest entry of `old` that the path from `at` on begins with; a body's by its name. */
+/* The longest entry of `old` that the path from `at` on begins with; a body's by its name.
+ */
 static const struct doc_entry *longest(const struct set *s, const struct doc *old,
                                        uint32_t at, uint32_t *len)
 {
@@ -222,7 +223,8 @@ static struct doc *in_list(struct set *s, const struct schema_key *row,
     const unsigned long i = strtoul(name, NULL, 10);
     if (strspn(name, "0123456789") != len || len > 9 || i >= old->n) {
         diag(s->m->diags, E0804, part_loc(s, at, len), "`--set`: no item `%s`", name);
-        diag_hint(s->m->diags, "`%s` is a list: its items are 0 to %u", row->key, old->n - 1);
+        diag_hint(s->m->diags, "`%s` is a list: its items are 0 to %u", row->key,
+                  old->n - 1);
         return NULL;
     }
     struct doc *item = old->entry[i].value, *over = s->value;

@@ -95,7 +95,8 @@ struct val *mb_as_samples(struct mb *b, struct ecx *x, const struct prim *p, str
     }
     if (!t.sample && t.dim[0].b)
         return mb_tensor(b, graph_retype(b->g, v, true));
-    if (t.sample && !t.dim[1].b && !t.dim[0].c) { /* element i of sample j: sample j k + i */
+    if (t.sample && !t.dim[1].b &&
+        !t.dim[0].c) { /* element i of sample j: sample j k + i */
         const int32_t k = t.dim[1].c;
         t.dim[0].b *= k;
         memmove(t.dim + 1, t.dim + 2, (t.rank - 2U) * sizeof t.dim[0]);

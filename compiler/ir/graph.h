@@ -210,7 +210,8 @@ bool gather_type(const struct type *src, const struct type *index, uint8_t axis,
 value_id graph_stop(struct graph *g, value_id x);
 void graph_grad(struct graph *g, value_id y, const value_id *x, uint8_t n,
                 bool missing_zero, value_id *out); /* out[i] receives d sum(y) / d x[i] */
-/* Reverse mode from w in the place of ones: the adjoint of y, as a map of x, applied to w. */
+/* Reverse mode from w in the place of ones: the adjoint of y, as a map of x, applied to w.
+ */
 value_id graph_adjoint(struct graph *g, value_id y, value_id w, value_id x);
 void graph_root(struct graph *g, region_id r, enum root_why why, uint16_t step,
                 leaf_id leaf, value_id v, const char *name);

@@ -183,9 +183,9 @@ static bool node_eq(const struct graph *x, const struct node *n, const struct gr
                     const struct node *m)
 {
     if (n->op != m->op || n->port != m->port || n->comb != m->comb || n->nin != m->nin ||
-        n->nout != m->nout || n->missing_zero != m->missing_zero || n->seeded != m->seeded ||
-        n->region != m->region || n->place != m->place || n->expr != m->expr ||
-        !attr_eq(x, n, y, m))
+        n->nout != m->nout || n->missing_zero != m->missing_zero ||
+        n->seeded != m->seeded || n->region != m->region || n->place != m->place ||
+        n->expr != m->expr || !attr_eq(x, n, y, m))
         return false;
     for (unsigned i = 0; i < n->nin; i++)
         if (graph_in(x, n)[i] != graph_in(y, m)[i])
