@@ -93,6 +93,8 @@ bool cli_colour(FILE *out);
 /* `hypno: error: ...` on standard error; returns EXIT_MISTAKE. */
 int cli_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void cli_hint(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* `text` from column `col` on, wrapped; further lines begin at `indent`. */
+void cli_wrapped(FILE *out, const char *text, int col, int indent);
 double cli_now(void);
 
 #define VERB(name, ...) verb_fn cmd_##name;

@@ -104,7 +104,11 @@ int cmd_dream(const struct args *a)
             hyp_dream(l.c->plan, l.pool, &l.run, node, (uint32_t)n, file, &err);
         if (s != HYP_OK)
             status = open_runtime_error(l.c, s, &err);
-        else if (!a->option[OPT_quiet].given)
+        if (s == HYP_EARG)
+            cli_hint(
+                "--node PHASE.NODE says what; `hypno show %s/model.yaml` prints the nodes",
+                a->positional[0]);
+        else if (s == HYP_OK && !a->option[OPT_quiet].given)
             printf("%llu dreams: %s\n", (unsigned long long)n, file);
     }
     look_away(&l);

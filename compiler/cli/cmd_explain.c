@@ -35,7 +35,7 @@ int cmd_explain(const struct args *a)
                    : word[0] == 'R' ? "Stops a run; the last checkpoint is kept."
                                     : "An error: the model is refused.");
     if (help && *help)
-        printf("what helps: %s\n", help);
+        cli_wrapped(stdout, help, 0, 0);
     return EXIT_FINE;
 }
 

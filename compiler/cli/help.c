@@ -10,8 +10,7 @@ static void bold(FILE *out, bool colour, const char *text)
     fprintf(out, "%s%s%s", colour ? "\033[1m" : "", text, colour ? "\033[0m" : "");
 }
 
-/* `text` from column `col` on, wrapped; further lines begin at `indent`. */
-static void wrapped(FILE *out, const char *text, int col, int indent)
+void cli_wrapped(FILE *out, const char *text, int col, int indent)
 {
     bool first = true;
     while (*(text += strspn(text, " "))) {
@@ -48,7 +47,7 @@ static void row(FILE *out, const char *left, const char *right)
         fprintf(out, "  %-*s", HELP_INDENT - 2, left);
     else
         fprintf(out, "  %s\n%*s", left, HELP_INDENT, "");
-    wrapped(out, right, HELP_INDENT, HELP_INDENT);
+    cli_wrapped(out, right, HELP_INDENT, HELP_INDENT);
 }
 
 void help_all(FILE *out, bool colour)
@@ -85,7 +84,7 @@ void help_verb(FILE *out, enum verb_id v, bool colour)
     fprintf(out, "  %s\n", verb->doc);
     if (*verb->about) {
         fputs("\n", out);
-        wrapped(out, verb->about, 0, 0);
+        cli_wrapped(out, verb->about, 0, 0);
     }
     for (unsigned o = 0; o < OPT_COUNT; o++) {
         char left[96];

@@ -1,6 +1,6 @@
 /*
- * Frames: the names of a body, bound, and their nodes, each evaluated when it is first asked
- * for.  Nodes that nothing reads are never built.
+ * Frames: the names of a body, bound, and their nodes, each evaluated when it is first
+ * asked for.  Nodes that nothing reads are never built.
  */
 #include <string.h>
 
@@ -43,7 +43,7 @@ void mb_leave(struct mb *b, struct mb_saved s)
 
 /* The expression of one name, under the name `as` (the first of its key list). */
 struct val *mb_eval_named(struct mb *b, struct frame *f, const struct expr *e,
-                              const char *as, struct loc loc)
+                          const char *as, struct loc loc)
 {
     const struct mb_saved s = mb_enter(b, f, as, loc);
     struct tally *tally = NULL;

@@ -78,7 +78,8 @@ static void between(struct probe_cx *c, struct doc *of, struct doc *phases)
             char *path = arena_fmt(b->a, "%s.%s", layer->name, phase->name);
             struct doc *node = doc_scalar(b->a, layer->loc, path);
             struct val *v = mb_probe_key(b, c->f, node, "of");
-            mb_probe_add(c, arena_fmt(b->a, "of.%s.%u", phase->name, i), v, c->f, layer->loc);
+            mb_probe_add(c, arena_fmt(b->a, "of.%s.%u", phase->name, i), v, c->f,
+                         layer->loc);
         }
 }
 
@@ -107,15 +108,16 @@ static void metric_train(struct probe_cx *c, bool classifier)
         return;
     }
     struct run *r = mb_probe_run(b, arena_fmt(b->a, "probe/%s/train", c->p->name),
-                            arena_fmt(b->a, "%s/train", c->base), false, NULL, NULL);
-    struct frame *f = mb_probe_frame(b, r, doc_get(c->doc, "nodes"),
-                                  arena_fmt(b->a, "%s/train", c->base), c->p->loc, c->over);
+                                 arena_fmt(b->a, "%s/train", c->base), false, NULL, NULL);
+    struct frame *f =
+        mb_probe_frame(b, r, doc_get(c->doc, "nodes"), arena_fmt(b->a, "%s/train", c->base),
+                       c->p->loc, c->over);
     if (classifier) {
         b->g->at = r->region;
         b->g->expr = graph_new_expr(b->g);
         struct val *x = mb_field(b, r, s, b->p->source[s].field[0].name, c->p->loc);
         mb_probe_add(c, "train.of", x->kind == VAL_POISON ? x : mb_flat(b, x, c->p->loc), f,
-                c->p->loc);
+                     c->p->loc);
     } else {
         metric_key(c, f, "of", "train.of", true);
     }

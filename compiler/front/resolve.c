@@ -326,6 +326,13 @@ static struct val *data_named(struct mb *b, struct ecx *x, const struct expr *e)
     return mb_field(b, x->f->run, i, dot ? dot + 1 : NULL, e->loc);
 }
 
+/* Of `digts.image`: what is near `digts`. */
+static const char *nearest_first(struct mb *b, const char *path, const char *const *names,
+                                 unsigned n)
+{
+    return diag_nearest(arena_strn(b->a, path, strcspn(path, ".")), names, n);
+}
+
 /* Did you mean: everything that could have stood here. */
 static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, bool call)
 {
@@ -372,6 +379,9 @@ static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, boo
                       b->phase[i].name);
             return;
         }
+    const char *dot = strchr(e->name, '.');
+    if (!near && dot && (near = nearest_first(b, e->name, names, n)))
+        near = arena_fmt(b->a, "%s%s", near, dot);
     if (near)
         diag_hint(b->ds, "did you mean `%s`?", near);
 }
