@@ -85,6 +85,12 @@ int cmd_eval(const struct args *a)
     return status;
 }
 
+static bool ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), k = strlen(end);
+    return n > k && strcmp(text + n - k, end) == 0;
+}
+
 int cmd_dream(const struct args *a)
 {
     struct looking l;
@@ -96,6 +102,10 @@ int cmd_dream(const struct args *a)
 
     if (n < 1 || n > 1 << 20) {
         cli_error("-n %llu: expected 1 to %d", (unsigned long long)n, 1 << 20);
+        return EXIT_USAGE;
+    }
+    if (!ends_with(file, ".png") && !ends_with(file, ".npy")) {
+        cli_error("-o %s: expected FILE.png or FILE.npy", file);
         return EXIT_USAGE;
     }
     status = look(&l, a, &node);

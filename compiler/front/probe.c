@@ -426,12 +426,20 @@ static void dream(struct mb *b, struct doc *d, const char *name)
         (struct prog_named){.name = name, .value = v->v, .region = region};
 }
 
+/* Of the command line: a text of its own, so that a mistake in it has a place. */
+static struct doc *given_node(struct mb *b, const char *node)
+{
+    const uint32_t n = (uint32_t)strlen(node);
+    const struct loc loc = {diag_file(b->ds, "--node", node, n), 1, 1, n};
+    return doc_scalar(b->a, loc, node);
+}
+
 static void dreams(struct mb *b)
 {
     const struct model_options *o = &b->m->options;
     const struct doc *layers = doc_get(b->m->merged, "layers");
     for (uint32_t i = 0; i < o->nnode; i++)
-        dream(b, doc_scalar(b->a, (struct loc){0}, o->node[i]), o->node[i]);
+        dream(b, given_node(b, o->node[i]), o->node[i]);
     if (layers && layers->kind == DOC_MAP && layers->n) {
         const char *bottom = layers->entry[0].key.text;
         if (!strcmp(bottom, "all") && layers->n > 1)

@@ -330,7 +330,9 @@ static struct val *data_named(struct mb *b, struct ecx *x, const struct expr *e)
 static const char *nearest_first(struct mb *b, const char *path, const char *const *names,
                                  unsigned n)
 {
-    return diag_nearest(arena_strn(b->a, path, strcspn(path, ".")), names, n);
+    const char *first = arena_strn(b->a, path, strcspn(path, "."));
+    const char *near = diag_nearest(first, names, n);
+    return near && strcmp(near, first) != 0 ? near : NULL;
 }
 
 /* Did you mean: everything that could have stood here. */
@@ -352,14 +354,15 @@ static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, boo
         names[n++] = b->net[i].name;
     for (uint32_t i = 0; i < b->ndata && n < ARRAY_LEN(names) && !call; i++)
         names[n++] = b->data[i].name;
-    for (uint32_t i = 0; i < b->m->nfunction && n < ARRAY_LEN(names); i++)
-        names[n++] = b->m->function[i].name;
-    for (unsigned i = 0; i < mb_nprims && n < ARRAY_LEN(names); i++)
-        names[n++] = mb_prims[i].name;
     for (uint32_t i = 0; i < b->states->nbind && n < ARRAY_LEN(names) && !call; i++)
         names[n++] = b->states->bind[i].name;
     for (uint32_t i = 0; i < b->constants->nbind && n < ARRAY_LEN(names) && !call; i++)
         names[n++] = b->constants->bind[i].name;
+    const unsigned values = n;
+    for (uint32_t i = 0; i < b->m->nfunction && n < ARRAY_LEN(names); i++)
+        names[n++] = b->m->function[i].name;
+    for (unsigned i = 0; i < mb_nprims && n < ARRAY_LEN(names); i++)
+        names[n++] = mb_prims[i].name;
     const char *near = diag_nearest(e->name, names, n);
     diag(b->ds, E0203, e->loc, "unknown %s `%s`", call ? "function" : "name", e->name);
     for (uint32_t i = 0; i < b->p->nsetting; i++)
@@ -380,7 +383,7 @@ static void unknown(struct mb *b, const struct ecx *x, const struct expr *e, boo
             return;
         }
     const char *dot = strchr(e->name, '.');
-    if (!near && dot && (near = nearest_first(b, e->name, names, n)))
+    if (!near && dot && (near = nearest_first(b, e->name, names, values)))
         near = arena_fmt(b->a, "%s%s", near, dot);
     if (near)
         diag_hint(b->ds, "did you mean `%s`?", near);

@@ -258,6 +258,8 @@ def test_eval_and_dream():
     _, err = hypno("eval", "m.yaml", status=1)
     has(err, "is no run folder")
     hypno("dream", "r", "-n", "0", status=2)
+    has(hypno("dream", "r", "-o", "d.jpg", status=2)[1], "expected FILE.png or FILE.npy")
+    has(hypno("dream", "r", "--node", "sleap.x", status=1)[1], "--node:1:1: error[E0203]")
 
 
 def attacks():
