@@ -106,46 +106,65 @@ void mb_track_reshape(struct mb *b, struct val *out, const struct val *x)
                  (struct step){.op = STEP_RESHAPE, .type = *graph_type(b->g, out->v)});
 }
 
-/* Replaying the steps on a value, oldest first, and on a slope. */
-static bool replay(struct mb *b, const struct step *s, struct val **at, struct val **slope,
-                   struct loc loc)
+/* Replaying the steps on a value, oldest first, and on a slope: with its sign, or of a
+ * scale its size. */
+struct replay {
+    struct val *at, *slope;
+    bool is_scale;
+};
+
+static struct val *factor(struct mb *b, const struct replay *r, struct val *by,
+                          struct loc loc)
+{
+    return r->is_scale ? mb_ew1(b, SX_ABS, by, loc) : by;
+}
+
+static void turned(struct mb *b, struct replay *r, struct loc loc)
+{
+    if (!r->is_scale)
+        r->slope = mb_ew1(b, SX_NEG, r->slope, loc);
+}
+
+static void rearranged(struct mb *b, struct val **v, const struct type *t)
+{
+    if ((*v)->kind == VAL_TENSOR && graph_type(b->g, (*v)->v)->rank)
+        *v = mb_tensor(b, graph_reshape(b->g, (*v)->v, t));
+}
+
+static bool replay(struct mb *b, const struct step *s, struct replay *r, struct loc loc)
 {
     if (!s)
         return true;
-    if (!replay(b, s->next, at, slope, loc))
+    if (!replay(b, s->next, r, loc))
         return false;
     switch (s->op) {
     case STEP_ADD:
-        *at = mb_ew2(b, SX_ADD, *at, s->by, loc);
+        r->at = mb_ew2(b, SX_ADD, r->at, s->by, loc);
         break;
     case STEP_SUB:
-        *at = mb_ew2(b, SX_SUB, *at, s->by, loc);
+        r->at = mb_ew2(b, SX_SUB, r->at, s->by, loc);
         break;
     case STEP_RSUB:
-        *at = mb_ew2(b, SX_SUB, s->by, *at, loc);
-        *slope = mb_ew1(b, SX_NEG, *slope, loc);
+        r->at = mb_ew2(b, SX_SUB, s->by, r->at, loc);
+        turned(b, r, loc);
         break;
     case STEP_MUL:
-        *at = mb_ew2(b, SX_MUL, *at, s->by, loc);
-        *slope = mb_ew2(b, SX_MUL, *slope, s->by, loc);
-        break;
-    case STEP_DIV:
-        *at = mb_ew2(b, SX_DIV, *at, s->by, loc);
-        *slope = mb_ew2(b, SX_DIV, *slope, s->by, loc);
-        break;
-    case STEP_NEG:
-        *at = mb_ew1(b, SX_NEG, *at, loc);
-        *slope = mb_ew1(b, SX_NEG, *slope, loc);
-        break;
-    case STEP_RESHAPE:
-        for (unsigned i = 0; i < 2; i++) {
-            struct val **p = i ? slope : at;
-            if ((*p)->kind == VAL_TENSOR && graph_type(b->g, (*p)->v)->rank)
-                *p = mb_tensor(b, graph_reshape(b->g, (*p)->v, &s->type));
-        }
+    case STEP_DIV: {
+        const int op = s->op == STEP_MUL ? SX_MUL : SX_DIV;
+        r->at = mb_ew2(b, op, r->at, s->by, loc);
+        r->slope = mb_ew2(b, op, r->slope, factor(b, r, s->by, loc), loc);
         break;
     }
-    return (*at)->kind != VAL_POISON && (*slope)->kind != VAL_POISON;
+    case STEP_NEG:
+        r->at = mb_ew1(b, SX_NEG, r->at, loc);
+        turned(b, r, loc);
+        break;
+    case STEP_RESHAPE:
+        rearranged(b, &r->at, &s->type);
+        rearranged(b, &r->slope, &s->type);
+        break;
+    }
+    return r->at->kind != VAL_POISON && r->slope->kind != VAL_POISON;
 }
 
 struct val *mb_wide(struct mb *b, struct val *v, const struct type *t)
@@ -178,12 +197,11 @@ static bool has_slope(const struct step *s)
 static bool moved_scale(struct mb *b, const struct track *t, struct density *d,
                         struct loc loc)
 {
-    for (unsigned i = 0; i < 2; i++)
-        d->arg[i] = start(b, t, d->arg[i]);
-    if (!replay(b, t->step, &d->arg[0], &d->arg[1], loc))
+    struct replay r = {start(b, t, d->arg[0]), start(b, t, d->arg[1]), true};
+    if (!replay(b, t->step, &r, loc))
         return false;
-    if (has_slope(t->step))
-        d->arg[1] = mb_ew1(b, SX_ABS, d->arg[1], loc);
+    d->arg[0] = r.at;
+    d->arg[1] = r.slope;
     return true;
 }
 
@@ -193,9 +211,10 @@ static bool moved_ends(struct mb *b, const struct track *t, struct density *d,
 {
     struct val *end[2] = {start(b, t, d->arg[0]), start(b, t, d->arg[1])};
     for (unsigned i = 0; i < 2; i++) {
-        struct val *one = mb_num(b, 1);
-        if (!replay(b, t->step, &end[i], &one, loc))
+        struct replay r = {end[i], mb_num(b, 1), true};
+        if (!replay(b, t->step, &r, loc))
             return false;
+        end[i] = r.at;
     }
     if (has_slope(t->step)) {
         d->arg[0] = mb_ew2(b, SX_FN_minimum, end[0], end[1], loc);
@@ -223,9 +242,47 @@ static bool moved(struct mb *b, const struct track *t, struct density *d, struct
     }
     if (!t->step)
         return true;
-    d->shift = start(b, t, mb_num(b, 0));
-    d->slope = start(b, t, mb_num(b, 1));
-    return replay(b, t->step, &d->shift, &d->slope, loc);
+    struct replay r = {start(b, t, mb_num(b, 0)), start(b, t, mb_num(b, 1)), false};
+    if (!replay(b, t->step, &r, loc))
+        return false;
+    d->shift = r.at;
+    d->slope = r.slope;
+    return true;
+}
+
+static struct ext elements(const struct type *t)
+{
+    struct ext n = ext_const(1);
+    for (unsigned i = 0; i < t->rank; i++)
+        n = t->dim[i].b ? (struct ext){n.c * t->dim[i].c, n.c * t->dim[i].b}
+                        : (struct ext){n.c * t->dim[i].c, n.b * t->dim[i].c};
+    return n;
+}
+
+/* Parameters as wide as the node, so that sums over units count all of it.  Those of a
+ * categorical have the classes as a further axis and are as wide as they are. */
+static bool filled_out(struct mb *b, const struct track *t, struct density *d)
+{
+    struct type drawn = *graph_type(b->g, t->draw);
+    drawn.dtype = DT_F32;
+    const bool arranged =
+        !mb_same_shape(&drawn, &d->type) && ext_eq(elements(&drawn), elements(&d->type));
+    if (d->law == LAW_CATEGORICAL)
+        return !arranged;
+    for (unsigned i = 0; i < 2 && d->arg[i]; i++) {
+        if (d->arg[i]->kind == VAL_POISON)
+            return true;
+        if (!d->slope || !arranged) {
+            d->arg[i] = mb_wide(b, d->arg[i], &d->type);
+            continue;
+        }
+        const struct val *wide = mb_wide(b, d->arg[i], &drawn);
+        const value_id v = graph_reshape(b->g, wide->v, &d->type);
+        if (!v)
+            return false;
+        d->arg[i] = mb_tensor(b, v);
+    }
+    return true;
 }
 
 bool mb_density(struct mb *b, struct val *v, struct loc loc, struct density *out)
@@ -251,5 +308,10 @@ bool mb_density(struct mb *b, struct val *v, struct loc loc, struct density *out
         return true;
     out->type = *graph_type(b->g, v->v);
     out->type.dtype = DT_F32;
-    return moved(b, v->track, out, loc);
+    if (!moved(b, v->track, out, loc))
+        return false;
+    if (filled_out(b, v->track, out))
+        return true;
+    diag(b->ds, E0311, loc, "no density: this draw has been rearranged");
+    return false;
 }

@@ -61,6 +61,10 @@ NODES = """
       ex:       3 * ~exponential(exp(y)) - 1
       be:       ~bernoulli(sigmoid(y))
       ca:       ~categorical(x)
+      one:      ~normal(1, 1, shape=[2, 3], per=batch)
+      half:     ~bernoulli(0.5, like=x)
+      flat:     flatten(2 * reshape(~normal(x, 1), [1, 3]) + 1)
+      tall:     reshape(2 * ~exponential(2, like=x), [3, 1]) + 1
       ui:       ~uniform_int(1, 6, like=y)
       lin:      line(x, m)
       t.a, t.b: (x, 2 * y)
@@ -193,6 +197,11 @@ CASES = {
     "mean(std_of(ex))": mean([3 / math.exp(v) for v in Y]),
     "mean(entropy(ex))": mean([1 - v + math.log(3) for v in Y]),
     "kl(exponential(2), exponential(3))": math.log(2 / 3) + 3 / 2 - 1,
+    "kl(one, normal(0, 1))": 3,
+    "mean(kl(half, bernoulli(0.25)))": 3 * (0.5 * math.log(2) + 0.5 * math.log(0.5 / 0.75)),
+    "kl(uniform(1, 2), uniform(0, 4)) + 0 * sum(y)": math.log(4),
+    "mean(log_prob(flat, 1))": mean([sum(normal(1, 2 * v + 1, 2) for v in r) for r in X]),
+    "mean(log_prob(tall, 5))": mean([sum(math.log(2) - 2 * 2 - math.log(2) for v in r) for r in X]),
     "mean(log_prob(be, 1))": mean([-math.log(1 + math.exp(-v)) for v in Y]),
     "mean(entropy(bernoulli(sigmoid(y))))": mean([-sum(p * math.log(p) for p in (1 / (1 + math.exp(-v)), 1 / (1 + math.exp(v)))) for v in Y]),
     "kl(bernoulli(0.25), bernoulli(0.5))": 0.25 * math.log(0.5) + 0.75 * math.log(1.5),
