@@ -236,6 +236,7 @@ CASES = {
     "default(1, 7)": 172,
     "sum(twice(default(_, 0, 1), 0))": 101,
     "twice(default(_, _, 1)(_, 2), 0)": 2121,
+    "shape(mean(deep(x), over=batch))": [2],
     "map(part, (2, 3))[1]": 10,
     "part(3).in": 9,
     "sum(p + q)": 2 * sum(Y) + 18,
@@ -291,7 +292,7 @@ def quoted(expr):
 def run(cases):
     model = ("hypnograph: 1\nname: cases\nsettings: {lr: 0.5, list: [9, 10]}\nconstants: {c1: 10, c2: 2 * c1}\n"
              "data:\n  rows: {source: npy, batch: 6, order: file}\nfunctions:" + FUNCTIONS +
-             "networks: {unit: 'linear(_, 1)'}\noptimizers: {unit: sgd(lr=0)}\n"
+             "networks: {unit: 'linear(_, 1)', deep: 'chain(linear(_, 2), _, 3)'}\noptimizers: {unit: sgd(lr=0)}\n"
              "phases:\n  p:\n    nodes:" + NODES + "      loss:     mean(unit(y + fill(0, 1)))\n    update: {unit: loss}\n"
              "schedule: {epochs: 1, cycle: [p]}\nprobes:\n")
     for i, expr in enumerate(cases):

@@ -117,6 +117,10 @@ def test_mistakes():
     has(err, "m.yaml:7:", "error[E0110]", "^", "1 mistake")
     assert "\033" not in err, "colour without a terminal"
     has(hypno("check", "absent.yaml", status=1)[1], "absent.yaml: error[E0002]")
+    write("m.yaml", MODEL.replace("flatten(seen.image)", "flatten(sean.image)").replace("dreams: {image: sleep.x", "dreams: {image: sleap.x"))
+    has(hypno("check", "m.yaml", status=1)[1], "did you mean `seen.image`?")
+    write("m.yaml", MODEL.replace("  sleep:\n    nodes:\n", "  sleep:\n    nodes:\n      asked: 1\n"))
+    equal(hypno("check", "m.yaml")[1], "")  # of a phase that is there to be asked
 
 
 def test_mistakes_that_passes_find():
