@@ -366,6 +366,12 @@ def test_not_finite():
     assert os.path.isdir("r/fault")
 
 
+def test_index_out_of_range():
+    write("m.yaml", MODEL.replace("mean((g(f(x)) - x)**2)", "mean((g(f(x)) - x)**2) + mean(arange(3)[seen.label])"))
+    _, err = hypno("train", "m.yaml", "--out", "r", status=1)
+    has(err, "error[R0952]", "wake/error (m.yaml:13)", "of 3")
+
+
 def test_unwritable():
     write("m.yaml", MODEL)
     write("file", "")
