@@ -1,0 +1,55 @@
+/* Between the files that build a plan. */
+#ifndef HYP_COMPILER_DRIVER_PLAN_INTERNAL_H
+#define HYP_COMPILER_DRIVER_PLAN_INTERNAL_H
+
+#include "compiler/driver/plan_build.h"
+
+struct builder {
+    struct program *program;
+    const struct graph *g;
+    struct arena *a;
+    struct diag_sink *ds;
+    const struct target *target;
+    const struct plan_options *opt;
+    struct hyp_plan *plan;
+    struct plan_ir *ir;
+    struct host_builder host;
+    uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest, cwhat, cfusion;
+    uint32_t *leaf_buffer; /* by version-0 leaf: 1 + plan buffer */
+    uint64_t row_max;      /* bytes of the longest row, for slack */
+    bool failed;
+};
+
+/* plan_build.c: buffers */
+uint64_t plan_align(uint64_t n); /* to 64 */
+uint8_t plan_dtype(uint8_t dtype);
+uint64_t plan_type_bytes(const struct builder *b, const struct type *t);
+void plan_copy_dims(struct hyp_ext *to, const struct type *t);
+uint32_t plan_new_buffer(struct builder *b, uint8_t segment, uint8_t dtype, uint64_t offset,
+                         uint64_t bytes);
+/* A buffer that lives for good at the end of a segment. */
+uint32_t plan_append_buffer(struct builder *b, uint8_t segment, const struct type *t);
+/* Where a state or the batch's data lie, whatever the leaf's version. */
+uint32_t plan_leaf_buffer(struct builder *b, leaf_id id);
+/* The program's phase of this region, or NULL. */
+const struct prog_phase *plan_phase_of(const struct program *p, region_id r);
+
+/* Region -> plan phase (with probes, where there are two programs), for probes and the
+ * schedule. */
+struct phase_map {
+    uint32_t *plain, *probed; /* by region: 1 + phase */
+};
+
+/* plan_phase.c: the region's roots (those wanted; NULL: all) as a phase program; its
+ * number. */
+uint32_t plan_phase(struct builder *b, region_id region, const char *name,
+                    bool (*wanted)(void *, const struct root *));
+
+/* plan_tables.c: what the runtime reads of a model apart from its phases */
+void plan_settings(struct builder *b);
+void plan_sources(struct builder *b);
+void plan_schedule(struct builder *b, const struct phase_map *m);
+/* probes, what plateaus watch, what is dreamt */
+void plan_probes(struct builder *b, const struct phase_map *m);
+
+#endif

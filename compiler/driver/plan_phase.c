@@ -1,0 +1,495 @@
+/*
+ * One phase program of a plan.
+ *
+ * Its roots decide what is live, fusion makes groups, groups become kernels (equal nests
+ * are one kernel), levels become launches, and the scratch values of all phases are planned
+ * into one arena, since no two phases run at the same time.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "compiler/driver/plan_internal.h"
+#include "compiler/passes/memplan.h"
+#include "runtime/base/arena.h"
+
+enum slot_kind { SLOT_STATE, SLOT_INPUT, SLOT_OUTPUT, SLOT_SCRATCH };
+struct slot {
+    uint8_t kind;
+    uint32_t buffer; /* of the plan; scratch: assigned after planning */
+    struct type type;
+    uint32_t first, last; /* launches */
+    value_id value;       /* scratch and output */
+};
+struct task { /* one kernel of the phase program */
+    struct lowered *low;
+    struct nest *nest;
+    uint32_t kernel, level;
+    uint64_t *private_at; /* offsets of the nest's private buffers */
+    uint64_t private_bytes;
+    uint32_t interval;
+};
+struct phase_builder {
+    struct builder *b;
+    struct fusion *f;
+    struct hyp_phase *phase;
+    struct slot *slot;
+    uint32_t nslot, cslot;
+    uint32_t *slot_of; /* by base value: 1 + slot */
+    struct task *task;
+    uint32_t ntask, ctask, nlevel;
+    uint32_t cop, coutput, cinput;
+};
+
+/* ---- slots ---- */
+
+static uint32_t add_slot(struct phase_builder *p, struct slot s)
+{
+    p->slot = arena_grow(p->b->a, p->slot, &p->cslot, p->nslot + 1, sizeof s);
+    s.first = UINT32_MAX;
+    p->slot[p->nslot] = s;
+    return p->nslot++;
+}
+
+static uint32_t leaf_slot(struct phase_builder *p, leaf_id id)
+{
+    struct builder *b = p->b;
+    const uint32_t buffer = plan_leaf_buffer(b, id);
+    for (uint32_t i = 0; i < p->nslot; i++)
+        if (p->slot[i].kind <= SLOT_INPUT && p->slot[i].buffer == buffer)
+            return i;
+    return add_slot(
+        p, (struct slot){.kind = b->g->leaf[id].what == LEAF_DATA ? SLOT_INPUT : SLOT_STATE,
+                         .buffer = buffer,
+                         .type = b->g->leaf[id].type});
+}
+
+/* storage_fn: where a base value lies */
+static uint32_t slot_of(void *cx, value_id base)
+{
+    struct phase_builder *p = cx;
+    const struct graph *g = p->b->g;
+    const struct node *n = &g->node[g->value[base].def];
+
+    if (!p->slot_of[base])
+        p->slot_of[base] =
+            1 + (n->op == OP_LEAF ? leaf_slot(p, n->attr)
+                                  : add_slot(p, (struct slot){.kind = SLOT_SCRATCH,
+                                                              .type = g->value[base].type,
+                                                              .value = base}));
+    return p->slot_of[base] - 1;
+}
+
+/* ---- tasks ---- */
+
+static struct task *add_task(struct phase_builder *p, struct lowered *low, uint32_t level)
+{
+    struct builder *b = p->b;
+    if (!low) {
+        b->failed = true;
+        return NULL;
+    }
+    p->task = arena_grow(b->a, p->task, &p->ctask, p->ntask + 1, sizeof *p->task);
+    struct task *t = &p->task[p->ntask++];
+    t->low = low;
+    t->level = level;
+    t->nest = nest_schedule(low->kernel, b->target, b->a);
+    t->private_at = arena_array(b->a, t->nest->nprivate + 1U, sizeof *t->private_at);
+    t->private_bytes = nest_private_bytes(t->nest, b->plan->batch_max, t->private_at);
+    if (b->opt->f64) {
+        t->private_bytes *= 2;
+        for (uint32_t i = 0; i < t->nest->nprivate; i++)
+            t->private_at[i] *= 2;
+    }
+    if (level + 1 > p->nlevel)
+        p->nlevel = level + 1;
+    return t;
+}
+
+static const char *place_text(const struct builder *b, place_id id)
+{
+    const struct place *pl = &b->g->place[id];
+    const char *name = pl->name;
+    for (place_id q = id; !name && q; q = b->g->place[q].parent)
+        name = b->g->place[q].name;
+    const char *why = pl->why == WHY_GRADIENT_OF  ? "gradient of "
+                      : pl->why == WHY_UPDATED_BY ? "update of "
+                                                  : "";
+    return arena_fmt(b->a, "%s%s (%s:%u)", why, name ? name : "node",
+                     pl->loc.file ? diag_file_name(b->ds, pl->loc.file) : "-",
+                     pl->loc.line);
+}
+
+static uint32_t intern_kernel(struct builder *b, const struct task *t)
+{
+    struct hyp_plan *p = b->plan;
+    uint8_t key[32];
+
+    nest_key(t->nest, b->target, p->backend, key);
+    for (uint32_t i = 0; i < p->nkernel; i++)
+        if (memcmp(p->kernel[i].key, key, sizeof key) == 0)
+            return i;
+    p->kernel = arena_grow(b->a, p->kernel, &b->ckernel, p->nkernel + 1, sizeof *p->kernel);
+    b->ir->nest =
+        arena_grow(b->a, b->ir->nest, &b->cnest, p->nkernel + 1, sizeof *b->ir->nest);
+    struct hyp_kernel *k = &p->kernel[p->nkernel];
+    memcpy(k->key, key, sizeof key);
+    k->name = t->low->name;
+    k->nstage = t->nest->nstage;
+    k->nbuf = t->nest->nbuf;
+    k->nscalar = t->low->nscalar;
+    k->stage = arena_array(b->a, k->nstage, sizeof *k->stage);
+    for (uint32_t s = 0; s < k->nstage; s++) {
+        const struct nstage *ns = &t->nest->stage[s];
+        k->stage[s].symbol = arena_fmt(b->a, "k%u_%u", p->nkernel, s);
+        k->stage[s].units = (struct hyp_ext){ns->units.c, ns->units.b};
+        k->stage[s].units_div = ns->units_div ? ns->units_div : 1;
+        k->stage[s].cost = nest_unit_cost(t->nest, s, b->target, b->plan->batch_max);
+        const uint64_t stack = ns->stack_bytes * (b->opt->f64 ? 2 : 1);
+        if (stack > k->scratch)
+            k->scratch = stack;
+    }
+    k->nplace = t->low->kernel->nplace;
+    k->place = arena_array(b->a, k->nplace + 1, sizeof *k->place);
+    for (uint32_t i = 0; i < k->nplace; i++)
+        k->place[i] = place_text(b, t->low->kernel->place[i]);
+    b->ir->kernel =
+        arena_grow(b->a, b->ir->kernel, &b->cwhat, p->nkernel + 1, sizeof *b->ir->kernel);
+    b->ir->nest[p->nkernel] = t->nest;
+    b->ir->kernel[p->nkernel] = t->low->kernel;
+    return p->nkernel++;
+}
+
+static void touch(struct slot *s, uint32_t level)
+{
+    if (s->first > level)
+        s->first = level;
+    if (s->last < level)
+        s->last = level;
+}
+
+/* ---- roots ---- */
+
+static bool is_in_place(const struct phase_builder *p, const struct root *r)
+{
+    const value_id base = p->f->base[r->value];
+    return r->why != ROOT_OUTPUT && !p->f->twin[r->leaf] && !p->slot_of[base] &&
+           type_eq(graph_type(p->b->g, base), &p->b->g->leaf[r->leaf].type);
+}
+
+/* New weights lie where the old ones did, before anything else claims their values. */
+static void claim_state(struct phase_builder *p)
+{
+    for (uint32_t i = 0; i < p->f->nroot; i++) {
+        const struct root *r = p->f->root[i];
+        if (is_in_place(p, r))
+            p->slot_of[p->f->base[r->value]] = 1 + leaf_slot(p, r->leaf);
+    }
+}
+
+/* The loss and probe values the runtime reads: in place if data or computed, else copied
+ * first. */
+static void claim_outputs(struct phase_builder *p)
+{
+    const struct graph *g = p->b->g;
+    for (uint32_t i = 0; i < p->f->nroot; i++) {
+        const struct root *r = p->f->root[i];
+        const value_id base = p->f->base[r->value];
+        if (r->why == ROOT_OUTPUT && g->node[g->value[base].def].op != OP_LEAF &&
+            !p->slot_of[base])
+            p->slot_of[base] =
+                1 + add_slot(p, (struct slot){.kind = SLOT_OUTPUT,
+                                              .type = *graph_type(g, base),
+                                              .buffer = plan_append_buffer(p->b, HYP_SEG_OUTPUT,
+                                                                      graph_type(g, base)),
+                                              .value = base});
+    }
+}
+
+/* Of the outputs that pass `bounds` adds; 0: another. */
+static int32_t index_extent(const char *name)
+{
+    if (name && strncmp(name, "probe/", 6) == 0)
+        name += 6;
+    return name && strncmp(name, "index/", 6) == 0 ? (int32_t)strtol(name + 6, NULL, 10)
+                                                   : 0;
+}
+
+static void add_output(struct phase_builder *p, const struct root *r, uint32_t buffer)
+{
+    struct hyp_phase *ph = p->phase;
+    const struct type *t = graph_type(p->b->g, r->value);
+
+    ph->output =
+        arena_grow(p->b->a, ph->output, &p->coutput, ph->noutput + 1, sizeof *ph->output);
+    struct hyp_output *o = &ph->output[ph->noutput++];
+    o->name = r->name;
+    o->buffer = buffer;
+    o->dtype = plan_dtype(t->dtype);
+    o->rank = t->rank;
+    o->sample = t->sample;
+    o->extent = index_extent(r->name);
+    if (o->extent)
+        o->name = place_text(p->b, p->b->g->node[p->b->g->value[r->value].def].place);
+    o->loss = !o->extent && r->name && strncmp(r->name, "probe/", 6) != 0 &&
+              strncmp(r->name, "dream/", 6) != 0;
+    plan_copy_dims(o->dim, t);
+}
+
+static void output_root(struct phase_builder *p, const struct root *r)
+{
+    const value_id base = p->f->base[r->value];
+    const uint32_t from = slot_of(p, base); /* may move the table */
+    const struct slot *s = &p->slot[from];
+
+    if (s->kind == SLOT_INPUT || s->kind == SLOT_OUTPUT) {
+        add_output(p, r, s->buffer);
+        return;
+    }
+    const uint32_t to =
+        add_slot(p, (struct slot){.kind = SLOT_OUTPUT,
+                                  .type = *graph_type(p->b->g, r->value),
+                                  .buffer = plan_append_buffer(p->b, HYP_SEG_OUTPUT,
+                                                          graph_type(p->b->g, r->value))});
+    const bool from_leaf = p->b->g->node[p->b->g->value[base].def].op == OP_LEAF;
+    add_task(p, lower_copy(p->f, r->value, to, slot_of, p, p->b->a, p->b->ds),
+             from_leaf ? 0 : p->nlevel);
+    add_output(p, r, p->slot[to].buffer);
+}
+
+/* States are committed after everything has run; what another commit overwrites is kept
+ * first. */
+static void commit_root(struct phase_builder *p, const struct root *r, uint32_t end)
+{
+    const value_id base = p->f->base[r->value];
+    const uint32_t home = leaf_slot(p, r->leaf);
+    const bool from_leaf = p->b->g->node[p->b->g->value[base].def].op == OP_LEAF;
+
+    if (p->slot_of[base] == home + 1)
+        return;
+    if (!from_leaf) {
+        add_task(p, lower_copy(p->f, r->value, home, slot_of, p, p->b->a, p->b->ds), end);
+        return;
+    }
+    const uint32_t keep = add_slot(
+        p, (struct slot){.kind = SLOT_SCRATCH, .type = *graph_type(p->b->g, r->value)});
+    add_task(p, lower_copy(p->f, r->value, keep, slot_of, p, p->b->a, p->b->ds), 0);
+    struct lowered *low = lower_copy(p->f, r->value, home, slot_of, p, p->b->a, p->b->ds);
+    for (uint32_t i = 0; low && i < low->kernel->nbuf; i++)
+        if (low->slot[i] != home)
+            low->slot[i] = keep;
+    add_task(p, low, end);
+}
+
+static void finish_roots(struct phase_builder *p)
+{
+    for (uint32_t i = 0; i < p->f->nroot; i++)
+        if (p->f->root[i]->why == ROOT_OUTPUT)
+            output_root(p, p->f->root[i]);
+    const uint32_t end = p->nlevel;
+    for (uint32_t i = 0; i < p->f->nroot; i++)
+        if (p->f->root[i]->why != ROOT_OUTPUT)
+            commit_root(p, p->f->root[i], end);
+}
+
+/* ---- memory ---- */
+
+static void plan_scratch(struct phase_builder *p)
+{
+    struct builder *b = p->b;
+    struct interval *iv = arena_array(b->a, p->nslot + p->ntask + 1U, sizeof *iv);
+    uint32_t n = 0, *of_slot = arena_array(b->a, p->nslot + 1U, sizeof *of_slot);
+
+    for (uint32_t i = 0; i < p->ntask; i++) {
+        struct task *t = &p->task[i];
+        for (uint32_t j = 0; j < t->low->kernel->nbuf; j++)
+            touch(&p->slot[t->low->slot[j]], t->level);
+        if (t->private_bytes) {
+            t->interval = n;
+            iv[n++] = (struct interval){t->private_bytes, t->level, t->level, 0};
+        }
+    }
+    for (uint32_t i = 0; i < p->nslot; i++)
+        if (p->slot[i].kind == SLOT_SCRATCH && p->slot[i].first != UINT32_MAX) {
+            of_slot[i] = n;
+            iv[n++] = (struct interval){plan_type_bytes(b, &p->slot[i].type), p->slot[i].first,
+                                        p->slot[i].last, 0};
+        }
+    p->phase->arena_bytes = memplan(iv, n, b->a, &p->phase->arena_bound);
+    for (uint32_t i = 0; i < p->nslot; i++)
+        if (p->slot[i].kind == SLOT_SCRATCH && p->slot[i].first != UINT32_MAX) {
+            const struct type *t = &p->slot[i].type;
+            const struct interval *x = &iv[of_slot[i]];
+            const int64_t rows = t->rank ? ext_at(t->dim[0], b->plan->batch_max) : 1;
+            p->slot[i].buffer =
+                plan_new_buffer(b, HYP_SEG_SCRATCH, plan_dtype(t->dtype), x->offset, x->bytes);
+            if (rows > 0 && x->bytes / (uint64_t)rows > b->row_max)
+                b->row_max = x->bytes / (uint64_t)rows;
+        }
+    for (uint32_t i = 0; i < p->ntask; i++)
+        for (uint32_t j = 0; j < p->task[i].nest->nprivate; j++)
+            p->task[i].private_at[j] += iv[p->task[i].interval].offset;
+    if (p->phase->arena_bytes > b->plan->segment_bytes[HYP_SEG_SCRATCH])
+        b->plan->segment_bytes[HYP_SEG_SCRATCH] = p->phase->arena_bytes;
+}
+
+/* ---- entries and ops ---- */
+
+static uint32_t param_slot(struct phase_builder *p, uint32_t first, struct hyp_param x)
+{
+    struct builder *b = p->b;
+    struct hyp_plan *pl = b->plan;
+    for (uint32_t i = first; i < pl->nparam; i++)
+        if (pl->param[i].kind == x.kind && pl->param[i].a == x.a)
+            return i;
+    pl->param = arena_grow(b->a, pl->param, &b->cparam, pl->nparam + 1, sizeof x);
+    pl->param[pl->nparam] = x;
+    return pl->nparam++;
+}
+
+static struct hyp_param param_of(struct builder *b, const struct binding *x)
+{
+    switch (x->kind) {
+    case BIND_HOST: {
+        const bool f = graph_type(b->g, x->host)->dtype == DT_F32;
+        return (struct hyp_param){f ? HYP_PARAM_HOST_F32 : HYP_PARAM_HOST_I32,
+                                  host_slot(&b->host, x->host)};
+    }
+    case BIND_DRAW_LO:
+        return (struct hyp_param){HYP_PARAM_DRAW_LO, 0};
+    case BIND_DRAW_HI:
+        return (struct hyp_param){HYP_PARAM_DRAW_HI, 0};
+    default:
+        return (struct hyp_param){HYP_PARAM_WORD, x->word};
+    }
+}
+
+static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_param)
+{
+    struct builder *b = p->b;
+    struct hyp_plan *pl = b->plan;
+    const uint32_t nk = t->low->kernel->nbuf;
+
+    t->kernel = intern_kernel(b, t);
+    pl->entry = arena_grow(b->a, pl->entry, &b->centry, pl->nentry + 1, sizeof *pl->entry);
+    struct hyp_entry *e = &pl->entry[pl->nentry++];
+    e->kernel = t->kernel;
+    e->buf = arena_array(b->a, t->nest->nbuf + 1U, sizeof *e->buf);
+    for (uint32_t i = 0; i < nk; i++)
+        e->buf[i] = p->slot[t->low->slot[i]].buffer;
+    for (uint32_t i = 0; i < t->nest->nprivate; i++)
+        e->buf[nk + i] =
+            plan_new_buffer(b, HYP_SEG_SCRATCH, HYP_F32, t->private_at[i],
+                       (i + 1 < t->nest->nprivate ? t->private_at[i + 1]
+                                                  : t->private_at[0] + t->private_bytes) -
+                           t->private_at[i]);
+    e->scalar = arena_array(b->a, t->low->nscalar + 1U, sizeof *e->scalar);
+    for (uint32_t i = 0; i < t->low->nscalar; i++)
+        e->scalar[i] = param_slot(p, first_param, param_of(b, &t->low->scalar[i]));
+}
+
+static void add_op(struct phase_builder *p, struct hyp_op op)
+{
+    p->phase->op = arena_grow(p->b->a, p->phase->op, &p->cop, p->phase->nop + 1, sizeof op);
+    p->phase->op[p->phase->nop++] = op;
+}
+
+/* The t of every weight that this program updates. */
+static void count_updates(struct phase_builder *p)
+{
+    struct hyp_phase *ph = p->phase;
+    uint32_t n = 0;
+
+    ph->count_list = arena_array(p->b->a, p->f->nroot + 1U, sizeof *ph->count_list);
+    for (uint32_t i = 0; i < p->f->nroot; i++) {
+        const struct root *r = p->f->root[i];
+        const char *path = r->leaf ? p->b->g->leaf[r->leaf].path : "";
+        if (r->why != ROOT_UPDATE || strncmp(path, "optimizer/", 10) == 0)
+            continue;
+        const char *name = arena_fmt(p->b->a, "optimizer/%s/t", path);
+        if (graph_find_leaf(p->b->g, LEAF_COUNTER, name))
+            ph->count_list[n++] = host_counter(&p->b->host, name) - HYP_COUNTER_FIRST;
+    }
+    if (n)
+        add_op(p, (struct hyp_op){HYP_OP_COUNT, 0, n, 0, 0});
+}
+
+static void emit_ops(struct phase_builder *p)
+{
+    const uint32_t first_param = p->b->plan->nparam;
+    count_updates(p);
+    const uint32_t scalars = p->phase->nop;
+    add_op(p, (struct hyp_op){HYP_OP_SCALARS, 0, 0, first_param, 0});
+    for (uint32_t level = 0; level < p->nlevel; level++) {
+        const uint32_t e0 = p->b->plan->nentry;
+        for (uint32_t i = 0; i < p->ntask; i++)
+            if (p->task[i].level == level)
+                add_entry(p, &p->task[i], first_param);
+        if (p->b->plan->nentry > e0)
+            add_op(p, (struct hyp_op){HYP_OP_LAUNCH, e0, p->b->plan->nentry, 0, 0});
+    }
+    p->phase->op[scalars].d = p->b->plan->nparam;
+}
+
+static void add_inputs(struct phase_builder *p)
+{
+    struct builder *b = p->b;
+    for (uint32_t i = 0; i < p->nslot; i++) {
+        if (p->slot[i].kind != SLOT_INPUT)
+            continue;
+        for (leaf_id l = 1; l < b->g->nleaf; l++) {
+            if (b->g->leaf[l].what != LEAF_DATA || !b->leaf_buffer[l] ||
+                b->leaf_buffer[l] - 1 != p->slot[i].buffer)
+                continue;
+            struct hyp_input in = {.buffer = p->slot[i].buffer};
+            const char *dot = strrchr(b->g->leaf[l].path, '.');
+            const size_t n = dot ? (size_t)(dot - b->g->leaf[l].path) : 0;
+            for (uint32_t s = 0; dot && s < b->plan->nsource; s++) {
+                const struct hyp_source *src = &b->plan->source[s];
+                if (strlen(src->name) != n || memcmp(src->name, b->g->leaf[l].path, n) != 0)
+                    continue;
+                in.source = s;
+                for (uint32_t k = 0; k < src->nfield; k++)
+                    if (strcmp(src->field[k].name, dot + 1) == 0)
+                        in.field = k;
+            }
+            p->phase->input = arena_grow(b->a, p->phase->input, &p->cinput,
+                                         p->phase->ninput + 1, sizeof in);
+            p->phase->input[p->phase->ninput++] = in;
+        }
+    }
+}
+
+/* ---- one phase program ---- */
+
+uint32_t plan_phase(struct builder *b, region_id region, const char *name,
+                            bool (*wanted)(void *, const struct root *))
+{
+    struct hyp_plan *pl = b->plan;
+    struct phase_builder p = {.b = b};
+    struct fuse_options fo = {.off = b->opt->fuse_off, .wanted = wanted};
+
+    pl->phase = arena_grow(b->a, pl->phase, &b->cphase, pl->nphase + 1, sizeof *pl->phase);
+    const uint32_t id = pl->nphase++;
+    struct hyp_phase ph = {.name = name, .with_probes = -1, .draw = UINT32_MAX};
+    p.phase = &ph;
+    p.f = fuse(b->g, region, &fo, b->a);
+    b->ir->fusion =
+        arena_grow(b->a, b->ir->fusion, &b->cfusion, id + 1, sizeof *b->ir->fusion);
+    b->ir->fusion[id] = p.f;
+    b->ir->nphase = id + 1;
+    p.slot_of = arena_array(b->a, b->g->nvalue + 1, sizeof *p.slot_of);
+    claim_state(&p);
+    claim_outputs(&p);
+    for (uint32_t i = 0; i < p.f->norder && !b->failed; i++)
+        add_task(&p, lower_group(p.f, p.f->order[i], slot_of, &p, b->a, b->ds),
+                 1 + p.f->level[p.f->order[i]]);
+    if (!b->failed)
+        finish_roots(&p);
+    if (!b->failed) {
+        plan_scratch(&p);
+        add_inputs(&p);
+        emit_ops(&p);
+    }
+    pl->phase[id] = ph;
+    return id;
+}
