@@ -51,7 +51,8 @@ enum hyp_dtype { HYP_F32, HYP_I32, HYP_BOOL /* one byte */, HYP_F64 };
 
 struct hyp_buffer {
     uint8_t segment, dtype;
-    uint64_t offset, bytes; /* bytes at the largest batch, slack included */
+    uint64_t offset, bytes; /* bytes at the largest batch */
+    uint64_t sample_bytes;  /* a smaller batch takes so much less for each sample */
 };
 
 struct hyp_stage {
@@ -62,19 +63,30 @@ struct hyp_stage {
     int32_t units_div;
     uint32_t cost; /* of one unit, relative: threads share out units by it; 0 counts as 1 */
 };
+enum hyp_use { HYP_READ, HYP_WRITE, HYP_READ_WRITE, HYP_PRIVATE /* nobody else's */ };
 struct hyp_kernel {
     uint8_t key[32];
     const char *name;
     struct hyp_stage *stage;
     uint32_t nstage, nbuf, nscalar;
+    const uint8_t *use; /* by buffer: enum hyp_use */
     uint64_t scratch;   /* STACK bytes a thread */
-    const char **place; /* "D.z.f2 (model.yaml:22)" ... members in order */
-    uint32_t nplace;
+};
+struct hyp_place {   /* a node of the model: "gradient of D.z.f2 (model.yaml:22)" */
+    const char *why; /* "", "gradient of ", "update of " */
+    const char *name, *file;
+    uint32_t line;
+    const char *from_file; /* of a library's line: where the model calls it; or NULL */
+    uint32_t from_line;
 };
 struct hyp_entry { /* one kernel of a launch */
     uint32_t kernel;
-    uint32_t *buf;    /* nbuf x index into buffers */
-    uint32_t *scalar; /* nscalar x index into the parameter block */
+    uint32_t *buf;           /* nbuf x index into buffers */
+    uint32_t *scalar;        /* nscalar x index into the parameter block */
+    struct hyp_place *place; /* what it computes, in order */
+    uint32_t nplace;
+    uint32_t step; /* of the phase's update steps the first that needs it, from 1; 0: none,
+                      or the phase has only one */
 };
 
 /*
@@ -345,6 +357,12 @@ struct hyp_plan {
      * NULL: all is loaded.
      */
     enum hyp_status (*load_phase)(struct hyp_plan *, uint32_t p, struct hyp_error *err);
+    /*
+     * The same model with every node a kernel of its own, for naming the node of a bad
+     * value: the same bits, phases, tensors, settings and draw counters in the same order.
+     * It lives as long as this plan.  NULL, or answers NULL: it cannot be made.
+     */
+    struct hyp_plan *(*unfused)(struct hyp_plan *);
     void (*release)(struct hyp_plan *); /* frees code and arenas; NULL: static */
     void *release_cx;
 };

@@ -40,6 +40,7 @@ struct run_input { /* every INPUT buffer that a program reads, once */
 enum { RUN_TIMES = 4096 };
 
 struct arena;
+struct blame;
 
 struct run {
     struct hyp_plan *plan;
@@ -68,10 +69,9 @@ struct run {
     int64_t batch;            /* of the cycle just run */
     bool epoch_over;          /* the cycle just run was the epoch's last */
     bool cycle_ran;           /* x holds the outputs of a cycle just run */
-    bool replay;              /* the cycle is run again to find a fault */
-    uint32_t phase_now;       /* program that ran last, for messages */
+    struct blame *blame;      /* the cycle is run again to find a fault */
     int64_t entered;          /* stage that r->stage describes; -1: none */
-    char fault[256];
+    char fault[320];
     uint32_t *scan;             /* by thread: the first tensor that is not finite */
     const double *base_setting; /* settings where neither stage nor probe sets them */
     double times[RUN_TIMES];    /* seconds of the last cycles */
@@ -140,6 +140,12 @@ enum hyp_status watch_cycle(struct run *r, struct hyp_error *err);
 enum hyp_status watch_before_saving(struct run *r, struct hyp_error *err);
 /* Before a cycle: keep a copy now and then. */
 void watch_keep(struct run *r);
+
+/* blame.c */
+/* Run the cycles after r->kept again, the last of them, `fault_step`, with a look at every
+ * node; the node, its line, phase and step into r->fault, if found. */
+void blame_cycle(struct run *r, int64_t fault_step);
+void blame_phase(struct blame *b, uint32_t phase); /* in that cycle, before each phase */
 
 /* stop.c: SIGINT and SIGTERM.  stop_signal(): the one that came, or 0. */
 void stop_catch(void);

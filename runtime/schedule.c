@@ -183,12 +183,8 @@ static enum hyp_status run_phase(struct run *r, uint32_t phase, struct hyp_error
     const uint32_t id =
         r->with_probes[phase] && ph->with_probes >= 0 ? (uint32_t)ph->with_probes : phase;
 
-    r->phase_now = id;
-    if (r->replay && r->cb && r->cb->check && !r->fault[0] &&
-        r->cb->check(r->cb->cx, id, r->batch, r->fault, sizeof r->fault))
-        return HYP_OK;
-    if (r->replay) /* what other phases left there is none of this one's */
-        memset(r->x->segment[HYP_SEG_SCRATCH], 0, r->plan->segment_bytes[HYP_SEG_SCRATCH]);
+    if (r->blame)
+        blame_phase(r->blame, id);
     const enum hyp_status st = exec_phase(r->x, id, r->batch, err);
     for (uint32_t i = 0; st == HYP_OK && i < r->nloss; i++) {
         if (r->loss[i].phase != id)

@@ -68,13 +68,6 @@ struct hyp_run_callbacks {
     void (*progress)(void *cx, const struct hyp_progress *p);
     /* One line for people, without newline: what --init did not find, how to resume ... */
     void (*message)(void *cx, enum hyp_message kind, const char *text);
-    /*
-     * Names the node of the first not finite value: called in place of running phase
-     * `phase` in the replayed cycle; writes one line and returns true if it found one.
-     * NULL: the runtime looks at what every kernel wrote and names the nodes of the first
-     * bad kernel.
-     */
-    bool (*check)(void *cx, uint32_t phase, int64_t batch, char *text, uint32_t ntext);
 };
 
 /* Owned: hyp_summary_fini().  Valid (with what was reached) after a failure too. */
@@ -88,7 +81,7 @@ struct hyp_summary {
     uint32_t nvalue;
     struct hyp_value *value;
     int signal;      /* that stopped the run, or 0 */
-    char fault[256]; /* HYP_ENONFINITE: which value, node and line */
+    char fault[320]; /* HYP_ENONFINITE: which value, node and line */
 };
 void hyp_summary_fini(struct hyp_summary *s);
 /* The object of `--summary json`, one line without newline; hyp_free().  NULL: no memory.

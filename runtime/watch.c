@@ -3,9 +3,8 @@
  *
  * After each cycle the losses and the weights and states are looked at (the optimizers'
  * moments every sixteenth, and before anything is saved).  A copy of the run's state some
- * cycles old is kept in memory.  When a fault is found, the copy goes to RUN/fault/, the
- * cycles since then run again (runs are exact, so they do the same), and in the last one
- * every launch's buffers are looked at: the first bad one names the node.
+ * cycles old is kept in memory.  When a fault is found, the copy goes to RUN/fault/, and
+ * the cycles since then run again to name the node (blame.c).
  */
 #include <math.h>
 #include <stdio.h>
@@ -98,61 +97,6 @@ static bool look(const struct run *r, bool moments, char *text, size_t n)
     return true;
 }
 
-/* ---- the first bad value ---- */
-
-static bool bad_buffer(const struct run *r, uint32_t buffer)
-{
-    const struct hyp_buffer *b = &r->plan->buffer[buffer];
-    return (b->dtype == HYP_F32 || b->dtype == HYP_F64) &&
-           !exec_finite(r->x, exec_address(r->x, buffer), b->bytes);
-}
-
-static void name_kernel(struct run *r, const struct hyp_kernel *k)
-{
-    size_t n = 0;
-    for (uint32_t i = 0; i < k->nplace && i < 3 && n < sizeof r->fault - 1; i++) {
-        const int m = snprintf(r->fault + n, sizeof r->fault - n, "%s%.70s", i ? ", " : "",
-                               k->place[i]);
-        n += m > 0 ? (size_t)m : 0;
-    }
-    if (k->nplace == 0)
-        snprintf(r->fault, sizeof r->fault, "kernel %.100s", k->name ? k->name : "?");
-}
-
-/* Before this launch every buffer was finite: what is bad now, it wrote. */
-static void after_launch(void *cx, const struct hyp_op *op)
-{
-    struct run *r = cx;
-    for (uint32_t e = op->a; e < op->b && !r->fault[0]; e++) {
-        const struct hyp_entry *en = &r->plan->entry[e];
-        const struct hyp_kernel *k = &r->plan->kernel[en->kernel];
-        for (uint32_t i = 0; i < k->nbuf && !r->fault[0]; i++)
-            if (bad_buffer(r, en->buf[i]))
-                name_kernel(r, k);
-    }
-}
-
-/* From the kept copy to the end of the cycle that failed. */
-static void replay(struct run *r, int64_t fault_step)
-{
-    struct hyp_error ignored = {0};
-
-    moment_copy(&r->now, &r->kept, r->plan);
-    r->x->fixed[HYP_COUNTER_STEP] = (double)r->now.step;
-    r->entered = -1;
-    r->epoch_over = false;
-    schedule_restore_sources(r);
-    memset(r->with_probes, 0, r->plan->nphase * sizeof *r->with_probes);
-    while (r->now.step < fault_step && !ignored.status && schedule_ready(r)) {
-        r->replay = r->now.step + 1 == fault_step;
-        r->x->after_launch = r->replay ? after_launch : NULL;
-        r->x->after_cx = r;
-        schedule_cycle(r, &ignored);
-    }
-    r->x->after_launch = NULL;
-    r->replay = false;
-}
-
 /* ---- RUN/fault/ ---- */
 
 static enum hyp_status write_report(const struct run *r, const char *what, int64_t step,
@@ -200,7 +144,6 @@ static enum hyp_status write_replay(const struct run *r, struct hyp_error *err)
 static enum hyp_status report(struct run *r, const char *what, struct hyp_error *err)
 {
     const int64_t step = r->now.step, epoch = r->now.epoch;
-    const char *phase = r->plan->phase[r->phase_now].name;
     struct hyp_error io = {0};
     const bool to_disk = r->folder && r->have_kept;
 
@@ -208,15 +151,14 @@ static enum hyp_status report(struct run *r, const char *what, struct hyp_error 
         write_replay(r, &io);
     r->fault[0] = '\0';
     if (r->have_kept)
-        replay(r, step);
+        blame_cycle(r, step);
     if (!r->fault[0])
         snprintf(r->fault, sizeof r->fault, "not found by running the cycle again");
     if (to_disk && io.status == HYP_OK)
         write_report(r, what, step, &io);
-    return hyp_fail(
-        err, HYP_ENONFINITE,
-        "%s after cycle %lld (epoch %lld, phase %s); the first such value is in %s", what,
-        (long long)step, (long long)epoch, phase, r->fault);
+    return hyp_fail(err, HYP_ENONFINITE,
+                    "%s after cycle %lld (epoch %lld); the first such value is in %s", what,
+                    (long long)step, (long long)epoch, r->fault);
 }
 
 enum hyp_status watch_cycle(struct run *r, struct hyp_error *err)

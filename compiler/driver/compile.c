@@ -138,6 +138,13 @@ static enum hyp_status load_phase(struct hyp_plan *p, uint32_t phase, struct hyp
     return HYP_OK;
 }
 
+static void give_code(struct compiled *c)
+{
+    c->plan->backend = c->backend->name;
+    c->plan->release_cx = c;
+    c->plan->load_phase = load_phase;
+}
+
 /* What every run needs at once: initial values and the scheduled phases, in one go. */
 static bool load_scheduled(struct compiled *c)
 {
@@ -151,6 +158,35 @@ static bool load_scheduled(struct compiled *c)
             p->phase[i].loaded = true;
         }
     return load_kernels(c, want);
+}
+
+/* ---- every node its own kernel ---- */
+
+/* hyp_plan.unfused: of the same program, in a compilation of its own beside this one. */
+static struct hyp_plan *unfused(struct hyp_plan *p)
+{
+    struct compiled *c = p->release_cx;
+    struct plan_options o = {.fuse_off = true, .f64 = p->f64};
+    uint64_t taken = 0;
+
+    for (unsigned i = 0; i < HYP_SEG_COUNT; i++)
+        taken += p->segment_bytes[i];
+    if (c->memory_limit && c->memory_limit <= taken)
+        return NULL;
+    o.memory_limit = c->memory_limit ? c->memory_limit - taken : 0;
+    struct arena *a = arena_new();
+    struct compiled *n = arena_alloc(a, sizeof *n);
+    *n = (struct compiled){.arena = a,
+                           .diags = c->diags,
+                           .backend = c->backend,
+                           .target = c->target,
+                           .threads = c->threads};
+    n->next = c->nested;
+    c->nested = n;
+    n->plan = plan_build(&c->program, c->target, &o, a, c->diags, &n->ir);
+    if (n->plan)
+        give_code(n);
+    return n->plan;
 }
 
 /* ---- the way through ---- */
@@ -205,9 +241,9 @@ static bool run_stages(struct compiled *c, const char *path,
     c->plan = plan_build(&c->program, c->target, &plan, c->arena, c->diags, &c->ir);
     if (!c->plan)
         return false;
-    c->plan->backend = c->backend->name;
-    c->plan->release_cx = c;
-    c->plan->load_phase = load_phase;
+    give_code(c);
+    c->plan->unfused = unfused;
+    c->memory_limit = o->memory_limit;
     hash_model(c);
     if (!compile_metrics(c, o))
         return false;

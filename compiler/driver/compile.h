@@ -37,7 +37,8 @@ struct compiled {
     unsigned threads;
     double seconds; /* all compile work so far */
     uint32_t given_width;
-    struct compiled *nested, *next; /* the models of metrics */
+    uint64_t memory_limit;
+    struct compiled *nested, *next; /* the models of metrics; the unfused plan */
 };
 
 /* model_options.fields for the runtime's sources; cx is the struct compiled. */

@@ -25,6 +25,11 @@ uint64_t plan_type_bytes(const struct builder *b, const struct type *t)
     return (uint64_t)type_elems(t, b->plan->batch_max) * dtype_bytes(b, t->dtype);
 }
 
+uint64_t plan_sample_bytes(const struct builder *b, const struct type *t)
+{
+    return (uint64_t)(type_elems(t, 2) - type_elems(t, 1)) * dtype_bytes(b, t->dtype);
+}
+
 uint8_t plan_dtype(uint8_t dtype)
 {
     return dtype == DT_F32 ? HYP_F32 : dtype == DT_I32 ? HYP_I32 : HYP_BOOL;
@@ -36,11 +41,12 @@ uint64_t plan_align(uint64_t n)
 }
 
 uint32_t plan_new_buffer(struct builder *b, uint8_t segment, uint8_t dtype, uint64_t offset,
-                         uint64_t bytes)
+                         uint64_t bytes, uint64_t sample_bytes)
 {
     struct hyp_plan *p = b->plan;
     p->buffer = arena_grow(b->a, p->buffer, &b->cbuffer, p->nbuffer + 1, sizeof *p->buffer);
-    p->buffer[p->nbuffer] = (struct hyp_buffer){segment, dtype, offset, bytes};
+    p->buffer[p->nbuffer] =
+        (struct hyp_buffer){segment, dtype, offset, bytes, sample_bytes};
     return p->nbuffer++;
 }
 
@@ -52,7 +58,8 @@ uint32_t plan_append_buffer(struct builder *b, uint8_t segment, const struct typ
     b->plan->segment_bytes[segment] = at + plan_align(bytes);
     if (rows > 0 && bytes / (uint64_t)rows > b->row_max)
         b->row_max = bytes / (uint64_t)rows;
-    return plan_new_buffer(b, segment, plan_dtype(t->dtype), at, bytes);
+    return plan_new_buffer(b, segment, plan_dtype(t->dtype), at, bytes,
+                           plan_sample_bytes(b, t));
 }
 
 void plan_copy_dims(struct hyp_ext *to, const struct type *t)

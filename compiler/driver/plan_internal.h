@@ -24,9 +24,10 @@ struct builder {
 uint64_t plan_align(uint64_t n); /* to 64 */
 uint8_t plan_dtype(uint8_t dtype);
 uint64_t plan_type_bytes(const struct builder *b, const struct type *t);
+uint64_t plan_sample_bytes(const struct builder *b, const struct type *t); /* one more */
 void plan_copy_dims(struct hyp_ext *to, const struct type *t);
 uint32_t plan_new_buffer(struct builder *b, uint8_t segment, uint8_t dtype, uint64_t offset,
-                         uint64_t bytes);
+                         uint64_t bytes, uint64_t sample_bytes);
 /* A buffer that lives for good at the end of a segment. */
 uint32_t plan_append_buffer(struct builder *b, uint8_t segment, const struct type *t);
 /* Where a state or the batch's data lie, whatever the leaf's version. */

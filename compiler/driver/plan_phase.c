@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "compiler/driver/plan_internal.h"
+#include "compiler/front/model.h"
 #include "compiler/passes/memplan.h"
 #include "runtime/base/arena.h"
 
@@ -27,6 +28,7 @@ struct task { /* one kernel of the phase program */
     uint64_t *private_at; /* offsets of the nest's private buffers */
     uint64_t private_bytes;
     uint32_t interval;
+    uint32_t step; /* hyp_entry.step */
 };
 struct phase_builder {
     struct builder *b;
@@ -105,18 +107,53 @@ static struct task *add_task(struct phase_builder *p, struct lowered *low, uint3
     return t;
 }
 
-static const char *place_text(const struct builder *b, place_id id)
+static const char *file_of(const struct builder *b, place_id id)
+{
+    const struct loc *loc = &b->g->place[id].loc;
+    return loc->file ? diag_file_name(b->ds, loc->file) : "-";
+}
+
+/* Where a place of the library is called from, in a file of the user's; 0: nowhere. */
+static place_id caller_of(const struct builder *b, place_id id)
+{
+    size_t n;
+    if (!library_text(file_of(b, id), &n))
+        return 0;
+    while (id && (!b->g->place[id].loc.file || library_text(file_of(b, id), &n)))
+        id = b->g->place[id].parent;
+    return id;
+}
+
+static struct hyp_place place_of(const struct builder *b, place_id id)
 {
     const struct place *pl = &b->g->place[id];
+    const place_id from = caller_of(b, id);
     const char *name = pl->name;
     for (place_id q = id; !name && q; q = b->g->place[q].parent)
         name = b->g->place[q].name;
     const char *why = pl->why == WHY_GRADIENT_OF  ? "gradient of "
                       : pl->why == WHY_UPDATED_BY ? "update of "
                                                   : "";
-    return arena_fmt(b->a, "%s%s (%s:%u)", why, name ? name : "node",
-                     pl->loc.file ? diag_file_name(b->ds, pl->loc.file) : "-",
-                     pl->loc.line);
+    return (struct hyp_place){
+        why,          name ? name : "node",           file_of(b, id),
+        pl->loc.line, from ? file_of(b, from) : NULL, b->g->place[from].loc.line};
+}
+
+static const char *place_text(const struct builder *b, place_id id)
+{
+    const struct hyp_place p = place_of(b, id);
+    return arena_fmt(b->a, "%s%s (%s:%u)", p.why, p.name, p.file, p.line);
+}
+
+/* hyp_kernel.use */
+static uint8_t *uses_of(const struct builder *b, const struct nest *n)
+{
+    static const uint8_t use[] = {
+        [BUF_READ] = HYP_READ, [BUF_WRITE] = HYP_WRITE, [BUF_READ_WRITE] = HYP_READ_WRITE};
+    uint8_t *out = arena_array(b->a, n->nbuf + 1U, sizeof *out);
+    for (uint32_t i = 0; i < n->nbuf; i++)
+        out[i] = i + n->nprivate >= n->nbuf ? HYP_PRIVATE : use[n->buf[i].use];
+    return out;
 }
 
 static uint32_t intern_kernel(struct builder *b, const struct task *t)
@@ -148,10 +185,7 @@ static uint32_t intern_kernel(struct builder *b, const struct task *t)
         if (stack > k->scratch)
             k->scratch = stack;
     }
-    k->nplace = t->low->kernel->nplace;
-    k->place = arena_array(b->a, k->nplace + 1, sizeof *k->place);
-    for (uint32_t i = 0; i < k->nplace; i++)
-        k->place[i] = place_text(b, t->low->kernel->place[i]);
+    k->use = uses_of(b, t->nest);
     b->ir->kernel =
         arena_grow(b->a, b->ir->kernel, &b->cwhat, p->nkernel + 1, sizeof *b->ir->kernel);
     b->ir->nest[p->nkernel] = t->nest;
@@ -197,11 +231,12 @@ static void claim_outputs(struct phase_builder *p)
         if (r->why == ROOT_OUTPUT && g->node[g->value[base].def].op != OP_LEAF &&
             !p->slot_of[base])
             p->slot_of[base] =
-                1 + add_slot(p, (struct slot){.kind = SLOT_OUTPUT,
-                                              .type = *graph_type(g, base),
-                                              .buffer = plan_append_buffer(p->b, HYP_SEG_OUTPUT,
-                                                                      graph_type(g, base)),
-                                              .value = base});
+                1 +
+                add_slot(p, (struct slot){.kind = SLOT_OUTPUT,
+                                          .type = *graph_type(g, base),
+                                          .buffer = plan_append_buffer(p->b, HYP_SEG_OUTPUT,
+                                                                       graph_type(g, base)),
+                                          .value = base});
     }
 }
 
@@ -212,6 +247,12 @@ static int32_t index_extent(const char *name)
         name += 6;
     return name && strncmp(name, "index/", 6) == 0 ? (int32_t)strtol(name + 6, NULL, 10)
                                                    : 0;
+}
+
+static bool is_loss(const struct root *r)
+{
+    return r->why == ROOT_OUTPUT && r->name && strncmp(r->name, "probe/", 6) != 0 &&
+           strncmp(r->name, "dream/", 6) != 0 && !index_extent(r->name);
 }
 
 static void add_output(struct phase_builder *p, const struct root *r, uint32_t buffer)
@@ -230,8 +271,7 @@ static void add_output(struct phase_builder *p, const struct root *r, uint32_t b
     o->extent = index_extent(r->name);
     if (o->extent)
         o->name = place_text(p->b, p->b->g->node[p->b->g->value[r->value].def].place);
-    o->loss = !o->extent && r->name && strncmp(r->name, "probe/", 6) != 0 &&
-              strncmp(r->name, "dream/", 6) != 0;
+    o->loss = is_loss(r);
     plan_copy_dims(o->dim, t);
 }
 
@@ -245,11 +285,11 @@ static void output_root(struct phase_builder *p, const struct root *r)
         add_output(p, r, s->buffer);
         return;
     }
-    const uint32_t to =
-        add_slot(p, (struct slot){.kind = SLOT_OUTPUT,
-                                  .type = *graph_type(p->b->g, r->value),
-                                  .buffer = plan_append_buffer(p->b, HYP_SEG_OUTPUT,
-                                                          graph_type(p->b->g, r->value))});
+    const uint32_t to = add_slot(
+        p, (struct slot){.kind = SLOT_OUTPUT,
+                         .type = *graph_type(p->b->g, r->value),
+                         .buffer = plan_append_buffer(p->b, HYP_SEG_OUTPUT,
+                                                      graph_type(p->b->g, r->value))});
     const bool from_leaf = p->b->g->node[p->b->g->value[base].def].op == OP_LEAF;
     add_task(p, lower_copy(p->f, r->value, to, slot_of, p, p->b->a, p->b->ds),
              from_leaf ? 0 : p->nlevel);
@@ -311,8 +351,8 @@ static void plan_scratch(struct phase_builder *p)
     for (uint32_t i = 0; i < p->nslot; i++)
         if (p->slot[i].kind == SLOT_SCRATCH && p->slot[i].first != UINT32_MAX) {
             of_slot[i] = n;
-            iv[n++] = (struct interval){plan_type_bytes(b, &p->slot[i].type), p->slot[i].first,
-                                        p->slot[i].last, 0};
+            iv[n++] = (struct interval){plan_type_bytes(b, &p->slot[i].type),
+                                        p->slot[i].first, p->slot[i].last, 0};
         }
     p->phase->arena_bytes = memplan(iv, n, b->a, &p->phase->arena_bound);
     for (uint32_t i = 0; i < p->nslot; i++)
@@ -321,7 +361,8 @@ static void plan_scratch(struct phase_builder *p)
             const struct interval *x = &iv[of_slot[i]];
             const int64_t rows = t->rank ? ext_at(t->dim[0], b->plan->batch_max) : 1;
             p->slot[i].buffer =
-                plan_new_buffer(b, HYP_SEG_SCRATCH, plan_dtype(t->dtype), x->offset, x->bytes);
+                plan_new_buffer(b, HYP_SEG_SCRATCH, plan_dtype(t->dtype), x->offset,
+                                x->bytes, plan_sample_bytes(b, t));
             if (rows > 0 && x->bytes / (uint64_t)rows > b->row_max)
                 b->row_max = x->bytes / (uint64_t)rows;
         }
@@ -377,14 +418,20 @@ static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_pa
     for (uint32_t i = 0; i < nk; i++)
         e->buf[i] = p->slot[t->low->slot[i]].buffer;
     for (uint32_t i = 0; i < t->nest->nprivate; i++)
-        e->buf[nk + i] =
-            plan_new_buffer(b, HYP_SEG_SCRATCH, HYP_F32, t->private_at[i],
-                       (i + 1 < t->nest->nprivate ? t->private_at[i + 1]
-                                                  : t->private_at[0] + t->private_bytes) -
-                           t->private_at[i]);
+        e->buf[nk + i] = plan_new_buffer(b, HYP_SEG_SCRATCH, HYP_F32, t->private_at[i],
+                                         (i + 1 < t->nest->nprivate
+                                              ? t->private_at[i + 1]
+                                              : t->private_at[0] + t->private_bytes) -
+                                             t->private_at[i],
+                                         0);
     e->scalar = arena_array(b->a, t->low->nscalar + 1U, sizeof *e->scalar);
     for (uint32_t i = 0; i < t->low->nscalar; i++)
         e->scalar[i] = param_slot(p, first_param, param_of(b, &t->low->scalar[i]));
+    e->nplace = t->low->kernel->nplace;
+    e->place = arena_array(b->a, e->nplace + 1U, sizeof *e->place);
+    for (uint32_t i = 0; i < e->nplace; i++)
+        e->place[i] = place_of(b, t->low->kernel->place[i]);
+    e->step = t->step;
 }
 
 static void add_op(struct phase_builder *p, struct hyp_op op)
@@ -459,10 +506,81 @@ static void add_inputs(struct phase_builder *p)
     }
 }
 
+/* ---- update steps ---- */
+
+/* Marks what value v needs and no earlier step needed. */
+static void mark_step(const struct phase_builder *p, value_id v, uint32_t step,
+                      uint32_t *step_of, node_id *stack)
+{
+    const struct graph *g = p->b->g;
+    uint32_t n = 0;
+
+    stack[n++] = g->value[v].def;
+    while (n) {
+        const node_id id = stack[--n];
+        const struct node *nd = &g->node[id];
+        if (step_of[id])
+            continue;
+        step_of[id] = step;
+        if (nd->op == OP_LEAF && g->leaf[nd->attr].version)
+            stack[n++] = g->value[g->leaf[nd->attr].def].def;
+        for (unsigned i = 0; i < nd->nin; i++)
+            stack[n++] = g->value[graph_in(g, nd)[i]].def;
+    }
+}
+
+/* By node: the first of several update steps that needs it, from 1; NULL: only one. */
+static uint32_t *steps_of(const struct phase_builder *p)
+{
+    const struct fusion *f = p->f;
+    const struct graph *g = p->b->g;
+    uint32_t last = 0, edges = g->nnode + 1;
+
+    for (uint32_t i = 0; i < f->nroot; i++)
+        if (f->root[i]->why == ROOT_UPDATE && f->root[i]->step > last)
+            last = f->root[i]->step;
+    if (last == 0)
+        return NULL;
+    for (node_id id = 1; id < g->nnode; id++)
+        edges += g->node[id].nin + 1U;
+    uint32_t *step_of = arena_array(p->b->a, g->nnode + 1, sizeof *step_of);
+    node_id *stack = arena_array(p->b->a, edges, sizeof *stack);
+    for (uint32_t s = 0; s <= last; s++)
+        for (uint32_t i = 0; i < f->nroot; i++)
+            if (f->root[i]->step == s &&
+                (f->root[i]->why == ROOT_UPDATE || is_loss(f->root[i])))
+                mark_step(p, f->root[i]->value, s + 1, step_of, stack);
+    return step_of;
+}
+
+static uint32_t group_step(const struct group *gr, const uint32_t *step_of)
+{
+    uint32_t first = 0;
+    for (uint32_t i = 0; step_of && i < gr->n; i++)
+        if (step_of[gr->node[i]] && (!first || step_of[gr->node[i]] < first))
+            first = step_of[gr->node[i]];
+    return first;
+}
+
 /* ---- one phase program ---- */
 
+static void add_groups(struct phase_builder *p)
+{
+    struct builder *b = p->b;
+    const struct fusion *f = p->f;
+    const uint32_t *step_of = steps_of(p);
+
+    for (uint32_t i = 0; i < f->norder && !b->failed; i++) {
+        const uint32_t gr = f->order[i];
+        struct task *t =
+            add_task(p, lower_group(f, gr, slot_of, p, b->a, b->ds), 1 + f->level[gr]);
+        if (t)
+            t->step = group_step(&f->group[gr], step_of);
+    }
+}
+
 uint32_t plan_phase(struct builder *b, region_id region, const char *name,
-                            bool (*wanted)(void *, const struct root *))
+                    bool (*wanted)(void *, const struct root *))
 {
     struct hyp_plan *pl = b->plan;
     struct phase_builder p = {.b = b};
@@ -480,9 +598,7 @@ uint32_t plan_phase(struct builder *b, region_id region, const char *name,
     p.slot_of = arena_array(b->a, b->g->nvalue + 1, sizeof *p.slot_of);
     claim_state(&p);
     claim_outputs(&p);
-    for (uint32_t i = 0; i < p.f->norder && !b->failed; i++)
-        add_task(&p, lower_group(p.f, p.f->order[i], slot_of, &p, b->a, b->ds),
-                 1 + p.f->level[p.f->order[i]]);
+    add_groups(&p);
     if (!b->failed)
         finish_roots(&p);
     if (!b->failed) {

@@ -10,10 +10,11 @@ bool report_wanted(const struct compiled *c, uint32_t phase, const char *only)
     return !only || strcmp(only, c->plan->phase[phase].name) == 0;
 }
 
-static void print_members(const struct hyp_kernel *k, FILE *out)
+static void print_members(const struct hyp_entry *e, FILE *out)
 {
-    for (uint32_t i = 0; i < k->nplace; i++)
-        fprintf(out, "%s%s", i ? " + " : "", k->place[i]);
+    for (uint32_t i = 0; i < e->nplace; i++)
+        fprintf(out, "%s%s%s (%s:%u)", i ? " + " : "", e->place[i].why, e->place[i].name,
+                e->place[i].file, e->place[i].line);
 }
 
 static int64_t units(const struct hyp_plan *p, const struct hyp_stage *s)
@@ -29,7 +30,7 @@ static void print_entry(const struct hyp_plan *p, uint32_t e, FILE *out)
     for (uint32_t s = 0; s < k->nstage; s++)
         fprintf(out, "%c%lld", s ? '+' : ' ', (long long)units(p, &k->stage[s]));
     fputs("  ", out);
-    print_members(k, out);
+    print_members(&p->entry[e], out);
     fputc('\n', out);
 }
 
@@ -70,16 +71,17 @@ void report_plan(const struct compiled *c, const char *only, FILE *out)
             print_phase(p, &p->phase[i], out);
 }
 
-/* The kernels that the wanted phases launch. */
-static bool *used_kernels(const struct compiled *c, const char *only, struct arena *a)
+/* The kernels that the wanted phases launch: 1 + the first entry that does. */
+static uint32_t *used_kernels(const struct compiled *c, const char *only, struct arena *a)
 {
     const struct hyp_plan *p = c->plan;
-    bool *used = arena_array(a, p->nkernel + 1U, sizeof *used);
+    uint32_t *used = arena_array(a, p->nkernel + 1U, sizeof *used);
     for (uint32_t i = 0; i < p->nphase; i++)
         for (uint32_t k = 0; report_wanted(c, i, only) && k < p->phase[i].nop; k++) {
             const struct hyp_op *op = &p->phase[i].op[k];
             for (uint32_t e = op->a; op->op == HYP_OP_LAUNCH && e < op->b; e++)
-                used[p->entry[e].kernel] = true;
+                if (!used[p->entry[e].kernel])
+                    used[p->entry[e].kernel] = 1 + e;
         }
     return used;
 }
@@ -87,12 +89,12 @@ static bool *used_kernels(const struct compiled *c, const char *only, struct are
 static void print_kernels(const struct compiled *c, const char *only, bool nests, FILE *out)
 {
     struct arena *a = arena_new(), *text = arena_new();
-    const bool *used = used_kernels(c, only, a);
+    const uint32_t *used = used_kernels(c, only, a);
     for (uint32_t i = 0; i < c->plan->nkernel; i++) {
         if (!used[i])
             continue;
         fprintf(out, "# k%u: ", i);
-        print_members(&c->plan->kernel[i], out);
+        print_members(&c->plan->entry[used[i] - 1], out);
         fprintf(out, "\n%s\n",
                 nests ? nest_print(c->ir.nest[i], text)
                       : kernel_print(c->ir.kernel[i], text));

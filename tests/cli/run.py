@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -370,6 +371,84 @@ def test_index_out_of_range():
     write("m.yaml", MODEL.replace("mean((g(f(x)) - x)**2)", "mean((g(f(x)) - x)**2) + mean(arange(3)[seen.label])"))
     _, err = hypno("train", "m.yaml", "--out", "r", status=1)
     has(err, "error[R0952]", "wake/error (m.yaml:13)", "of 3")
+
+
+FAULTY = """hypnograph: 1
+settings: {lr: 0.1, gain: 1}
+data:
+  seen: {source: digits, split: train, take: [0, 60], batch: 16}
+networks:
+  f: linear(_, 4)
+  g: linear(_, 784)
+phases:
+  wake:
+    nodes:
+      x:     flatten(seen.image)
+      code:  f(x)
+      fine:  0.001 * mean(maximum(log(x), -10))
+      bad:   0
+      out:   g(code) + mean(tanh(bad))
+      error: mean((out - x)**2) + fine
+    update:
+      - f: $gain * error
+      - g: error + 0 * mean(late)
+optimizers:
+  f, g: sgd(lr=$lr)
+schedule: {epochs: 3, cycle: [wake]}
+"""
+# What makes a value that is not finite, and where the message has to lead.
+FAULTS = [
+    ("bad:   log(x) * 0", [], "`wake/bad` (m.yaml:14), phase wake, step 1"),
+    ("bad:   0 * sum(x / (x - x), over=units)", [], "`wake/bad` (m.yaml:14), phase wake, step 1"),
+    ("bad:   exp(1000 * x) - exp(1000 * x)", [], "`wake/bad` (m.yaml:14), phase wake, step 1"),
+    ("bad:   0", ["--set", "lr=1e18"], "`wake/error` (m.yaml:16), phase wake, step 2"),
+    ("bad:   0", ["--set", "lr=3e38"], "`f` (std/layers.yaml:12, from m.yaml:6), phase wake, step 2"),
+    ("bad:   0", ["--set", "lr=3e38", "--set", "gain=1e6"], "update of `f.bias` (m.yaml:21), phase wake, step 1"),
+    ("bad:   sqrt(0 * code)", [], "gradient of `wake/bad` (m.yaml:14), phase wake, step 1"),
+]
+
+
+def test_faults_are_named():
+    """The node of the first bad value, whatever is fused, with the compiler's code and without, on any threads."""
+    for bad, args, where in FAULTS:
+        write("m.yaml", FAULTY.replace("bad:   0", bad).replace(" + 0 * mean(late)", ""))
+        for more in [], ["--threads", "3"], ["--no-fuse"], ["--backend", "interp"]:
+            _, err = hypno("train", "m.yaml", "--out", "r", *args, *more, status=1)
+            has(err, "error[R0951]", "the first such value is in " + where)
+            equal(json.loads(read("r/fault/report.json"))["first"], where)
+            subprocess.run(["rm", "-r", "r"], check=True)
+
+
+def test_faults_of_later_steps():
+    """What only the second update needs is of step 2; the kept infinity of `fine` is nobody's fault."""
+    late = "fine:  0.001 * mean(maximum(log(x), -10))\n      late:  log(x) * 0"
+    write("m.yaml", FAULTY.replace("fine:  0.001 * mean(maximum(log(x), -10))", late))
+    _, err = hypno("train", "m.yaml", "--out", "r", status=1)
+    has(err, "the first such value is in `wake/late` (m.yaml:14), phase wake, step 2")
+
+
+def test_faults_without_room():
+    """Where --memory leaves no room to look at every node, the kernel's nodes are named."""
+    write("m.yaml", FAULTY.replace("bad:   0", "bad:   log(x) * 0").replace(" + 0 * mean(late)", ""))
+    plan, _ = hypno("show", "m.yaml", "--stage", "plan")
+    need = sum(float(line.split()[1]) for line in plan.split("\n")[1:5])
+    _, err = hypno("train", "m.yaml", "--out", "r", "--memory", str(int((need + 0.1) * 1024)) + "K", status=1)
+    has(err, "`wake/bad` (m.yaml:14)")
+    assert err.count("` (") > 1, err
+
+
+def test_faults_in_data():
+    """A bad sample is the data's fault, not that of the node that first reads it."""
+    values = [1.0] * 64
+    values[37] = float("nan")
+    head = "{'descr': '<f4', 'fortran_order': False, 'shape': (16, 4), }"
+    head += " " * (-(len(head) + 11) % 64) + "\n"
+    with open("x.npy", "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head.encode() + struct.pack("<64f", *values))
+    write("m.yaml", FAULTY.replace("source: digits, split: train, take: [0, 60]", "source: npy").replace("flatten(seen.image)", "seen.x")
+          .replace("784", "4").replace(" + 0 * mean(late)", "").replace("fine:  0.001 * mean(maximum(log(x), -10))", "fine: 0"))
+    _, err = hypno("train", "m.yaml", "--data", ".", "--out", "r", status=1)
+    has(err, "the first such value is in data `seen.x`, phase wake")
 
 
 def test_unwritable():

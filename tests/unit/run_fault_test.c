@@ -216,7 +216,7 @@ static void not_finite_stops_before_the_next_cycle(void **state)
     assert_int_equal(s.cycles, 12);
     assert_non_null(strstr(tiny_error.text, "`w`"));
     assert_non_null(strstr(tiny_error.text, "tiny.yaml:3"));
-    assert_string_equal(s.fault, "learn.w (tiny.yaml:7)");
+    assert_string_equal(s.fault, "update of `learn.w` (tiny.yaml:7), phase learn");
     hyp_summary_fini(&s);
     tiny_read_tensor("poisoned", "seen", &seen, sizeof seen);
     assert_true(seen == 2 * TINY_SAMPLES); /* the checkpoint of epoch 2 */

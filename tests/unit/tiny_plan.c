@@ -129,38 +129,47 @@ static void run_dream(const struct hyp_kargs *k, int64_t lo, int64_t hi, void *s
     }
 static struct hyp_stage stages[] = {STAGE(run_init), STAGE(run_learn), STAGE(run_mean),
                                     STAGE(run_error), STAGE(run_dream)};
-static const char *place[] = {"learn.w (tiny.yaml:7)"};
+static const uint8_t writes[] = {HYP_WRITE, HYP_WRITE, HYP_WRITE};
+static const uint8_t use_learn[] = {HYP_READ_WRITE, HYP_READ_WRITE, HYP_READ_WRITE,
+                                    HYP_READ,       HYP_READ,       HYP_READ,
+                                    HYP_WRITE,      HYP_WRITE};
+static const uint8_t use_last[] = {HYP_READ, HYP_READ, HYP_READ, HYP_READ, HYP_WRITE};
 static struct hyp_kernel kernel[] = {
-    {.name = "init", .stage = &stages[0], .nstage = 1, .nbuf = 3},
+    {.name = "init", .stage = &stages[0], .nstage = 1, .nbuf = 3, .use = writes},
     {.name = "learn",
      .stage = &stages[1],
      .nstage = 1,
      .nbuf = 8,
      .nscalar = 2,
-     .place = place,
-     .nplace = 1},
-    {.name = "mean", .stage = &stages[2], .nstage = 1, .nbuf = 3},
-    {.name = "error", .stage = &stages[3], .nstage = 1, .nbuf = 5},
-    {.name = "dream", .stage = &stages[4], .nstage = 1, .nbuf = 2, .nscalar = 1},
+     .use = use_learn},
+    {.name = "mean", .stage = &stages[2], .nstage = 1, .nbuf = 3, .use = use_last + 2},
+    {.name = "error", .stage = &stages[3], .nstage = 1, .nbuf = 5, .use = use_last},
+    {.name = "dream",
+     .stage = &stages[4],
+     .nstage = 1,
+     .nbuf = 2,
+     .nscalar = 1,
+     .use = use_last + 3},
 };
+static struct hyp_place place[] = {{"update of ", "learn.w", "tiny.yaml", 7, NULL, 0}};
 static struct hyp_buffer buffer[B_COUNT] = {
-    {HYP_SEG_STATE, HYP_F32, 0, 8},    {HYP_SEG_STATE, HYP_F32, 64, 8},
-    {HYP_SEG_STATE, HYP_F32, 128, 4},  {HYP_SEG_INPUT, HYP_F32, 0, 32},
-    {HYP_SEG_INPUT, HYP_F32, 64, 32},  {HYP_SEG_INPUT, HYP_F32, 128, 32},
-    {HYP_SEG_OUTPUT, HYP_F32, 0, 4},   {HYP_SEG_OUTPUT, HYP_F32, 64, 4},
-    {HYP_SEG_OUTPUT, HYP_F32, 128, 4}, {HYP_SEG_OUTPUT, HYP_F32, 192, 128},
-    {HYP_SEG_SCRATCH, HYP_F32, 0, 32},
+    {HYP_SEG_STATE, HYP_F32, 0, 8, 0},    {HYP_SEG_STATE, HYP_F32, 64, 8, 0},
+    {HYP_SEG_STATE, HYP_F32, 128, 4, 0},  {HYP_SEG_INPUT, HYP_F32, 0, 32, 0},
+    {HYP_SEG_INPUT, HYP_F32, 64, 32, 0},  {HYP_SEG_INPUT, HYP_F32, 128, 32, 0},
+    {HYP_SEG_OUTPUT, HYP_F32, 0, 4, 0},   {HYP_SEG_OUTPUT, HYP_F32, 64, 4, 0},
+    {HYP_SEG_OUTPUT, HYP_F32, 128, 4, 0}, {HYP_SEG_OUTPUT, HYP_F32, 192, 128, 0},
+    {HYP_SEG_SCRATCH, HYP_F32, 0, 32, 0},
 };
 static uint32_t buf_init[] = {B_W, B_M, B_SEEN},
                 buf_learn[] = {B_W, B_M, B_SEEN, B_A, B_B, B_Y, B_R, B_LOSS},
                 buf_mean[] = {B_A, B_B, B_MEAN},
                 buf_error[] = {B_W, B_A, B_B, B_Y, B_ERROR}, buf_dream[] = {B_W, B_DREAM};
 static uint32_t scalar_learn[] = {0, 1}, scalar_dream[] = {2};
-static struct hyp_entry entry[] = {{0, buf_init, NULL},
-                                   {1, buf_learn, scalar_learn},
-                                   {2, buf_mean, NULL},
-                                   {3, buf_error, NULL},
-                                   {4, buf_dream, scalar_dream}};
+static struct hyp_entry entry[] = {{.kernel = 0, .buf = buf_init},
+                                   {1, buf_learn, scalar_learn, place, 1, 0},
+                                   {.kernel = 2, .buf = buf_mean},
+                                   {.kernel = 3, .buf = buf_error},
+                                   {.kernel = 4, .buf = buf_dream, .scalar = scalar_dream}};
 static struct hyp_param param[] = {
     {HYP_PARAM_HOST_F32, TINY_S_LR}, {HYP_PARAM_DRAW_LO, 0}, {HYP_PARAM_DRAW_LO, 0}};
 
