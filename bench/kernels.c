@@ -83,7 +83,7 @@ static void give_memory(struct bench *b)
     union hyp_word *scalar = arena_array(b->a, b->n->nscalar + 1, sizeof *scalar);
     for (uint32_t i = 0; i < b->n->nscalar; i++)
         scalar[i].f = 1e-3F;
-    b->args = (struct hyp_kargs){buf, scalar, BATCH, 1, NULL};
+    b->args = (struct hyp_kargs){.buf = buf, .scalar = scalar, .batch = BATCH, .seed = 1};
 }
 
 static void compile(struct bench *b)

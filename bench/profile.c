@@ -70,8 +70,12 @@ static double run_entry(struct exec *x, uint32_t e, int64_t batch)
         double start = used();
         for (uint32_t s = 0; s < k->nstage; s++) {
             const struct hyp_stage *st = &k->stage[s];
-            const struct hyp_kargs args = {x->bufs + x->buf_first[e], x->words[0], batch,
-                                           x->seed, st->self};
+            const struct hyp_kargs args = {.buf = x->bufs + x->buf_first[e],
+                                           .scalar = x->words[0],
+                                           .batch = batch,
+                                           .seed = x->seed,
+                                           .self = st->self,
+                                           .watch = x->watch};
             int64_t units =
                 (st->units.c + (int64_t)st->units.b * batch + st->units_div - 1) /
                 st->units_div;

@@ -176,8 +176,14 @@ static void run_units(struct run *r, uint32_t e, const struct hyp_stage *s, int6
 
     for (uint32_t i = 0; i < k->nscalar; i++)
         word[i] = x->param[en->scalar[i]];
-    const struct hyp_kargs args = {x->bufs + x->buf_first[e], word, r->batch, x->seed,
-                                   s->self};
+    const struct hyp_kargs args = {
+        .buf = x->bufs + x->buf_first[e],
+        .scalar = word,
+        .batch = r->batch,
+        .seed = x->seed,
+        .self = s->self,
+        .watch = x->watch + (size_t)thread * HYP_WATCH,
+    };
     s->fn(&args, lo, hi, x->scratch[thread]);
 }
 
@@ -363,6 +369,11 @@ static bool allocate(struct exec *x)
 
     if (!allocate_segments(x) || !allocate_stacks(x))
         return false;
+    const size_t words = (size_t)pool_threads(x->pool) * HYP_WATCH;
+    x->watch = hyp_aligned(64, words * sizeof *x->watch);
+    if (!x->watch)
+        return false;
+    memset(x->watch, 0, words * sizeof *x->watch);
     x->host = hyp_calloc(p->nsinst + 1U, sizeof *x->host);
     x->setting = hyp_calloc(p->nsetting_value + 1U, sizeof *x->setting);
     x->counter = hyp_calloc(p->ncounter + 1U, sizeof *x->counter);
@@ -445,6 +456,7 @@ void exec_free(struct exec *x)
             hyp_free(x->segment[i]);
     if (!x->host_of)
         free_stacks(x);
+    hyp_free(x->watch);
     hyp_free(x->host);
     hyp_free(x->setting);
     hyp_free(x->counter);
@@ -498,6 +510,17 @@ static bool doubles_finite(const uint64_t *w, size_t n)
 bool exec_finite(const struct exec *x, const void *p, uint64_t nbytes)
 {
     return x->plan->f64 ? doubles_finite(p, nbytes / 8) : floats_finite(p, nbytes / 4);
+}
+
+bool exec_stored_bad(struct exec *x)
+{
+    const size_t words = (size_t)pool_threads(x->pool) * HYP_WATCH;
+    uint32_t bad = 0;
+    for (size_t i = 0; i < words; i++) {
+        bad |= x->watch[i];
+        x->watch[i] = 0;
+    }
+    return bad != 0;
 }
 
 bool exec_state_finite(const struct exec *x, uint32_t *tensor)

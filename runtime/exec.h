@@ -26,6 +26,7 @@ struct exec {
     void **bufs;            /* addresses of every entry's buffers, resolved once */
     uint32_t *buf_first;    /* by entry */
     union hyp_word **words; /* per thread: scalars of the entry that runs */
+    uint32_t *watch;        /* HYP_WATCH words a thread */
     const struct exec
         *host_of; /* the context whose arena, stacks and words are used, or NULL */
     /* Called by thread 0 after each launch, all others waiting; NULL: not. */
@@ -58,6 +59,8 @@ void exec_read(const struct exec *x, uint32_t buffer, uint8_t dtype, int64_t fir
                int64_t n, double *out);
 /* True if nbytes of floats (doubles in a double plan) hold no infinity and no NaN. */
 bool exec_finite(const struct exec *x, const void *p, uint64_t nbytes);
+/* Has anything not finite gone into the state since the last call? */
+bool exec_stored_bad(struct exec *x);
 /* True if every float of the state segment is finite; else the tensor's index in *tensor.
  */
 bool exec_state_finite(const struct exec *x, uint32_t *tensor);

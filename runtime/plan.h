@@ -36,7 +36,10 @@ struct hyp_kargs {
     int64_t batch;
     uint64_t seed;
     const void *self;
+    uint32_t *watch; /* this thread's HYP_WATCH words, 64-aligned: one gets bits when a
+                        value that is not finite goes into a watched buffer */
 };
+enum { HYP_WATCH = 16 };
 /* Units lo..hi of the stage's grid; scratch: this thread's STACK bytes, 64-aligned. */
 typedef void hyp_stage_fn(const struct hyp_kargs *, int64_t lo, int64_t hi, void *scratch);
 

@@ -72,6 +72,7 @@ struct run {
     struct blame *blame;      /* the cycle is run again to find a fault */
     int64_t entered;          /* stage that r->stage describes; -1: none */
     char fault[320];
+    bool looked;                /* the state has been gone through once */
     uint32_t *scan;             /* by thread: the first tensor that is not finite */
     const double *base_setting; /* settings where neither stage nor probe sets them */
     double times[RUN_TIMES];    /* seconds of the last cycles */

@@ -1,10 +1,11 @@
 /*
  * The watch for values that are not finite.
  *
- * After each cycle the losses and the weights and states are looked at (the optimizers'
- * moments every sixteenth, and before anything is saved).  A copy of the run's state some
- * cycles old is kept in memory.  When a fault is found, the copy goes to RUN/fault/, and
- * the cycles since then run again to name the node (blame.c).
+ * After each cycle the losses are looked at, and whether a kernel stored a bad value into
+ * the state: stages tell, so that the whole state is only gone through to say which tensor
+ * it is, after what was not computed (a checkpoint, --init), and before anything is saved.
+ * A copy of the run's state some cycles old is kept in memory.  When a fault is found, the
+ * copy goes to RUN/fault/, and the cycles since then run again to name the node (blame.c).
  */
 #include <math.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@
 #include "runtime/base/json.h"
 #include "runtime/run.h"
 
-enum { KEEP_EVERY = 64, MOMENTS_EVERY = 16 };
+enum { KEEP_EVERY = 64 };
 
 /* ---- looking ---- */
 
@@ -24,27 +25,16 @@ static bool is_float(const struct hyp_tensor *t)
     return t->dtype == HYP_F32 || t->dtype == HYP_F64;
 }
 
-static bool is_moment(const struct hyp_tensor *t)
-{
-    return strncmp(t->name, "optimizer/", 10) == 0;
-}
-
-struct scan {
-    const struct run *run;
-    bool moments;
-};
-
 /* This thread's share of every tensor; the first bad tensor's number into run->scan. */
 static void scan_share(void *cx, unsigned thread)
 {
-    const struct scan *s = cx;
-    const struct run *r = s->run;
+    const struct run *r = cx;
     const uint64_t threads = pool_threads(r->pool);
 
     r->scan[thread] = UINT32_MAX;
     for (uint32_t i = 0; i < r->plan->ntensor; i++) {
         const struct hyp_tensor *t = &r->plan->tensor[i];
-        if (!is_float(t) || (!s->moments && is_moment(t)))
+        if (!is_float(t))
             continue;
         const uint64_t words = t->bytes / 8, lo = words * thread / threads;
         const uint64_t hi =
@@ -57,11 +47,10 @@ static void scan_share(void *cx, unsigned thread)
 }
 
 /* Index of the first tensor that is not finite; UINT32_MAX: none. */
-static uint32_t bad_tensor(const struct run *r, bool moments)
+static uint32_t bad_tensor(struct run *r)
 {
-    struct scan s = {r, moments};
     uint32_t first = UINT32_MAX;
-    pool_run(r->pool, scan_share, &s);
+    pool_run(r->pool, scan_share, r);
     for (unsigned t = 0; t < pool_threads(r->pool); t++)
         if (r->scan[t] < first)
             first = r->scan[t];
@@ -79,7 +68,7 @@ static uint32_t bad_loss(const struct run *r)
 }
 
 /* What is wrong, in words; false: nothing. */
-static bool look(const struct run *r, bool moments, char *text, size_t n)
+static bool look(struct run *r, bool state, char *text, size_t n)
 {
     const uint32_t loss = bad_loss(r);
     if (loss != UINT32_MAX) {
@@ -88,7 +77,8 @@ static bool look(const struct run *r, bool moments, char *text, size_t n)
                  isnan(v->v[0]) ? "not a number" : "infinite");
         return true;
     }
-    const uint32_t t = bad_tensor(r, moments);
+    r->looked = true;
+    const uint32_t t = state ? bad_tensor(r) : UINT32_MAX;
     if (t == UINT32_MAX)
         return false;
     const struct hyp_tensor *w = &r->plan->tensor[t];
@@ -164,9 +154,8 @@ static enum hyp_status report(struct run *r, const char *what, struct hyp_error 
 enum hyp_status watch_cycle(struct run *r, struct hyp_error *err)
 {
     char what[256];
-    if (!look(r, r->now.step % MOMENTS_EVERY == 0, what, sizeof what))
-        return HYP_OK;
-    return report(r, what, err);
+    const bool told = exec_stored_bad(r->x);
+    return look(r, told || !r->looked, what, sizeof what) ? report(r, what, err) : HYP_OK;
 }
 
 enum hyp_status watch_before_saving(struct run *r, struct hyp_error *err)

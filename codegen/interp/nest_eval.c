@@ -334,6 +334,14 @@ static void store_lanes(struct run *r, const struct inode *d, const struct place
     }
 }
 
+static void watch_lanes(const struct run *r, const struct inode *d, const void *out)
+{
+    for (uint32_t k = 0; k < r->lanes; k++) {
+        const double v = result_lane(out, d->type, r->s->f64, k);
+        r->args->watch[0] |= v - v != 0;
+    }
+}
+
 static void statement(struct run *r, const struct inode *d)
 {
     const struct stmt *st = d->st;
@@ -359,6 +367,8 @@ static void statement(struct run *r, const struct inode *d)
     struct place_at p = locate(r, st->dst_tile, st->dst, &st->index, true);
     p.more = more;
     store_lanes(r, d, &p, out);
+    if (!st->dst_tile && r->s->n->buf[st->dst].watched)
+        watch_lanes(r, d, out);
 }
 
 static void make_tile(struct run *r, const struct stmt *st)

@@ -76,7 +76,7 @@ struct ll {
     struct ll_memo *bucket[1024], *spare;
 
     struct ll_axis axis[NEST_AXES];
-    struct ll_tile *tile;
+    struct ll_tile *tile;  /* the nest's, then the watch's */
     uint32_t *buf_version; /* grows with every store */
 
     int32_t vec;          /* floats of a machine vector */
@@ -175,6 +175,9 @@ LLVMValueRef ll_current(struct ll *l, const struct stmt *st); /* what dst holds 
 void ll_tiles_init(struct ll *l, unsigned stage);
 void ll_tile_start(struct ll *l, const struct stmt *st);
 LLVMTypeRef ll_dtype(struct ll *l, uint8_t dtype);
+/* Around a stage: what stores to watched buffers saw goes to hyp_kargs.watch. */
+void ll_watch_start(struct ll *l);
+void ll_watch_end(struct ll *l);
 
 /* ---- prim.c, expr.c, draw.c ---- */
 LLVMValueRef ll_prim(struct ll *l, const struct sx_node *node, const uint8_t in[3],

@@ -310,6 +310,49 @@ static void store_at(struct ll *l, const struct memory *m, LLVMValueRef p, LLVMV
     LLVMSetAlignment(s, align_of(m->dtype));
 }
 
+/*
+ * The watch: v - v is 0 where v is finite, and not a number else.  The bits gather in a
+ * register tile behind the nest's own, as wide as the machine's vectors.
+ */
+static void watch(struct ll *l, LLVMValueRef v)
+{
+    struct ll_tile *t = &l->tile[l->n->ntile];
+    const int32_t w = ll_width(v);
+    LLVMTypeRef type = ll_vector(l->h->i32, w);
+    LLVMValueRef d = LLVMBuildFSub(l->b, v, v, "");
+    d = LLVMBuildBitCast(l->b, d, type, "");
+    LLVMValueRef all = ll_zero(l, t->piece[0]);
+    if (w == 1) {
+        d = LLVMBuildInsertElement(l->b, all, d, ll_i32(l, 0), "");
+    } else if (w < l->vec) {
+        int32_t at[LL_LANES];
+        for (int32_t i = 0; i < l->vec; i++)
+            at[i] = i < w ? i : w; /* an element of the zeros */
+        d = ll_shuffle(l, d, LLVMConstNull(type), at, l->vec);
+    }
+    t->piece[0] = LLVMBuildOr(l->b, t->piece[0], d, "watch");
+}
+
+void ll_watch_start(struct ll *l)
+{
+    struct ll_tile *t = &l->tile[l->n->ntile];
+    t->npiece = 1;
+    t->piece = arena_array(l->arena, 1, sizeof *t->piece);
+    t->piece[0] = LLVMConstNull(ll_vector(l->h->i32, l->vec));
+}
+
+void ll_watch_end(struct ll *l)
+{
+    LLVMValueRef seen = l->tile[l->n->ntile].piece[0];
+    if (LLVMIsConstant(seen))
+        return;
+    LLVMValueRef at = ll_karg(l, 40, l->h->ptr);
+    LLVMValueRef all = LLVMBuildLoad2(l->b, LLVMTypeOf(seen), at, "");
+    LLVMSetAlignment(all, 4);
+    LLVMValueRef now = LLVMBuildStore(l->b, LLVMBuildOr(l->b, all, seen, ""), at);
+    LLVMSetAlignment(now, 4);
+}
+
 void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v)
 {
     if (st->dst_tile && l->n->tile[st->dst].space == TILE_REG) {
@@ -326,6 +369,8 @@ void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v)
         at.base = ll_gep(l, elem, at.base, off);
     if (m.dtype == DT_BOOL)
         v = ll_cast(l, LLVMZExt, v, l->h->i8);
+    if (!st->dst_tile && l->n->buf[st->dst].watched)
+        watch(l, v);
     if (l->width == 1 || at.contiguous)
         store_at(l, &m, lane_pointer(l, &at, elem, 0), ll_splat(l, v, l->width));
     for (int32_t i = 0; l->width > 1 && !at.contiguous && i < l->width; i++)

@@ -186,7 +186,9 @@ static void emit_stage(struct ll *l, unsigned stage, uint32_t number)
     l->width = 1;
     l->vec_axis = -1;
     ll_tiles_init(l, stage);
+    ll_watch_start(l);
     ll_walk_stage(l, &l->n->stage[stage]);
+    ll_watch_end(l);
     LLVMBuildRetVoid(l->b);
 }
 

@@ -22,6 +22,8 @@ static void find_writes(struct ll *l, const struct stmt *st, uint8_t *reg, bool 
         reg[st->tile] |= 2; /* comes to life inside */
     if (st->op != S_SET && st->op != S_ACC)
         return;
+    if (!st->dst_tile && l->n->buf[st->dst].watched)
+        reg[l->n->ntile] |= 1;
     if (st->dst_tile && l->n->tile[st->dst].space == TILE_REG)
         reg[st->dst] |= 1;
     else if (bump && st->dst_tile)
@@ -45,12 +47,12 @@ static void carried_find(struct ll *l, const struct stmt *st, bool bump, struct 
     uint8_t *reg = arena_array(c->arena, l->n->ntile + 1U, 1);
     for (uint32_t i = 0; i < st->nbody; i++)
         find_writes(l, st->body[i], reg, bump);
-    for (uint32_t t = 0; t < l->n->ntile; t++)
+    for (uint32_t t = 0; t <= l->n->ntile; t++)
         room += reg[t] == 1 ? l->tile[t].npiece : 0;
     c->slot = arena_array(c->arena, room, sizeof *c->slot);
     c->before = arena_array(c->arena, room, sizeof *c->before);
     c->phi = arena_array(c->arena, room, sizeof *c->phi);
-    for (uint32_t t = 0; t < l->n->ntile; t++)
+    for (uint32_t t = 0; t <= l->n->ntile; t++)
         for (uint32_t p = 0; reg[t] == 1 && p < l->tile[t].npiece; p++) {
             if (!l->tile[t].piece[p])
                 ll_fault(l, "a tile is written before it comes to life");

@@ -272,7 +272,9 @@ static bool buffers_fit(struct judge *j)
                 read |= !k->operand[o].stage && k->operand[o].id == i;
         }
         uint8_t use = j->k->buf[i].use;
-        if (stored != (use != BUF_READ) || (read && use == BUF_WRITE)) {
+        const bool watched_wrongly =
+            j->k->buf[i].watched && (use == BUF_READ || j->k->buf[i].dtype != DT_F32);
+        if (stored != (use != BUF_READ) || (read && use == BUF_WRITE) || watched_wrongly) {
             j->why = arena_fmt(j->a, "buffer %u: not used as declared", i);
             return false;
         }

@@ -55,6 +55,7 @@ enum buf_use { BUF_READ, BUF_WRITE, BUF_READ_WRITE };
 struct kbuf {
     const char *name;
     uint8_t dtype, use; /* use is derived from the stores, then verified */
+    bool watched;       /* f32: what is stored and not finite is told (hyp_kargs.watch) */
     uint8_t rank;
     int32_t div; /* private buffers: dim[0] is ceil(dim[0] / div); 0 and 1: plain */
     struct ext dim[HYP_RANK]; /* row-major */

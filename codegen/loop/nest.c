@@ -181,6 +181,9 @@ static bool stmt_ok(struct judge *j, const struct stmt *st, unsigned depth)
 const char *nest_validate(const struct nest *n, struct arena *a)
 {
     struct judge j = {.n = n, .a = a, .alive = arena_array(a, n->ntile + 1, sizeof(bool))};
+    for (uint32_t i = 0; i < n->nbuf; i++)
+        if (n->buf[i].watched && (n->buf[i].use == BUF_READ || n->buf[i].dtype != DT_F32))
+            return "a watched buffer that is not stored to, or no floats";
     for (uint32_t i = 0; i < n->ntile; i++)
         for (unsigned d = 0; d < n->tile[i].rank; d++)
             if (n->tile[i].dim[d] < 1)

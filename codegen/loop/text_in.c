@@ -260,6 +260,7 @@ static void in_buf(struct in *in, struct kbuf *b, uint32_t *nprivate)
     } else {
         b->use = (uint8_t)in_choice(in, text_uses, 3);
     }
+    b->watched = in_is(in, "watched");
     b->name = in_quoted(in);
 }
 

@@ -83,6 +83,16 @@ static uint32_t slot_of(void *cx, value_id base)
 
 /* ---- tasks ---- */
 
+/* What goes into the state has to be finite. */
+static void watch_state(const struct phase_builder *p, const struct lowered *low)
+{
+    for (uint32_t i = 0; i < low->kernel->nbuf; i++) {
+        struct kbuf *b = &low->kernel->buf[i];
+        b->watched = p->slot[low->slot[i]].kind == SLOT_STATE && b->use != BUF_READ &&
+                     b->dtype == DT_F32;
+    }
+}
+
 static struct task *add_task(struct phase_builder *p, struct lowered *low, uint32_t level)
 {
     struct builder *b = p->b;
@@ -94,6 +104,7 @@ static struct task *add_task(struct phase_builder *p, struct lowered *low, uint3
     struct task *t = &p->task[p->ntask++];
     t->low = low;
     t->level = level;
+    watch_state(p, low);
     t->nest = nest_schedule(low->kernel, b->target, b->a);
     t->private_at = arena_array(b->a, t->nest->nprivate + 1U, sizeof *t->private_at);
     t->private_bytes = nest_private_bytes(t->nest, b->plan->batch_max, t->private_at);
@@ -110,7 +121,8 @@ static struct task *add_task(struct phase_builder *p, struct lowered *low, uint3
 static const char *file_of(const struct builder *b, place_id id)
 {
     const struct loc *loc = &b->g->place[id].loc;
-    return loc->file ? diag_file_name(b->ds, loc->file) : "-";
+    const char *name = loc->file ? diag_file_name(b->ds, loc->file) : NULL;
+    return name ? name : "-";
 }
 
 /* Where a place of the library is called from, in a file of the user's; 0: nowhere. */

@@ -3,6 +3,7 @@
  * target row that this machine runs, odd batches.  Buffers lie against a page that must not
  * be touched, slack rows inside.  A failing case prints its seed and the nest.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,8 +71,11 @@ static size_t bytes_of(const struct kbuf *b, int64_t elems, int64_t batch)
 
 static void run_interp(const struct tried *t, struct kernel_data *d)
 {
-    struct hyp_kargs args = {
-        .buf = (void *const *)d->buf, .scalar = d->scalar, .batch = t->batch, .seed = 7};
+    struct hyp_kargs args = {.buf = (void *const *)d->buf,
+                             .scalar = d->scalar,
+                             .batch = t->batch,
+                             .seed = 7,
+                             .watch = d->watch};
     for (uint32_t i = 0; i < t->n->nstage; i++) {
         args.self = interp_prepare(t->n, i, false, t->a);
         interp_stage_fn(&args, 0, interp_units(t->n, i, t->batch), NULL);
@@ -82,7 +86,8 @@ static void run_llvm(const struct tried *t, struct kernel_data *d)
 {
     struct fenced *f = arena_array(t->a, t->n->nbuf + 1, sizeof *f);
     void **buf = arena_array(t->a, t->n->nbuf + 1, sizeof *buf);
-    struct hyp_kargs args = {.buf = buf, .scalar = d->scalar, .batch = t->batch, .seed = 7};
+    struct hyp_kargs args = {
+        .buf = buf, .scalar = d->scalar, .batch = t->batch, .seed = 7, .watch = d->watch};
     for (uint32_t b = 0; b < t->n->nbuf; b++) {
         size_t n = bytes_of(&t->n->buf[b], d->elems[b], t->batch);
         f[b] = fence(n, (t->seed + b) % 3 == 0);
@@ -126,6 +131,9 @@ static void compare(const struct tried *t, const struct kernel_data *want,
                                       t->n->buf[b].name, (long long)i));
         }
     }
+    const bool bad = kernel_data_bad(got, t->n->buf, t->n->nbuf, false);
+    if (kernel_data_told(want) != bad || kernel_data_told(got) != bad)
+        complain(t, "watched buffers are told of otherwise than they are");
 }
 
 /* One float in five is one of those that break rules; slack rows keep their NaNs. */
@@ -217,7 +225,7 @@ static const char *const by_hand[] = {
      */
     "nest \"strides\" scalars 1 axes n j\n"
     "  buf #0 f32[1B, 12] read \"x\"\n"
-    "  buf #1 f32[12, 1B] inplace \"y\"\n"
+    "  buf #1 f32[12, 1B] inplace watched \"y\"\n"
     "  stage units 1B/1 stack 0\n"
     "    grid n = 0 to 1B step 1 bound 1B {\n"
     "      vec j = 0 to 12 step 1 {\n"

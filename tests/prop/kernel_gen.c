@@ -69,6 +69,7 @@ static uint16_t buffer(struct gen *g, uint8_t dtype, uint8_t use, const uint8_t 
     b->name = arena_fmt(g->a, "%c%u", "XYZ"[use], k -> nbuf);
     b->dtype = dtype;
     b->use = use;
+    b->watched = use != BUF_READ && dtype == DT_F32 && k->nbuf % 3 != 0;
     b->rank = n;
     for (unsigned i = 0; i < n; i++)
         b->dim[i] = k->axis[ax[i]];
@@ -801,7 +802,8 @@ struct kernel_data kernel_data_new(const struct kbuf *buf, uint32_t nbuf, uint32
 {
     struct kernel_data d = {.buf = arena_array(a, nbuf + 1, sizeof(void *)),
                             .elems = arena_array(a, nbuf + 1, sizeof(int64_t)),
-                            .scalar = arena_array(a, nscalar + 1, sizeof *d.scalar)};
+                            .scalar = arena_array(a, nscalar + 1, sizeof *d.scalar),
+                            .watch = arena_array(a, HYP_WATCH, sizeof *d.watch)};
     for (uint32_t i = 0; i < nbuf; i++) {
         int64_t n = 1, row = 1;
         uint64_t state = seed * 1000 + i;
@@ -827,4 +829,23 @@ struct kernel_data kernel_data_new(const struct kbuf *buf, uint32_t nbuf, uint32
             d.scalar[i].f = (float)gen_below(&state, 100) / 16.0f;
     }
     return d;
+}
+
+bool kernel_data_told(const struct kernel_data *d)
+{
+    uint32_t any = 0;
+    for (unsigned i = 0; i < HYP_WATCH; i++)
+        any |= d->watch[i];
+    return any != 0;
+}
+
+bool kernel_data_bad(const struct kernel_data *d, const struct kbuf *buf, uint32_t nbuf,
+                     bool f64)
+{
+    bool bad = false;
+    for (uint32_t i = 0; i < nbuf; i++)
+        for (int64_t k = 0; buf[i].watched && k < d->elems[i]; k++)
+            bad |= f64 ? !isfinite(((const double *)d->buf[i])[k])
+                       : !isfinite(((const float *)d->buf[i])[k]);
+    return bad;
 }

@@ -100,8 +100,11 @@ static void try_one(const struct tried *t)
                                              t->batch, t->seed, t->a);
     uint8_t **stored = arena_array(t->a, t->n->nbuf + 1, sizeof *stored);
     struct interp_check check = {.stored = (uint8_t *const *)stored};
-    struct hyp_kargs args = {
-        .buf = (void *const *)got.buf, .scalar = got.scalar, .batch = t->batch, .seed = 7};
+    struct hyp_kargs args = {.buf = (void *const *)got.buf,
+                             .scalar = got.scalar,
+                             .batch = t->batch,
+                             .seed = 7,
+                             .watch = got.watch};
     for (uint32_t b = 0; b < t->k->nbuf; b++)
         stored[b] = arena_array(t->a, (size_t)got.elems[b] + 1, 1);
     kernel_eval(t->k, t->f64, t->batch, 7, (void *const *)want.buf, want.scalar);
@@ -111,6 +114,8 @@ static void try_one(const struct tried *t)
             complain(t, check.fault);
     }
     compare(t, &want, &got, stored);
+    if (kernel_data_told(&got) != kernel_data_bad(&got, t->n->buf, t->n->nbuf, t->f64))
+        complain(t, "watched buffers are told of otherwise than they are");
 }
 
 static void round_trips(const struct tried *t)

@@ -54,6 +54,7 @@ static void note_run(const struct hyp_kargs *k, const float *a, float *w, float 
     l->cycles++;
     if (l->poison && seen == (float)l->poison)
         w[0] = INFINITY;
+    k->watch[0] |= isfinite(w[0]) ? 0 : 1;
     if (l->cycles == l->kill)
         kill(getpid(), SIGKILL);
     if (l->cycles == l->interrupt)
