@@ -296,72 +296,90 @@ enum hyp_status metric_sides(struct metric_call *c, struct side side[2],
                            c->probe->name);
 }
 
-struct each_row {
+struct each_rows {
     struct metric_call *call;
     const struct side *side;
-    const struct rows *rows; /* members of other phases, collected before */
+    const struct hyp_probe_value *of; /* a member of the phase that runs */
     side_fn *fn;
     void *cx;
-    float *row;
-    uint32_t phase;
-    int64_t limit, done;
+    float *room; /* for members that are no floats; grows */
+    size_t nroom;
+    int64_t limit;
 };
 
-static void read_member(const struct exec *x, const struct hyp_output *o, uint32_t width,
-                        int64_t i, float *out)
+static bool together(const struct hyp_probe_value *a, const struct hyp_probe_value *b)
 {
-    if (o->dtype == HYP_F32 && !x->plan->f64) {
-        memcpy(out, (const float *)exec_address(x, o->buffer) + i * width,
-               width * sizeof *out);
-        return;
+    return a->phase == b->phase && a->source == b->source;
+}
+
+/* n rows of a member as floats; NULL: no memory. */
+static const float *member_rows(struct each_rows *e, const struct exec *x,
+                                const struct hyp_output *o, size_t n)
+{
+    if (o->dtype == HYP_F32 && !x->plan->f64)
+        return exec_address(x, o->buffer);
+    if (n > e->nroom) {
+        float *more = hyp_realloc(e->room, n * sizeof *more);
+        if (!more)
+            return NULL;
+        e->room = more;
+        e->nroom = n;
     }
-    for (uint32_t k = 0; k < width; k++) {
+    for (size_t i = 0; i < n; i++) {
         double v;
-        exec_read(x, o->buffer, o->dtype, i * width + k, 1, &v);
-        out[k] = (float)v;
+        exec_read(x, o->buffer, o->dtype, (int64_t)i, 1, &v);
+        e->room[i] = (float)v;
     }
+    return e->room;
 }
 
 static enum hyp_status batch_rows(void *cx, const struct exec *x, int64_t batch,
                                   int64_t first, struct hyp_error *err)
 {
-    struct each_row *e = cx;
+    struct each_rows *e = cx;
+    int64_t n = e->limit >= 0 && e->limit - first < batch ? e->limit - first : batch;
 
-    (void)err;
-    for (int64_t i = 0; i < batch && (e->limit < 0 || first + i < e->limit); i++) {
-        float *out = e->row;
-        for (uint32_t m = 0; m < e->side->n; m++) {
-            const uint32_t w = e->side->width[m];
-            if (e->side->member[m]->phase == e->phase)
-                read_member(x, output_of(e->call, e->side->member[m]), w, i, out);
-            else if (first + i < e->rows[m].n)
-                memcpy(out, e->rows[m].v + (size_t)(first + i) * w, w * sizeof *out);
-            out += w;
+    for (unsigned s = 0; n > 0 && s < 2; s++) {
+        uint32_t unit = 0;
+        for (uint32_t m = 0; m < e->side[s].n; unit += e->side[s].width[m++]) {
+            const struct hyp_probe_value *v = e->side[s].member[m];
+            const uint32_t w = e->side[s].width[m];
+            if (!together(v, e->of))
+                continue;
+            const float *rows = member_rows(e, x, output_of(e->call, v), (size_t)n * w);
+            if (!rows)
+                return hyp_fail(err, HYP_ENOMEM, "out of memory for probe `%s`",
+                                e->call->probe->name);
+            e->fn(e->cx, &(struct side_rows){s, unit, w, rows, first, n});
         }
-        e->fn(e->cx, e->row, first + i);
     }
     return HYP_OK;
 }
 
-enum hyp_status metric_each_row(struct metric_call *c, const struct side *s, int64_t limit,
-                                side_fn *fn, void *cx, struct hyp_error *err)
+/* Did a member before this one run its phase? */
+static bool ran(const struct side side[2], unsigned s, uint32_t m)
 {
-    const struct hyp_probe_value *v = s->member[0];
-    const struct evaluation e = {v->phase, v->source, limit};
-    struct rows rows[SIDE_MEMBERS] = {{0}};
-    struct each_row each = {
-        c, s, rows, fn, cx, hyp_malloc(s->units * sizeof(float)), v->phase, limit, 0};
+    for (unsigned i = 0; i <= s; i++)
+        for (uint32_t k = 0; k < (i < s ? side[i].n : m); k++)
+            if (together(side[i].member[k], side[s].member[m]))
+                return true;
+    return false;
+}
+
+enum hyp_status metric_each_rows(struct metric_call *c, const struct side side[2],
+                                 int64_t limit, side_fn *fn, void *cx,
+                                 struct hyp_error *err)
+{
+    struct each_rows each = {.call = c, .side = side, .fn = fn, .cx = cx, .limit = limit};
     enum hyp_status st = HYP_OK;
 
-    if (!each.row)
-        st = hyp_fail(err, HYP_ENOMEM, "out of memory for probe `%s`", c->probe->name);
-    for (uint32_t m = 1; st == HYP_OK && m < s->n; m++)
-        if (s->member[m]->phase != v->phase)
-            st = metric_rows(c, &s->member[m]->name, 1, limit, &rows[m], err);
-    if (st == HYP_OK)
-        st = run_evaluate(c->run, &e, batch_rows, &each, err);
-    for (uint32_t m = 0; m < s->n; m++)
-        rows_fini(&rows[m]);
-    hyp_free(each.row);
+    for (unsigned s = 0; s < 2; s++)
+        for (uint32_t m = 0; st == HYP_OK && m < side[s].n; m++) {
+            each.of = side[s].member[m];
+            const struct evaluation e = {each.of->phase, each.of->source, limit};
+            if (!ran(side, s, m))
+                st = run_evaluate(c->run, &e, batch_rows, &each, err);
+        }
+    hyp_free(each.room);
     return st;
 }

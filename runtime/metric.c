@@ -154,18 +154,32 @@ enum hyp_status metric_confusion(struct metric_call *c, struct hyp_error *err)
 
 /* ---- divergence between counts ---- */
 
+enum { SELDOM = 8 }; /* most cells hold a few samples: their terms are worked out once */
+
+static struct divergence cell_of(double p, double q)
+{
+    const double m = (p + q) / 2;
+    return (struct divergence){p * log(p / q), (p * log(p / m) + q * log(q / m)) / 2,
+                               p < q ? p : q};
+}
+
 struct divergence divergence_of(const uint32_t *a, const uint32_t *b, size_t stride,
                                 size_t n, double na, double nb)
 {
     const double ta = na + 0.5 * (double)n, tb = nb + 0.5 * (double)n;
-    struct divergence d = {0, 0, 0};
+    struct divergence d = {0, 0, 0}, seldom[SELDOM][SELDOM];
 
+    for (uint32_t i = 0; i < SELDOM; i++)
+        for (uint32_t k = 0; k < SELDOM; k++)
+            seldom[i][k] = cell_of((i + 0.5) / ta, (k + 0.5) / tb);
     for (size_t i = 0; i < n; i++) {
-        const double p = (a[i * stride] + 0.5) / ta, q = (b[i * stride] + 0.5) / tb;
-        const double m = (p + q) / 2;
-        d.kl += p * log(p / q);
-        d.js += (p * log(p / m) + q * log(q / m)) / 2;
-        d.shared += p < q ? p : q;
+        const uint32_t x = a[i * stride], y = b[i * stride];
+        const struct divergence one = x < SELDOM && y < SELDOM
+                                          ? seldom[x][y]
+                                          : cell_of((x + 0.5) / ta, (y + 0.5) / tb);
+        d.kl += one.kl;
+        d.js += one.js;
+        d.shared += one.shared;
     }
     return d;
 }
@@ -173,33 +187,67 @@ struct divergence divergence_of(const uint32_t *a, const uint32_t *b, size_t str
 /* ---- histogram_kl ---- */
 
 struct histogram {
-    uint32_t *count; /* of one side */
-    uint32_t bins, units;
+    uint32_t *at[2]; /* by side and sample: its cell; members of a tuple come one by one */
+    uint32_t n[2], bins, units;
+    int64_t limit;
     double low, high;
-    double n;
 };
 
-static void add_to_histogram(void *cx, const float *row, int64_t sample)
+/* Unit k is digit units - 1 - k of the cell's number. */
+static void add_to_cells(void *cx, const struct side_rows *r)
 {
     struct histogram *h = cx;
-    size_t at = 0;
-
-    (void)sample;
-    for (uint32_t k = 0; k < h->units; k++) {
-        const double t = ((double)row[k] - h->low) / (h->high - h->low) * h->bins;
-        const uint32_t bin = !(t > 0) ? 0 : t >= h->bins ? h->bins - 1 : (uint32_t)t;
-        at = at * h->bins + bin;
+    for (int64_t i = 0; i < r->n && r->first + i < h->limit; i++) {
+        size_t at = 0;
+        for (uint32_t k = 0; k < r->width; k++) {
+            const double t =
+                ((double)r->v[i * r->width + k] - h->low) / (h->high - h->low) * h->bins;
+            const uint32_t bin = !(t > 0) ? 0 : t >= h->bins ? h->bins - 1 : (uint32_t)t;
+            at = at * h->bins + bin;
+        }
+        for (uint32_t k = r->unit + r->width; k < h->units; k++)
+            at *= h->bins;
+        h->at[r->side][r->first + i] += (uint32_t)at;
     }
-    h->count[at]++;
-    h->n++;
+    if (h->n[r->side] < (uint32_t)(r->first + r->n))
+        h->n[r->side] = (uint32_t)(r->first + r->n);
+}
+
+static enum hyp_status count_cells(struct metric_call *c, struct histogram *h, size_t cells,
+                                   double *kl, struct hyp_error *err)
+{
+    uint32_t *count = hyp_calloc(2 * cells, sizeof *count);
+
+    if (!count)
+        return hyp_fail(err, HYP_ENOMEM, "out of memory for probe `%s`", c->probe->name);
+    for (unsigned s = 0; s < 2; s++)
+        for (uint32_t i = 0; i < h->n[s]; i++)
+            count[s * cells + h->at[s][i]]++;
+    *kl = divergence_of(count, count + cells, 1, cells, h->n[0], h->n[1]).kl;
+    hyp_free(count);
+    return HYP_OK;
+}
+
+static enum hyp_status fill_cells(struct metric_call *c, const struct side side[2],
+                                  struct histogram *h, struct hyp_error *err)
+{
+    if (h->limit < 1 || h->limit > 1 << 26)
+        return hyp_fail(err, HYP_EARG, "probe `%s`: from 1 to 2^26 samples",
+                        c->probe->name);
+    for (unsigned s = 0; s < 2; s++) {
+        h->at[s] = hyp_calloc((size_t)h->limit, sizeof *h->at[s]);
+        if (!h->at[s])
+            return hyp_fail(err, HYP_ENOMEM, "out of memory for probe `%s`",
+                            c->probe->name);
+    }
+    return metric_each_rows(c, side, h->limit, add_to_cells, h, err);
 }
 
 enum hyp_status metric_histogram_kl(struct metric_call *c, struct hyp_error *err)
 {
     const double bins = metric_param(c->probe, "bins", 20);
-    const int64_t samples = (int64_t)metric_param(c->probe, "samples", 60000);
     struct side side[2];
-    struct histogram h[2] = {{0}};
+    double kl = NAN;
     enum hyp_status st = metric_sides(c, side, err);
 
     if (st != HYP_OK)
@@ -209,23 +257,17 @@ enum hyp_status metric_histogram_kl(struct metric_call *c, struct hyp_error *err
         return hyp_fail(err, HYP_EARG,
                         "probe `%s`: %g bins for each of %u units is too many",
                         c->probe->name, bins, side[0].units);
-    for (unsigned i = 0; st == HYP_OK && i < 2; i++) {
-        h[i] = (struct histogram){hyp_calloc((size_t)cells, sizeof(uint32_t)),
-                                  (uint32_t)bins,
-                                  side[i].units,
-                                  metric_param(c->probe, "range.0", -4),
-                                  metric_param(c->probe, "range.1", 4),
-                                  0};
-        st = h[i].count
-                 ? metric_each_row(c, &side[i], samples, add_to_histogram, &h[i], err)
-                 : hyp_fail(err, HYP_ENOMEM, "out of memory for a histogram");
-    }
+    struct histogram h = {.bins = (uint32_t)bins,
+                          .units = side[0].units,
+                          .limit = (int64_t)metric_param(c->probe, "samples", 60000),
+                          .low = metric_param(c->probe, "range.0", -4),
+                          .high = metric_param(c->probe, "range.1", 4)};
+    st = fill_cells(c, side, &h, err);
     if (st == HYP_OK)
-        st = metric_number(
-            c, NULL,
-            divergence_of(h[0].count, h[1].count, 1, (size_t)cells, h[0].n, h[1].n).kl,
-            err);
-    hyp_free(h[0].count);
-    hyp_free(h[1].count);
+        st = count_cells(c, &h, (size_t)cells, &kl, err);
+    if (st == HYP_OK)
+        st = metric_number(c, NULL, kl, err);
+    hyp_free(h.at[0]);
+    hyp_free(h.at[1]);
     return st;
 }

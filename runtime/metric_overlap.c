@@ -2,9 +2,10 @@
  * pattern_overlap: do two phases show the same patterns?  (seeds: wake and sleep of a model
  * that dreams what it sees.)
  *
- * The first phase is run twice: once to learn which units vary, once to keep the columns of
- * the units that were drawn (20 draws).  Patterns are counted in a hash table of 64-bit
- * digests; two patterns of one digest among 10^5 have probability 10^-9.
+ * Both sides are computed in one pass.  Which units vary, and so which are drawn, is known
+ * only at its end; so all units are kept, a byte each while their whole numbers fit one.
+ * Patterns are counted in a hash table of 64-bit digests; two patterns of one digest among
+ * 10^5 have probability 10^-9.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -20,43 +21,55 @@ enum { DRAWS = 20, MOST_UNITS = 64 };
 
 /* ---- random numbers ---- */
 
-struct words { /* the words of (site, draw, unit), in order */
+struct words { /* the words of (site, draw, unit) */
     uint64_t seed, site;
     uint32_t draw, unit;
+    uint32_t at; /* 1 + number of the block at hand */
     struct philox block;
 };
 
 static uint32_t word(struct words *w, uint32_t i)
 {
-    const uint32_t counter[4] = {i / 4, w->unit, w->draw, (uint32_t)w->site};
-    const uint32_t key[2] = {(uint32_t)w->seed ^ (uint32_t)(w->site >> 32),
-                             (uint32_t)(w->seed >> 32)};
-    if (i % 4 == 3 || w->block.w[0] == 0)
+    if (w->at != 1 + i / 4) {
+        const uint32_t counter[4] = {i / 4, w->unit, w->draw, (uint32_t)w->site};
+        const uint32_t key[2] = {(uint32_t)w->seed ^ (uint32_t)(w->site >> 32),
+                                 (uint32_t)(w->seed >> 32)};
         w->block = philox4x32(counter, key);
+        w->at = 1 + i / 4;
+    }
     return w->block.w[i % 4];
 }
 
 /* ---- what is compared ---- */
 
+/* Whole numbers of all units of one side, [units][cap]. */
+struct kept {
+    int8_t *narrow; /* as long as all fit, */
+    int16_t *wide;  /* then here */
+};
 struct overlap {
     struct metric_call *call;
     struct side side[2];
     int64_t limit;
-    uint32_t units;                    /* in a pattern */
-    uint32_t drawn[DRAWS][MOST_UNITS]; /* columns */
-    uint32_t *column_of;               /* by unit: 1 + column */
-    uint32_t ncolumn;
-    int16_t *column[2]; /* [ncolumn][cap] of each side */
+    struct kept kept[2];
     uint32_t n[2], cap;
+    uint32_t units;                    /* in a pattern */
+    uint32_t drawn[DRAWS][MOST_UNITS]; /* units */
     bool floor, shuffled, rate;
     uint64_t seed, site;
-    struct draw_result *result; /* by draw */
-    struct table *plotted;      /* the first draw's counts are kept for the plot */
-    atomic_bool failed;         /* a thread had no memory */
+    struct draw_result *result;   /* by draw */
+    struct table *plotted;        /* the first draw's counts are kept for the plot */
+    const struct side_rows *rows; /* being kept by all threads */
+    atomic_bool too_wide;
+    atomic_bool failed; /* a thread had no memory */
 };
 struct draw_result {
     struct divergence both, floor, shuffled, rate;
 };
+
+/* ---- keeping ---- */
+
+enum { TILE_UNITS = 16, TILE_ROWS = 64 };
 
 static int16_t whole(float v)
 {
@@ -64,29 +77,115 @@ static int16_t whole(float v)
     return !(r > -32767) ? -32767 : r < 32767 ? (int16_t)r : 32767;
 }
 
-/* ---- which units vary ---- */
-
-struct variety {
-    int16_t *first;
-    uint8_t *varies;
-    uint32_t units;
-};
-
-static void note_row(void *cx, const float *row, int64_t sample)
+/* Units lo .. hi of samples from .. to, unit by unit. */
+static void keep_tile(struct overlap *o, uint32_t lo, uint32_t hi, int64_t from, int64_t to)
 {
-    struct variety *v = cx;
-    for (uint32_t k = 0; k < v->units; k++) {
-        const int16_t x = whole(row[k]);
-        if (sample == 0)
-            v->first[k] = x;
-        else if (x != v->first[k])
-            v->varies[k] = 1;
+    const struct side_rows *r = o->rows;
+    struct kept *k = &o->kept[r->side];
+    bool fits = true;
+
+    for (uint32_t u = lo; u < hi; u++) {
+        const size_t at = (size_t)(r->unit + u) * o->cap + (size_t)r->first;
+        for (int64_t i = from; i < to; i++) {
+            const int16_t x = whole(r->v[i * r->width + u]);
+            if (k->wide)
+                k->wide[at + (size_t)i] = x;
+            else
+                k->narrow[at + (size_t)i] = (int8_t)x;
+            fits = fits && x >= INT8_MIN && x <= INT8_MAX;
+        }
+    }
+    if (!fits && !k->wide)
+        o->too_wide = true;
+}
+
+static void keep_share(void *cx, unsigned thread)
+{
+    struct overlap *o = cx;
+    const struct side_rows *r = o->rows;
+    const uint32_t threads = pool_threads(o->call->run->pool);
+    const uint32_t tiles = (r->width + TILE_UNITS - 1) / TILE_UNITS;
+
+    for (uint32_t t = thread; t < tiles; t += threads) {
+        const uint32_t lo = t * TILE_UNITS;
+        const uint32_t hi = lo + TILE_UNITS < r->width ? lo + TILE_UNITS : r->width;
+        for (int64_t i = 0; i < r->n; i += TILE_ROWS)
+            keep_tile(o, lo, hi, i, i + TILE_ROWS < r->n ? i + TILE_ROWS : r->n);
     }
 }
 
-/* `want` of the units [first, first + n) that vary, at random; returns how many there are.
- */
-static uint32_t draw_units(struct overlap *o, const struct variety *v, uint32_t first,
+static void widen(struct overlap *o, struct kept *k)
+{
+    const size_t n = (size_t)o->side[0].units * o->cap;
+    k->wide = hyp_malloc((n + 1) * sizeof *k->wide);
+    for (size_t i = 0; k->wide && i < n; i++)
+        k->wide[i] = k->narrow[i];
+    hyp_free(k->narrow);
+    k->narrow = NULL;
+}
+
+static void keep_rows(void *cx, const struct side_rows *r)
+{
+    struct overlap *o = cx;
+    struct kept *k = &o->kept[r->side];
+
+    if (o->failed)
+        return;
+    o->rows = r;
+    o->too_wide = false;
+    pool_run(o->call->run->pool, keep_share, o);
+    if (o->too_wide) {
+        widen(o, k);
+        if (k->wide)
+            pool_run(o->call->run->pool, keep_share, o);
+        else
+            o->failed = true;
+    }
+    o->n[r->side] = (uint32_t)(r->first + r->n);
+}
+
+static enum hyp_status no_memory(struct hyp_error *err)
+{
+    return hyp_fail(err, HYP_ENOMEM, "out of memory for patterns");
+}
+
+static enum hyp_status keep(struct overlap *o, struct hyp_error *err)
+{
+    o->cap = (uint32_t)o->limit;
+    for (unsigned s = 0; s < 2; s++) {
+        o->kept[s].narrow = hyp_calloc((size_t)o->side[0].units * o->cap + 1, 1);
+        if (!o->kept[s].narrow)
+            return no_memory(err);
+    }
+    const enum hyp_status st =
+        metric_each_rows(o->call, o->side, o->limit, keep_rows, o, err);
+    return st == HYP_OK && o->failed ? no_memory(err) : st;
+}
+
+static void take_column(const struct overlap *o, unsigned side, uint32_t unit, int16_t *out)
+{
+    const struct kept *k = &o->kept[side];
+    const size_t at = (size_t)unit * o->cap;
+
+    if (k->wide)
+        memcpy(out, k->wide + at, o->n[side] * sizeof *out);
+    for (uint32_t i = 0; k->narrow && i < o->n[side]; i++)
+        out[i] = k->narrow[at + i];
+}
+
+/* ---- drawing units ---- */
+
+static bool varies(const struct overlap *o, uint32_t unit)
+{
+    const struct kept *k = &o->kept[0];
+    const size_t at = (size_t)unit * o->cap, n = o->n[0];
+
+    return n > 1 && (k->wide ? memcmp(k->wide + at, k->wide + at + 1, (n - 1) * 2) != 0
+                             : memcmp(k->narrow + at, k->narrow + at + 1, n - 1) != 0);
+}
+
+/* `want` of the units first .. first + n - 1 that vary, at random; how many there are. */
+static uint32_t draw_units(const struct overlap *o, const bool *vary, uint32_t first,
                            uint32_t n, uint32_t draw, uint32_t want, uint32_t *out,
                            uint32_t *room)
 {
@@ -94,7 +193,7 @@ static uint32_t draw_units(struct overlap *o, const struct variety *v, uint32_t 
     uint32_t m = 0, k = 0;
 
     for (uint32_t i = first; i < first + n; i++)
-        if (v->varies[i])
+        if (vary[i])
             room[m++] = i;
     for (; k < want && k < m; k++) {
         const uint32_t j = k + hyp_mulhi(word(&w, 4 * k + 3), m - k);
@@ -106,93 +205,40 @@ static uint32_t draw_units(struct overlap *o, const struct variety *v, uint32_t 
     return k;
 }
 
-static void draw_patterns(struct overlap *o, const struct variety *v, uint32_t *room)
+static enum hyp_status draw_patterns(struct overlap *o, struct hyp_error *err)
 {
     const struct side *s = &o->side[0];
     const uint32_t want = (uint32_t)metric_param(o->call->probe, "units", 16);
     const uint32_t units = want < 1 ? 1 : want > MOST_UNITS ? MOST_UNITS : want;
+    uint32_t *room = hyp_calloc(s->units, sizeof *room);
+    bool *vary = hyp_calloc(s->units, sizeof *vary);
 
-    for (uint32_t d = 0; d < DRAWS; d++) {
+    for (uint32_t i = 0; vary && i < s->units; i++)
+        vary[i] = varies(o, i);
+    for (uint32_t d = 0; room && vary && d < DRAWS; d++) {
         uint32_t n = 0, first = 0;
-        for (uint32_t m = 0; m < s->n; m++) {
+        for (uint32_t m = 0; m < s->n; first += s->width[m++]) {
             const uint32_t share = units / s->n + (m < units % s->n);
-            n += draw_units(o, v, first, s->width[m], d, share, o->drawn[d] + n, room);
-            first += s->width[m];
+            n += draw_units(o, vary, first, s->width[m], d, share, o->drawn[d] + n, room);
         }
         o->units = n; /* the same in every draw */
-        for (uint32_t k = 0; k < n; k++) {
-            uint32_t *c = &o->column_of[o->drawn[d][k]];
-            if (*c == 0)
-                *c = ++o->ncolumn;
-            o->drawn[d][k] = *c - 1;
-        }
     }
-}
-
-static enum hyp_status choose(struct overlap *o, struct hyp_error *err)
-{
-    const uint32_t units = o->side[0].units;
-    struct variety v = {hyp_calloc(units, sizeof *v.first), hyp_calloc(units, 1), units};
-    uint32_t *room = hyp_calloc(units, sizeof *room);
-    enum hyp_status st = HYP_OK;
-
-    o->column_of = hyp_calloc(units, sizeof *o->column_of);
-    if (!v.first || !v.varies || !room || !o->column_of)
-        st = hyp_fail(err, HYP_ENOMEM, "out of memory for patterns");
-    if (st == HYP_OK)
-        st = metric_each_row(o->call, &o->side[0], o->limit, note_row, &v, err);
-    if (st == HYP_OK)
-        draw_patterns(o, &v, room);
-    hyp_free(v.first);
-    hyp_free(v.varies);
+    const bool ok = room && vary;
     hyp_free(room);
-    return st;
-}
-
-/* ---- columns ---- */
-
-struct columns {
-    struct overlap *o;
-    unsigned side;
-};
-
-static void keep_row(void *cx, const float *row, int64_t sample)
-{
-    const struct columns *c = cx;
-    struct overlap *o = c->o;
-    if (sample >= o->cap)
-        return;
-    for (uint32_t k = 0; k < o->side[0].units; k++)
-        if (o->column_of[k])
-            o->column[c->side][(size_t)(o->column_of[k] - 1) * o->cap + (size_t)sample] =
-                whole(row[k]);
-    o->n[c->side] = (uint32_t)sample + 1;
-}
-
-static enum hyp_status keep_columns(struct overlap *o, struct hyp_error *err)
-{
-    enum hyp_status st = HYP_OK;
-
-    o->cap = (uint32_t)o->limit;
-    for (unsigned i = 0; st == HYP_OK && i < 2; i++) {
-        struct columns c = {o, i};
-        o->column[i] = hyp_calloc((size_t)o->ncolumn * o->cap + 1, sizeof **o->column);
-        st = o->column[i]
-                 ? metric_each_row(o->call, &o->side[i], o->limit, keep_row, &c, err)
-                 : hyp_fail(err, HYP_ENOMEM, "out of memory for patterns");
-    }
-    return st;
+    hyp_free(vary);
+    return ok ? HYP_OK : no_memory(err);
 }
 
 /* ---- counting ---- */
 
 struct cell {
-    uint64_t key; /* 0: empty */
+    uint64_t key;
     uint32_t count[2];
 };
 struct table {
     struct cell *cell; /* the patterns seen, dense, in order of first sight */
-    uint32_t *at;      /* hash -> 1 + cell */
+    uint32_t *slot;    /* of each */
+    uint32_t *at;      /* slot -> 1 + cell; 0: free */
     uint32_t n, mask;
 };
 
@@ -202,45 +248,48 @@ static bool table_init(struct table *t, uint32_t most)
     while (size < 2 * most)
         size *= 2;
     t->cell = hyp_malloc((most + (size_t)1) * sizeof *t->cell);
+    t->slot = hyp_malloc((most + (size_t)1) * sizeof *t->slot);
     t->at = hyp_calloc(size, sizeof *t->at);
     t->mask = size - 1;
     t->n = 0;
-    return t->cell && t->at;
+    return t->cell && t->slot && t->at;
 }
 
 static void table_fini(struct table *t)
 {
     hyp_free(t->cell);
+    hyp_free(t->slot);
     hyp_free(t->at);
+    *t = (struct table){0};
 }
 
-static void count_key(struct table *t, uint64_t key, unsigned side)
+static void count(struct table *t, const uint64_t *key, uint32_t n, unsigned side)
 {
-    uint32_t h = (uint32_t)(key >> 32) & t->mask;
-    while (t->at[h] && t->cell[t->at[h] - 1].key != key)
-        h = (h + 1) & t->mask;
-    if (!t->at[h]) {
-        t->cell[t->n] = (struct cell){key, {0, 0}};
-        t->at[h] = ++t->n;
-    }
-    t->cell[t->at[h] - 1].count[side]++;
-}
-
-/* Samples lo..hi of `units` columns. */
-static void count_patterns(struct table *t, const int16_t *const *column, uint32_t units,
-                           uint32_t lo, uint32_t hi, unsigned side)
-{
-    for (uint32_t i = lo; i < hi; i++) {
-        uint64_t h = 0x9E3779B97F4A7C15U;
-        for (uint32_t k = 0; k < units; k++) {
-            h = (h ^ (uint16_t)column[k][i]) * 0xFF51AFD7ED558CCDU;
-            h ^= h >> 32;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t h = (uint32_t)(key[i] >> 32) & t->mask;
+        while (t->at[h] && t->cell[t->at[h] - 1].key != key[i])
+            h = (h + 1) & t->mask;
+        if (!t->at[h]) {
+            t->cell[t->n] = (struct cell){key[i], {0, 0}};
+            t->slot[t->n] = h;
+            t->at[h] = ++t->n;
         }
-        count_key(t, h | 1, side);
+        t->cell[t->at[h] - 1].count[side]++;
     }
 }
 
-static struct divergence compare(struct table *t, double na, double nb)
+/* Back to the first n cells and the first side's counts.  Cells leave in any order: what
+ * was there before them never lies behind them in a chain. */
+static void table_forget(struct table *t, uint32_t n)
+{
+    for (uint32_t i = n; i < t->n; i++)
+        t->at[t->slot[i]] = 0;
+    for (uint32_t i = 0; i < n; i++)
+        t->cell[i].count[1] = 0;
+    t->n = n;
+}
+
+static struct divergence compare(const struct table *t, double na, double nb)
 {
     if (t->n == 0)
         return (struct divergence){NAN, NAN, NAN};
@@ -248,17 +297,27 @@ static struct divergence compare(struct table *t, double na, double nb)
                          sizeof *t->cell / sizeof(uint32_t), t->n, na, nb);
 }
 
-static void table_clear(struct table *t)
+/* Digests of n samples of `units` columns, which lie `stride` apart. */
+static void digest(const int16_t *column, uint32_t units, size_t stride, uint32_t n,
+                   uint64_t *key)
 {
-    memset(t->at, 0, (t->mask + (size_t)1) * sizeof *t->at);
-    t->n = 0;
+    for (uint32_t i = 0; i < n; i++)
+        key[i] = 0x9E3779B97F4A7C15U;
+    for (uint32_t k = 0; k < units; k++, column += stride)
+        for (uint32_t i = 0; i < n; i++) {
+            key[i] = (key[i] ^ (uint16_t)column[i]) * 0xFF51AFD7ED558CCDU;
+            key[i] ^= key[i] >> 32;
+        }
+    for (uint32_t i = 0; i < n; i++)
+        key[i] |= 1;
 }
 
 /* ---- controls ---- */
 
-struct workspace { /* of one thread */
+struct workspace { /* of one thread; samples of the larger side */
     struct table table;
-    int16_t *copy;   /* [units][n] */
+    int16_t *wake, *other; /* [units][cap] */
+    uint64_t *key;
     uint32_t *group; /* samples sorted by how many units are not 0 */
     uint32_t *active;
 };
@@ -275,19 +334,19 @@ static void permute(int16_t *v, const uint32_t *at, uint32_t n, struct words *w)
 }
 
 /* Samples by the number of units other than 0; bounds[g] .. bounds[g + 1] have g. */
-static void sort_by_rate(const struct overlap *o, const int16_t *const *column,
-                         struct workspace *w, uint32_t bounds[MOST_UNITS + 2])
+static void sort_by_rate(const struct overlap *o, struct workspace *w,
+                         uint32_t bounds[MOST_UNITS + 2])
 {
     const uint32_t n = o->n[0];
     uint32_t at[MOST_UNITS + 2];
 
     memset(bounds, 0, (MOST_UNITS + 2) * sizeof *bounds);
-    for (uint32_t i = 0; i < n; i++) {
-        w->active[i] = 0;
-        for (uint32_t k = 0; k < o->units; k++)
-            w->active[i] += column[k][i] != 0;
+    memset(w->active, 0, n * sizeof *w->active);
+    for (uint32_t k = 0; k < o->units; k++)
+        for (uint32_t i = 0; i < n; i++)
+            w->active[i] += w->wake[(size_t)k * o->cap + i] != 0;
+    for (uint32_t i = 0; i < n; i++)
         bounds[w->active[i] + 1]++;
-    }
     for (uint32_t g = 0; g <= MOST_UNITS; g++)
         bounds[g + 1] += bounds[g];
     memcpy(at, bounds, sizeof at);
@@ -297,88 +356,111 @@ static void sort_by_rate(const struct overlap *o, const int16_t *const *column,
 
 /* The first side against itself with its units permuted alone (within samples of one rate).
  */
-static struct divergence against_permuted(const struct overlap *o,
-                                          const int16_t *const *column, uint32_t draw,
+static struct divergence against_permuted(const struct overlap *o, uint32_t draw,
                                           bool by_rate, struct workspace *w)
 {
-    const uint32_t n = o->n[0];
-    const int16_t *copy[MOST_UNITS];
+    const uint32_t n = o->n[0], seen = w->table.n;
     uint32_t bounds[MOST_UNITS + 2];
 
     if (by_rate)
-        sort_by_rate(o, column, w, bounds);
+        sort_by_rate(o, w, bounds);
     for (uint32_t k = 0; k < o->units; k++) {
-        int16_t *v = w->copy + (size_t)k * n;
-        struct words r = {
-            .seed = o->seed, .site = o->site + 1 + by_rate, .draw = draw, .unit = k};
-        memcpy(v, column[k], n * sizeof *v);
-        copy[k] = v;
-        if (!by_rate)
-            permute(v, NULL, n, &r);
-        for (uint32_t g = 0; by_rate && g <= o->units; g++) {
-            r.unit = k + MOST_UNITS * g;
-            r.block = (struct philox){{0}};
-            permute(v, w->group + bounds[g], bounds[g + 1] - bounds[g], &r);
+        int16_t *v = w->other + (size_t)k * o->cap;
+        memcpy(v, w->wake + (size_t)k * o->cap, n * sizeof *v);
+        for (uint32_t g = 0; g <= (by_rate ? o->units : 0); g++) {
+            struct words r = {.seed = o->seed,
+                              .site = o->site + 1 + by_rate,
+                              .draw = draw,
+                              .unit = k + MOST_UNITS * g};
+            if (by_rate)
+                permute(v, w->group + bounds[g], bounds[g + 1] - bounds[g], &r);
+            else
+                permute(v, NULL, n, &r);
         }
     }
-    table_clear(&w->table);
-    count_patterns(&w->table, column, o->units, 0, n, 0);
-    count_patterns(&w->table, copy, o->units, 0, n, 1);
-    return compare(&w->table, n, n);
+    digest(w->other, o->units, o->cap, n, w->key);
+    count(&w->table, w->key, n, 1);
+    const struct divergence d = compare(&w->table, n, n);
+    table_forget(&w->table, seen);
+    return d;
+}
+
+/* The wake side's counts into the table; its halves against each other on the way. */
+static struct divergence count_wake(const struct overlap *o, struct workspace *w)
+{
+    const uint32_t n = o->n[0], half = n / 2;
+    struct table *t = &w->table;
+
+    digest(w->wake, o->units, o->cap, n, w->key);
+    count(t, w->key, half, 0);
+    count(t, w->key + half, n - half, 1);
+    const struct divergence d =
+        o->floor ? compare(t, half, n - half) : (struct divergence){NAN, NAN, NAN};
+    for (uint32_t i = 0; i < t->n; i++) {
+        t->cell[i].count[0] += t->cell[i].count[1];
+        t->cell[i].count[1] = 0;
+    }
+    return d;
 }
 
 static void one_draw(struct overlap *o, uint32_t d, struct workspace *w)
 {
-    const int16_t *column[2][MOST_UNITS];
-    const uint32_t n = o->n[0], half = n / 2;
     struct draw_result *out = &o->result[d];
 
-    for (unsigned s = 0; s < 2; s++)
-        for (uint32_t k = 0; k < o->units; k++)
-            column[s][k] = o->column[s] + (size_t)o->drawn[d][k] * o->cap;
-    if (o->floor) {
-        table_clear(&w->table);
-        count_patterns(&w->table, column[0], o->units, 0, half, 0);
-        count_patterns(&w->table, column[0], o->units, half, n, 1);
-        out->floor = compare(&w->table, half, n - half);
-    }
+    for (uint32_t k = 0; k < o->units; k++)
+        take_column(o, 0, o->drawn[d][k], w->wake + (size_t)k * o->cap);
+    table_forget(&w->table, 0);
+    out->floor = count_wake(o, w);
     if (o->shuffled)
-        out->shuffled = against_permuted(o, column[0], d, false, w);
+        out->shuffled = against_permuted(o, d, false, w);
     if (o->rate)
-        out->rate = against_permuted(o, column[0], d, true, w);
-    table_clear(&w->table);
-    count_patterns(&w->table, column[0], o->units, 0, n, 0);
-    count_patterns(&w->table, column[1], o->units, 0, o->n[1], 1);
-    out->both = compare(&w->table, n, o->n[1]);
+        out->rate = against_permuted(o, d, true, w);
+    for (uint32_t k = 0; k < o->units; k++)
+        take_column(o, 1, o->drawn[d][k], w->other + (size_t)k * o->cap);
+    digest(w->other, o->units, o->cap, o->n[1], w->key);
+    count(&w->table, w->key, o->n[1], 1);
+    out->both = compare(&w->table, o->n[0], o->n[1]);
     if (d == 0 && o->plotted) {
         *o->plotted = w->table;
         w->table = (struct table){0};
-        if (!table_init(&w->table, o->n[0] + o->n[1]))
+        if (!table_init(&w->table, 2 * o->cap))
             o->failed = true;
     }
+}
+
+static bool workspace_init(const struct overlap *o, struct workspace *w)
+{
+    const size_t cap = o->cap;
+    *w = (struct workspace){
+        .wake = hyp_malloc((cap * o->units + 1) * sizeof *w->wake),
+        .other = hyp_malloc((cap * o->units + 1) * sizeof *w->other),
+        .key = hyp_malloc((cap + 1) * sizeof *w->key),
+        .group = hyp_malloc((cap + 1) * sizeof *w->group),
+        .active = hyp_malloc((cap + 1) * sizeof *w->active),
+    };
+    return table_init(&w->table, 2 * o->cap) && w->wake && w->other && w->key && w->group &&
+           w->active;
 }
 
 static void draws_of_thread(void *cx, unsigned thread)
 {
     struct overlap *o = cx;
     const unsigned threads = pool_threads(o->call->run->pool);
-    const uint32_t most = o->n[0] > o->n[1] ? o->n[0] : o->n[1];
-    struct workspace w = {{0}, NULL, NULL, NULL};
+    struct workspace w;
 
     if (thread >= DRAWS)
         return;
-    w.copy = hyp_malloc(((size_t)o->n[0] * o->units + 1) * sizeof *w.copy);
-    w.group = hyp_malloc((o->n[0] + (size_t)1) * sizeof *w.group);
-    w.active = hyp_malloc((o->n[0] + (size_t)1) * sizeof *w.active);
-    bool ok = table_init(&w.table, 2 * most) && w.copy && w.group && w.active;
+    bool ok = workspace_init(o, &w);
     for (uint32_t d = thread; ok && d < DRAWS; d += threads) {
         one_draw(o, d, &w);
-        ok = w.table.cell && w.table.at;
+        ok = w.table.cell && w.table.slot && w.table.at;
     }
     if (!ok)
         o->failed = true;
     table_fini(&w.table);
-    hyp_free(w.copy);
+    hyp_free(w.wake);
+    hyp_free(w.other);
+    hyp_free(w.key);
     hyp_free(w.group);
     hyp_free(w.active);
 }
@@ -387,26 +469,26 @@ static void draws_of_thread(void *cx, unsigned thread)
 
 static void overlap_fini(struct overlap *o)
 {
-    hyp_free(o->column_of);
-    hyp_free(o->column[0]);
-    hyp_free(o->column[1]);
+    for (unsigned s = 0; s < 2; s++) {
+        hyp_free(o->kept[s].narrow);
+        hyp_free(o->kept[s].wide);
+    }
     hyp_free(o->result);
 }
 
 static enum hyp_status measure(struct overlap *o, struct hyp_error *err)
 {
-    enum hyp_status st = choose(o, err);
+    enum hyp_status st = keep(o, err);
 
     if (st == HYP_OK)
-        st = keep_columns(o, err);
-    if (st == HYP_OK) {
-        o->result = hyp_calloc(DRAWS, sizeof *o->result);
-        st = o->result ? HYP_OK : hyp_fail(err, HYP_ENOMEM, "out of memory for patterns");
-    }
+        st = draw_patterns(o, err);
     if (st != HYP_OK)
         return st;
+    o->result = hyp_calloc(DRAWS, sizeof *o->result);
+    if (!o->result)
+        return no_memory(err);
     pool_run(o->call->run->pool, draws_of_thread, o);
-    return o->failed ? hyp_fail(err, HYP_ENOMEM, "out of memory for patterns") : HYP_OK;
+    return o->failed ? no_memory(err) : HYP_OK;
 }
 
 static struct draw_result mean_result(const struct overlap *o)

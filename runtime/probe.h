@@ -103,10 +103,20 @@ struct side {
 enum hyp_status metric_sides(struct metric_call *c, struct side side[2],
                              struct hyp_error *err);
 uint32_t output_width(const struct hyp_output *o);
-/* One row per sample of all members of a side, through `fn`. */
-typedef void side_fn(void *cx, const float *row, int64_t sample);
-enum hyp_status metric_each_row(struct metric_call *c, const struct side *s, int64_t limit,
-                                side_fn *fn, void *cx, struct hyp_error *err);
+/* Samples first .. first + n - 1 of one member: units unit .. unit + width - 1 of a side.
+ */
+struct side_rows {
+    unsigned side;
+    uint32_t unit, width;
+    const float *v;
+    int64_t first, n;
+};
+typedef void side_fn(void *cx, const struct side_rows *rows);
+/* All members of both sides, at most `limit` samples; a phase that computes several of them
+ * is run once. */
+enum hyp_status metric_each_rows(struct metric_call *c, const struct side side[2],
+                                 int64_t limit, side_fn *fn, void *cx,
+                                 struct hyp_error *err);
 
 /* ---- nested.c: models that a metric trains ---- */
 

@@ -14,12 +14,13 @@ static struct hyp_output column[] = {
 };
 static struct hyp_probe_value value[2];
 static struct hyp_probe_param param[4];
+static const char *table = "a,b,y\n0,0,0\n1,0,1\n1,1,2\n2,2,2\n";
 
 /* The probe `m`, over the table in file order, with its two arguments. */
 static void ask(const char *metric, const char *first, uint32_t a, const char *second,
                 uint32_t b, struct hyp_summary *s)
 {
-    scratch_put_text("metric.csv", "a,b,y\n0,0,0\n1,0,1\n1,1,2\n2,2,2\n");
+    scratch_put_text("metric.csv", table);
     tiny_source[0].file = "metric.csv";
     struct hyp_phase *ph = &tiny.phase[TINY_ERROR];
     for (uint32_t i = 0; i < 3; i++)
@@ -118,6 +119,26 @@ static void patterns_are_compared_with_controls(void **state)
     hyp_summary_fini(&s);
 }
 
+/* Numbers that are no bytes, some of them not before the second batch. */
+static void patterns_of_large_numbers(void **state)
+{
+    const char *small = table;
+    (void)state;
+    for (uint32_t batch = 1; batch <= 4; batch++) {
+        struct hyp_summary s = {0};
+        tiny_reset();
+        no_params();
+        tiny_setting[0] = batch;
+        param[0] = (struct hyp_probe_param){"units", NULL, 1};
+        table = "a,b,y\n0,0,0\n44,0,1\n44,44,2\n300,300,2\n"; /* 300 is 44 in a byte */
+        ask("pattern_overlap", "of.wake.0", 0, "of.sleep.0", 1, &s);
+        expect(&s, "m", (1.5 * log(1.5 / 2.5) + 2.5 * log(2.5 / 1.5)) / 5.5);
+        expect(&s, "m.shared", 4.5 / 5.5);
+        hyp_summary_fini(&s);
+    }
+    table = small;
+}
+
 static void other_metrics_are_refused(void **state)
 {
     struct hyp_summary s = {0};
@@ -136,6 +157,7 @@ int main(void)
         cmocka_unit_test(confusion_counts_label_by_class),
         cmocka_unit_test(histograms_are_smoothed_and_clipped),
         cmocka_unit_test(patterns_are_compared_with_controls),
+        cmocka_unit_test(patterns_of_large_numbers),
         cmocka_unit_test(other_metrics_are_refused),
     };
     return cmocka_run_group_tests_name("metric", tests, tiny_setup, scratch_teardown);
