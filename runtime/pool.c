@@ -1,7 +1,7 @@
 /*
- * A generation counter starts jobs and another one counts arrivals at the barrier.  Waking
- * a sleeping thread costs some 50 us, so idle workers spin first; a job is a whole phase,
- * never a kernel.
+ * Waiting is spinning first, then sleeping: waking a thread costs some 50 us, a barrier
+ * where nobody sleeps some 0.2; but who spins on a busy machine takes the processor from
+ * those that are waited for.  A job is a whole phase, never a kernel.
  */
 #include "runtime/pool.h"
 
@@ -12,8 +12,25 @@
 
 #include "runtime/base/alloc.h"
 
-#define SPIN_IDLE  20000 /* about 0.3 ms: longer than what stands between two phases */
-#define SPIN_YIELD 4000  /* in a barrier, before giving the processor away once */
+enum {
+    SPIN = 20000, /* a third of a millisecond or more: most waits are over by then */
+    SHARE = 512   /* after so many rounds somebody else may have the processor once */
+};
+
+/*
+ * A word that only grows, and who waits for it to move.
+ *
+ * Nobody sleeps through a move: the mover changes the word and then reads `sleepers`, a
+ * sleeper raises `sleepers` and then reads the word, all in one order (seq_cst), so that at
+ * least one of the two sees the other.  A sleeper holds the lock from raising `sleepers`
+ * until it waits, and the mover takes it before it wakes.
+ */
+struct gate {
+    _Alignas(64) atomic_uint word;
+    atomic_uint sleepers;
+    pthread_mutex_t lock;
+    pthread_cond_t moved;
+};
 
 struct worker {
     struct pool *pool;
@@ -24,18 +41,16 @@ struct pool {
     unsigned n;
     pool_fn *fn;
     void *cx;
-    /* Even and odd generations are jobs alike; a stop is a flag read only after a
-     * generation moves. */
-    _Alignas(64) atomic_uint generation;
+    struct gate job;      /* moves when a job begins, or to stop */
+    struct gate barrier;  /* when all threads have arrived */
+    struct gate finished; /* when all workers have done the job */
     _Alignas(64) atomic_uint arrived;
-    _Alignas(64) atomic_uint phase;
     _Alignas(64) atomic_uint done;
-    atomic_uint sleepers;
     atomic_bool stop;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
     struct worker *worker;
 };
+
+/* ---- gates ---- */
 
 static void relax(void)
 {
@@ -44,88 +59,95 @@ static void relax(void)
 #endif
 }
 
-/* Wait until *at differs from `seen`. */
-static void spin_until(atomic_uint *at, unsigned seen)
+static void gate_init(struct gate *g)
 {
-    for (unsigned i = 0; atomic_load_explicit(at, memory_order_acquire) == seen; i++) {
-        relax();
-        if (i > SPIN_YIELD) {
-            sched_yield();
-            i = 0;
-        }
-    }
+    pthread_mutex_init(&g->lock, NULL);
+    pthread_cond_init(&g->moved, NULL);
 }
 
-static void wait_for_job(struct pool *p, unsigned seen)
+static void gate_fini(struct gate *g)
 {
-    for (unsigned i = 0; i < SPIN_IDLE; i++) {
-        if (atomic_load_explicit(&p->generation, memory_order_acquire) != seen)
+    pthread_cond_destroy(&g->moved);
+    pthread_mutex_destroy(&g->lock);
+}
+
+static unsigned gate_at(const struct gate *g)
+{
+    return atomic_load_explicit(&g->word, memory_order_acquire);
+}
+
+/* Wait until the word is not `seen`. */
+static void gate_wait(struct gate *g, unsigned seen)
+{
+    for (unsigned i = 1; i < SPIN; i++) {
+        if (gate_at(g) != seen)
             return;
+        if (i % SHARE == 0)
+            sched_yield();
         relax();
     }
-    pthread_mutex_lock(&p->lock);
-    atomic_fetch_add(&p->sleepers, 1);
-    while (atomic_load(&p->generation) == seen)
-        pthread_cond_wait(&p->wake, &p->lock);
-    atomic_fetch_sub(&p->sleepers, 1);
-    pthread_mutex_unlock(&p->lock);
+    pthread_mutex_lock(&g->lock);
+    atomic_fetch_add(&g->sleepers, 1);
+    while (atomic_load(&g->word) == seen)
+        pthread_cond_wait(&g->moved, &g->lock);
+    atomic_fetch_sub(&g->sleepers, 1);
+    pthread_mutex_unlock(&g->lock);
 }
+
+static void gate_move(struct gate *g)
+{
+    atomic_fetch_add(&g->word, 1);
+    if (atomic_load(&g->sleepers) == 0)
+        return;
+    pthread_mutex_lock(&g->lock);
+    pthread_cond_broadcast(&g->moved);
+    pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- jobs ---- */
 
 static void *work(void *arg)
 {
     struct worker *w = arg;
     struct pool *p = w->pool;
-    unsigned seen = 0;
 
-    for (;;) {
-        wait_for_job(p, seen);
-        seen++;
+    for (unsigned seen = 0;; seen++) {
+        gate_wait(&p->job, seen);
         if (atomic_load(&p->stop))
             return NULL;
         p->fn(p->cx, w->index);
-        atomic_fetch_add_explicit(&p->done, 1, memory_order_release);
-    }
-}
-
-static void start_job(struct pool *p)
-{
-    atomic_fetch_add(&p->generation, 1);
-    if (atomic_load(&p->sleepers)) {
-        pthread_mutex_lock(&p->lock);
-        pthread_cond_broadcast(&p->wake);
-        pthread_mutex_unlock(&p->lock);
+        if (atomic_fetch_add(&p->done, 1) + 2 == p->n)
+            gate_move(&p->finished);
     }
 }
 
 void pool_run(struct pool *p, pool_fn *fn, void *cx)
 {
+    const unsigned before = gate_at(&p->finished);
+
     p->fn = fn;
     p->cx = cx;
     if (p->n > 1) {
         atomic_store(&p->done, 0);
-        start_job(p);
+        gate_move(&p->job);
     }
     fn(cx, 0);
-    for (unsigned i = 0;
-         p->n > 1 && atomic_load_explicit(&p->done, memory_order_acquire) != p->n - 1;
-         i++) {
-        relax();
-        if (i > SPIN_YIELD)
-            sched_yield();
-    }
+    if (p->n > 1)
+        gate_wait(&p->finished, before);
 }
 
+/* The word cannot move between the look at it and the arrival: all have to arrive first. */
 void pool_barrier(struct pool *p)
 {
     if (p->n == 1)
         return;
-    const unsigned phase = atomic_load_explicit(&p->phase, memory_order_relaxed);
-    if (atomic_fetch_add_explicit(&p->arrived, 1, memory_order_acq_rel) == p->n - 1) {
-        atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
-        atomic_store_explicit(&p->phase, phase + 1, memory_order_release);
-    } else {
-        spin_until(&p->phase, phase);
+    const unsigned before = gate_at(&p->barrier);
+    if (atomic_fetch_add(&p->arrived, 1) + 1 < p->n) {
+        gate_wait(&p->barrier, before);
+        return;
     }
+    atomic_store_explicit(&p->arrived, 0, memory_order_relaxed);
+    gate_move(&p->barrier);
 }
 
 unsigned pool_threads(const struct pool *p)
@@ -139,8 +161,9 @@ enum hyp_status pool_new(unsigned threads, struct pool **out, struct hyp_error *
     if (!p)
         return hyp_fail(err, HYP_ENOMEM, "no memory for the thread pool");
     *p = (struct pool){.n = 1};
-    pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->wake, NULL);
+    gate_init(&p->job);
+    gate_init(&p->barrier);
+    gate_init(&p->finished);
     p->worker = hyp_calloc(threads ? threads : 1, sizeof *p->worker);
     if (!p->worker) {
         pool_free(p);
@@ -164,11 +187,12 @@ void pool_free(struct pool *p)
     if (!p)
         return;
     atomic_store(&p->stop, true);
-    start_job(p);
+    gate_move(&p->job);
     for (unsigned i = 1; i < p->n; i++)
         pthread_join(p->worker[i].thread, NULL);
-    pthread_cond_destroy(&p->wake);
-    pthread_mutex_destroy(&p->lock);
+    gate_fini(&p->job);
+    gate_fini(&p->barrier);
+    gate_fini(&p->finished);
     hyp_free(p->worker);
     hyp_free(p);
 }

@@ -2,8 +2,8 @@
  * The thread pool: every thread runs the same function (SPMD) and meets the others at
  * barriers.
  *
- * Threads spin for a while, then sleep; inside a program they only spin.  The calling
- * thread is thread 0.  One pool runs one job at a time.
+ * Whoever waits spins for a while, then sleeps.  The calling thread is thread 0.  One pool
+ * runs one job at a time.
  */
 #ifndef HYP_RUNTIME_POOL_H
 #define HYP_RUNTIME_POOL_H
