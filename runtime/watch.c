@@ -16,7 +16,7 @@
 #include "runtime/base/json.h"
 #include "runtime/run.h"
 
-enum { KEEP_EVERY = 64 };
+enum { KEEP_EVERY = 128 };
 
 /* ---- looking ---- */
 

@@ -18,9 +18,9 @@ static const unsigned counts[] = {1, 2, 3, 7};
 struct job {
     struct pool *pool;
     uint64_t number;
-    int late;           /* the thread that comes late to every barrier, or -1 */
-    long nanoseconds;   /* how late: longer than anybody spins, or not */
-    uint64_t at[MOST];  /* by thread: barriers it has reached; plain memory */
+    int late;          /* the thread that comes late to every barrier, or -1 */
+    long nanoseconds;  /* how late: longer than anybody spins, or not */
+    uint64_t at[MOST]; /* by thread: barriers it has reached; plain memory */
     uint64_t runs[MOST];
     atomic_bool early; /* somebody saw a thread that had not arrived */
 };
@@ -139,10 +139,8 @@ static void pools_come_and_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nobody_passes_early),
-        cmocka_unit_test(sleepers_wake),
-        cmocka_unit_test(sleepers_wake_at_the_edge),
-        cmocka_unit_test(busy_neighbours),
+        cmocka_unit_test(nobody_passes_early),       cmocka_unit_test(sleepers_wake),
+        cmocka_unit_test(sleepers_wake_at_the_edge), cmocka_unit_test(busy_neighbours),
         cmocka_unit_test(pools_come_and_go),
     };
     return cmocka_run_group_tests_name("pool", tests, NULL, NULL);
