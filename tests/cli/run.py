@@ -427,6 +427,15 @@ def test_faults_of_later_steps():
     has(err, "the first such value is in `wake/late` (m.yaml:14), phase wake, step 2")
 
 
+def test_bad_weights_stop_at_once():
+    """The losses of cycle 6 are finite, the weights it leaves are not: no cycle runs on them."""
+    write("m.yaml", MODEL.replace("sgd(lr=$lr)", "sgd(lr=where(step < 5, $lr, 3e38 * 1000))"))
+    for more in [], ["--threads", "3"], ["--no-fuse"], ["--backend", "interp"]:
+        _, err = hypno("train", "m.yaml", "--out", "r", *more, status=1)
+        has(err, "is not finite after cycle 6 (epoch 1)", "the first such value is in update of `", "(m.yaml:20), phase wake")
+        subprocess.run(["rm", "-r", "r"], check=True)
+
+
 def test_faults_without_room():
     """Where --memory leaves no room to look at every node, the kernel's nodes are named."""
     write("m.yaml", FAULTY.replace("bad:   0", "bad:   log(x) * 0").replace(" + 0 * mean(late)", ""))

@@ -80,13 +80,13 @@ static void each_count(uint64_t jobs, long nanoseconds)
 static void nobody_passes_early(void **state)
 {
     (void)state;
-    each_count(200, 0);
+    each_count(50, 0);
 }
 
 static void sleepers_wake(void **state)
 {
     (void)state;
-    each_count(12, 3000000);
+    each_count(8, 3000000);
 }
 
 /* About as long as the spinning: the move and the falling asleep meet. */
@@ -94,7 +94,7 @@ static void sleepers_wake_at_the_edge(void **state)
 {
     (void)state;
     for (long ns = 200000; ns <= 1400000; ns += 200000)
-        each_count(6, ns);
+        each_count(3, ns);
 }
 
 static atomic_bool stop;
@@ -115,7 +115,7 @@ static void busy_neighbours(void **state)
     stop = false;
     for (unsigned i = 0; i < 4; i++)
         assert_int_equal(pthread_create(&neighbour[i], NULL, keep_busy, &n[i]), 0);
-    each_count(10, 0);
+    each_count(3, 0);
     stop = true;
     for (unsigned i = 0; i < 4; i++)
         pthread_join(neighbour[i], NULL);
