@@ -367,6 +367,9 @@ bool form_is_plain_sum(const struct form *f, unsigned p)
     const struct port *src = &f->port[p ? 0 : 1];
     if (f->nport != 2 || !form_reduced(f, p))
         return false;
+    for (unsigned k = 0; k < f->naxis; k++) /* an axis of its own takes elements again */
+        if ((form_reduced(f, p ? 0 : 1) >> k & 1) && !ext_eq(f->axis[k], ext_const(1)))
+            return false;
     for (unsigned i = 0; i < src->rank; i++) {
         const struct dimmap *d = &src->dim[i];
         if (d->n == 0 && src->shape[i].c == 1 && src->shape[i].b == 0)

@@ -315,11 +315,39 @@ static bool fit_row(const struct cutter *c, const struct group *g, struct item *
     return tiles_fit(c, g, d, fold ? UINT8_MAX : (uint8_t)(it->pass - 1), true);
 }
 
+/*
+ * Sums share a walk where they share the rows' factor: it is loaded once for all of their
+ * tiles.  A factor of columns alone is shared through its packed panels, and the tiles stay
+ * larger in walks of their own.
+ */
+static bool share_rows(const struct cutter *c, const struct group *g, const struct item *it)
+{
+    const struct item *first = NULL;
+    for (uint32_t i = 0; i < g->nitem && !first; i++)
+        if (c->gs->item[g->item[i]].role == ROLE_ANCHOR)
+            first = &c->gs->item[g->item[i]];
+    if (!first || g->row < 0 || g->col < 0 || g->chunked)
+        return true;
+    const struct kstage *s = &c->k->stage[it->stage], *f = &c->k->stage[first->stage];
+    for (uint32_t i = 0; i < s->noperand; i++)
+        for (uint32_t o = 0; o < f->noperand; o++) {
+            const struct koperand *x = &s->operand[i], *y = &f->operand[o];
+            if (x->stage == y->stage && x->id == y->id &&
+                (x->stage
+                     ? has_axis(c->k->stage[x->id].axis, c->k->stage[x->id].naxis, g->row)
+                     : index_uses(&x->index, (unsigned)g->row) &&
+                           index_uses(&y->index, (unsigned)g->row)))
+                return true;
+        }
+    return false;
+}
+
 static bool fit_anchor(const struct cutter *c, const struct group *g, struct item *it,
                        const struct deps *d)
 {
     const struct kstage *s = &c->k->stage[it->stage];
-    if (g->nanchor == MAX_ANCHORS || g->rowsum || !deps_outside(c, d))
+    if (g->nanchor == MAX_ANCHORS || g->rowsum || !deps_outside(c, d) ||
+        !share_rows(c, g, it))
         return false;
     if (g->chunked && g->nitem) { /* the same blocks as the group's first */
         const struct item *f = &c->gs->item[g->item[0]];

@@ -17,8 +17,9 @@
 #include <stdint.h>
 
 #include "compiler/ir/graph.h"
+#include "compiler/ir/target.h"
 
-#define LOOP_AXES  8
+#define LOOP_AXES  KERNEL_AXES
 #define LOOP_TERMS 12
 #define NEST_AXES  96
 
@@ -220,22 +221,6 @@ struct nest {
     struct nstage *stage;
     uint32_t nstage;
 };
-
-/* One row per target (target.def): vector width, register tile, caches, and the constants
- * of the cost model. */
-struct target {
-    const char *name;   /* "avx2", "avx512", "neon", "generic" */
-    int32_t vec;        /* floats in a vector register */
-    int32_t mr, nr;     /* register tile: rows divide 24 */
-    int32_t unit_rows;  /* 24 */
-    int32_t l1, l2, l3; /* bytes */
-    int32_t t_ref;      /* threads that order-changing choices are made for */
-    double peak;        /* f32 flop/s of one thread, nominal */
-    double bw_l2, bw_l3, bw_dram;
-    double launch; /* seconds */
-};
-const struct target *target_find(const char *name);
-const struct target *target_default(void);
 
 /* NULL or what is wrong. Batches 0, 1, tile-1, tile, tile+1 are tried. */
 const char *kernel_validate(const struct kernel *k, struct arena *a);

@@ -110,6 +110,7 @@ struct pack { /* by stage, segment (8 each) and factor */
     uint8_t kind;
     bool depends_on_col;
     uint16_t buf;
+    int32_t axis, width; /* what it is packed along, and columns of a panel */
 };
 struct item_tiles {
     uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums */

@@ -9,6 +9,8 @@
  *
  * k is the row-major number over the segment's reduced axes.
  */
+#include <string.h>
+
 #include "codegen/loop/sched.h"
 
 enum { WORTH_K = 128, WORTH_ROWS = 48 };
@@ -473,6 +475,70 @@ static void pack_alone(struct sched *s, struct job *j)
     nb_end_stage(s);
 }
 
+/* ---- packs that are there already ---- */
+
+/* The term that t is where the axes of `from` are called as in `to`. */
+static struct term renamed(struct term t, const struct kseg *from, const struct kseg *to)
+{
+    for (unsigned i = 0; i < from->nred; i++)
+        if (t.axis == from->red[i]) {
+            t.axis = to->red[i];
+            return t;
+        }
+    return t;
+}
+
+static bool has_term(const struct index *x, struct term t)
+{
+    for (unsigned i = 0; i < x->n; i++)
+        if (x->t[i].axis == t.axis && x->t[i].div == t.div && x->t[i].mod == t.mod &&
+            ext_eq(x->t[i].coef, t.coef))
+            return true;
+    return false;
+}
+
+/* One load of a buffer that this kernel does not write, from the same place. */
+static bool same_factor(const struct sched *s, const struct kstage *k, const struct kseg *g,
+                        unsigned w, const struct kstage *k2, const struct kseg *g2,
+                        unsigned w2)
+{
+    const struct sx_node *x = &s->k->sx.node[g->factor[w]];
+    const struct sx_node *y = &s->k->sx.node[g2->factor[w2]];
+    if (x->op != SX_ARG || y->op != SX_ARG || g->nred != g2->nred)
+        return false;
+    const struct koperand *p = &k->operand[x->a], *q = &k2->operand[y->a];
+    if (p->stage && q->stage)
+        return p->id == q->id && memcmp(g->red, g2->red, g->nred) == 0;
+    if (p->stage || q->stage || p->id != q->id || p->nguard || q->nguard || p->pick.from ||
+        q->pick.from || s->k->buf[p->id].use != BUF_READ || p->index.n != q->index.n ||
+        !ext_eq(p->index.off, q->index.off) || p->index.scalar || q->index.scalar)
+        return false;
+    for (unsigned i = 0; i < g->nred; i++)
+        if (!ext_eq(s->k->axis[g->red[i]], s->k->axis[g2->red[i]]))
+            return false;
+    for (unsigned i = 0; i < q->index.n; i++)
+        if (!has_term(&p->index, renamed(q->index.t[i], g2, g)))
+            return false;
+    return true;
+}
+
+/* An earlier sum's pack with the same content; NULL: none. */
+static const struct pack *packed_before(const struct sched *s, const struct item *it,
+                                        uint32_t seg, unsigned which)
+{
+    const struct pack *mine = &s->packs[(it->stage * 8U + seg) * 2 + which];
+    const struct kstage *k = &s->k->stage[it->stage];
+    for (uint32_t i = 0; i < (it->stage * 8U + seg) * 2 + which; i++) {
+        const struct pack *p = &s->packs[i];
+        const struct kstage *o = &s->k->stage[i / 16];
+        if (p->buf && p->kind == mine->kind && p->axis == mine->axis &&
+            p->width == mine->width &&
+            same_factor(s, k, &k->seg[seg], which, o, &o->seg[i / 2 % 8], i % 2))
+            return p;
+    }
+    return NULL;
+}
+
 static uint32_t find_jobs(struct sched *s, struct job *job)
 {
     uint32_t n = 0;
@@ -482,8 +548,18 @@ static uint32_t find_jobs(struct sched *s, struct job *job)
              g++)
             for (unsigned w = 0; w < 2; w++) {
                 struct pack *p = &s->packs[(it->stage * 8U + g) * 2 + w];
-                if (p->kind != PACK_NONE)
-                    job[n++] = (struct job){.it = it, .seg = g, .which = w, .p = p};
+                if (p->kind == PACK_NONE)
+                    continue;
+                p->axis = p->kind == PACK_PANELS ? s->g->col : s->g->row;
+                p->width = p->kind == PACK_PANELS ? s->pack_nr : s->t->unit_rows;
+                const struct pack *same = packed_before(s, it, g, w);
+                const struct job j = {.it = it, .seg = g, .which = w, .p = p};
+                if (same)
+                    p->buf = same->buf;
+                else
+                    pack_buffer(s, &j);
+                if (!same)
+                    job[n++] = j;
             }
     }
     return n;
@@ -503,8 +579,6 @@ void sched_pack(struct sched *s)
     }
     struct job *job = arena_array(s->arena, s->k->nstage * 16U + 1, sizeof *job);
     uint32_t n = find_jobs(s, job);
-    for (uint32_t i = 0; i < n; i++)
-        pack_buffer(s, &job[i]);
     pack_together(s, job, n);
     for (uint32_t i = 0; i < n; i++)
         pack_alone(s, &job[i]);

@@ -596,7 +596,10 @@ uint32_t plan_phase(struct builder *b, region_id region, const char *name,
 {
     struct hyp_plan *pl = b->plan;
     struct phase_builder p = {.b = b};
-    struct fuse_options fo = {.off = b->opt->fuse_off, .wanted = wanted};
+    struct fuse_options fo = {.off = b->opt->fuse_off,
+                              .target = b->target,
+                              .batch = b->plan->batch_max,
+                              .wanted = wanted};
 
     pl->phase = arena_grow(b->a, pl->phase, &b->cphase, pl->nphase + 1, sizeof *pl->phase);
     const uint32_t id = pl->nphase++;

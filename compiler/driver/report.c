@@ -122,24 +122,31 @@ static const char *node_name(const struct graph *g, node_id id)
     return p ? g->place[p].name : "node";
 }
 
+static void print_decision(const struct fusion *f, const char *phase,
+                           const struct fuse_decision *d, FILE *out)
+{
+    const struct graph *g = f->g;
+    const unsigned p_line = g->place[g->node[d->producer].place].loc.line;
+    const unsigned c_line = g->place[g->node[d->consumer].place].loc.line;
+
+    fprintf(out, "{\"pass\":\"fuse\",\"phase\":\"%s\",\"kind\":\"%s\",", phase,
+            fuse_kind_name((enum fuse_kind)d->kind));
+    fprintf(out, "\"p\":\"%s\",\"p_line\":%u,\"c\":\"%s\",\"c_line\":%u,",
+            node_name(g, d->producer), p_line, node_name(g, d->consumer), c_line);
+    fprintf(out, "\"verdict\":\"%s\",\"why\":\"%s\"",
+            d->why == FUSE_OK ? "fused" : "refused", fuse_why_name((enum fuse_why)d->why));
+    if (d->before > 0)
+        fprintf(out,
+                ",\"gain\":%.3g,\"t_before\":%.4g,\"t_after\":%.4g,\"bytes_saved\":%.0f",
+                d->before - d->after, d->before, d->after, d->bytes);
+    fputs("}\n", out);
+}
+
 void report_fusion_log(const struct compiled *c, const char *only, FILE *out)
 {
     for (uint32_t i = 0; i < c->ir.nphase; i++) {
         const struct fusion *f = c->ir.fusion[i];
-        if (!report_wanted(c, i, only))
-            continue;
-        for (uint32_t k = 0; k < f->nlog; k++) {
-            const struct fuse_decision *d = &f->log[k];
-            fprintf(out,
-                    "{\"pass\":\"fuse\",\"phase\":\"%s\",\"p\":\"%s\",\"p_line\":%u,\"c\":"
-                    "\"%s\",\"c_line\":%u,"
-                    "\"verdict\":\"%s\",\"why\":\"%s\",\"bytes\":%.0f}\n",
-                    c->plan->phase[i].name, node_name(f->g, d->producer),
-                    f->g->place[f->g->node[d->producer].place].loc.line,
-                    node_name(f->g, d->consumer),
-                    f->g->place[f->g->node[d->consumer].place].loc.line,
-                    d->why == FUSE_OK ? "fused" : "refused", fuse_why_name(d->why),
-                    d->bytes);
-        }
+        for (uint32_t k = 0; k < f->nlog && report_wanted(c, i, only); k++)
+            print_decision(f, c->plan->phase[i].name, &f->log[k], out);
     }
 }

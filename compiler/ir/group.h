@@ -9,39 +9,56 @@
 #define HYP_COMPILER_IR_GROUP_H
 
 #include "compiler/ir/graph.h"
+#include "compiler/ir/target.h"
 
-#define NO_GROUP UINT32_MAX
+#define NO_GROUP   UINT32_MAX
+#define GROUP_ROWS 24 /* rows of a unit, and of a chunk of a sum down the rows */
 
 enum node_role {
     ROLE_DEAD,
-    ROLE_HOST,   /* rank-0 arithmetic over settings and counters: evaluated by the host in
-                    double */
-    ROLE_ALIAS,  /* a leaf, or a view: lies in another value's storage */
-    ROLE_COMPUTE /* part of a kernel */
+    ROLE_HOST,    /* rank-0 arithmetic over settings and counters: evaluated by the host in
+                     double */
+    ROLE_ALIAS,   /* a leaf, or a view: lies in another value's storage */
+    ROLE_COMPUTE, /* part of a kernel */
+    ROLE_INLINE   /* a map that every kernel which reads it computes for itself */
 };
-enum group_kind { GROUP_MAP, GROUP_ROW, GROUP_CONTRACT, GROUP_CHUNK };
-enum fuse_why { /* why a merge was refused, or what it gained; texts in fuse.c's table */
+enum group_kind {
+    GROUP_MAP,      /* maps, sums along the rows of their space and down its columns */
+    GROUP_CONTRACT, /* sums of products over one space, and what is attached to them */
+    GROUP_CHUNK     /* sums in chunks whose space is the output's */
+};
+enum fuse_kind { /* what a decision is about, in the order of the phases; names in fuse.c */
+                 FUSE_SIBLING,
+                 FUSE_EPILOGUE,
+                 FUSE_INLINE,
+                 FUSE_ROWS,
+                 FUSE_OPTIMIZER,
+                 FUSE_KIND_COUNT
+};
+enum fuse_why { /* why a merge was refused; names in fuse.c, checks in fuse_legal.c */
                 FUSE_OK,
-                FUSE_CYCLE,
                 FUSE_SPACE,
                 FUSE_ANCHOR,
                 FUSE_ROW,
                 FUSE_ORDER,
                 FUSE_ALIAS,
                 FUSE_BUDGET,
+                FUSE_CYCLE,
                 FUSE_PINNED,
+                FUSE_COST,
                 FUSE_WHY_COUNT
 };
 struct group {
     uint8_t kind;
-    struct type main; /* the space: every member's value lines up with it (map_align) */
+    struct type main; /* the space: every member's value lines up with it (group_align) */
     node_id *node;    /* ascending */
     uint32_t n, cap;
 };
 struct fuse_decision {
-    node_id producer, consumer;
-    uint8_t why;  /* enum fuse_why */
-    double bytes; /* not stored, not read again */
+    uint8_t kind, why;          /* enum fuse_kind, fuse_why */
+    node_id producer, consumer; /* inlined: consumer is the first reader */
+    double before, after;       /* seconds by the model; 0 where it was not asked */
+    double bytes;               /* not stored, not read again */
 };
 struct fusion {
     const struct graph *g;
@@ -64,11 +81,32 @@ struct fusion {
 
 struct fuse_options {
     bool off;                                       /* every node its own kernel */
+    const struct target *target;                    /* whose row prices kernels */
+    int64_t batch;                                  /* that they are priced at */
     bool (*wanted)(void *cx, const struct root *r); /* NULL: all roots of the region */
     void *cx;
 };
 struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_options *o,
                     struct arena *a);
 const char *fuse_why_name(enum fuse_why why);
+const char *fuse_kind_name(enum fuse_kind kind);
+
+/*
+ * How a value lies in a group's space [rows x columns...] (rows: the batch): at every
+ * point, one for each row, or one for each setting of the columns.  to[i]: the space's dim
+ * that dim i of t is, -1 where the extent is 1.
+ */
+enum group_at { AT_NONE, AT_POINT, AT_ROW, AT_COL };
+enum group_at group_align(const struct type *main, const struct type *t,
+                          int8_t to[HYP_RANK]);
+bool group_same_space(const struct type *x, const struct type *y);
+
+/* Sums that a walk over the space of their operand can compute. */
+enum group_sum {
+    SUM_OTHER,
+    SUM_ROW, /* along the whole row, by lanes */
+    SUM_COL  /* down the rows, in chunks of GROUP_ROWS */
+};
+enum group_sum group_sum_kind(const struct graph *g, const struct node *n);
 
 #endif

@@ -1,28 +1,24 @@
 /*
  * Fusion: which nodes share a kernel.
  *
- * Work is grouped by walking the nodes in order and attaching each to a group that produces
- * one of its operands, contractions first: element-wise nodes become epilogues, sums along
- * a row stay in the kernel that made the row, an optimizer ends up in the epilogue of its
- * weight gradient.  Merges never change the order of a sum, so they cannot change a bit.
- *
- * Updates are in place: whoever reads the old weight must come before the updater.  These
- * anti-dependences are edges like any other; where they would close a cycle (a held node
- * whose derivative is needed after the step) the new weight gets storage of its own, and is
- * copied at the end.
+ * Candidates are edges (a producer and its reader) and siblings (sums of products that
+ * share an operand), each priced by the cost model before and after.  A queue takes the
+ * largest gain first; phases follow one another, each attaching only to what earlier ones
+ * made, so that small edits of a model leave the rest as it was.  Merges never change the
+ * order of a sum, so they cannot change a bit.
  */
-#include "compiler/ir/group.h"
+#include "compiler/passes/fuse.h"
 
-#include <string.h>
+#include <math.h>
 
-#include "runtime/base/arena.h"
-
-#define ROW_MAX     4096 /* elements of a row that stays in a unit's scratch */
-#define NODE_MAX    64   /* members of a group */
-#define OPERAND_MAX 24   /* buffers of a kernel */
+enum { SIBLING_WINDOW = 64, SIBLING_NEAR = 4 };
 
 static const char *const why_name[FUSE_WHY_COUNT] = {
-    "fused", "cycle", "space", "anchor", "row", "order", "alias", "budget", "pinned",
+    "fused", "space",  "anchor", "row",    "order",
+    "alias", "budget", "cycle",  "pinned", "cost",
+};
+static const char *const kind_name[FUSE_KIND_COUNT] = {
+    "sibling", "epilogue", "inline", "rows", "optimizer",
 };
 
 const char *fuse_why_name(enum fuse_why why)
@@ -30,282 +26,36 @@ const char *fuse_why_name(enum fuse_why why)
     return why_name[why];
 }
 
-/* ---- what each node is ---- */
-
-struct edges { /* successor lists by node, in one array */
-    uint32_t *first, *list;
-};
-struct cx {
-    const struct graph *g;
-    struct fusion *f;
-    struct arena *a;
-    struct edges succ;     /* compute and alias nodes: data, version and anti edges */
-    uint32_t *mark, stamp; /* by group, for searches */
-    uint32_t *parent;      /* merged groups */
-};
-
-/* Marks a value's node live; `stack` grows through operands. */
-static void reach(struct cx *c, value_id v, node_id *stack, uint32_t *n)
+const char *fuse_kind_name(enum fuse_kind kind)
 {
-    const node_id id = c->g->value[v].def;
-    if (c->f->role[id] != ROLE_DEAD)
-        return;
-    c->f->role[id] = ROLE_COMPUTE;
-    stack[(*n)++] = id;
-}
-
-static void mark_live(struct cx *c)
-{
-    const struct graph *g = c->g;
-    node_id *stack = arena_array(c->a, g->nnode + 1, sizeof *stack);
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < c->f->nroot; i++)
-        reach(c, c->f->root[i]->value, stack, &n);
-    while (n) {
-        const struct node *nd = &g->node[stack[--n]];
-        if (nd->op == OP_LEAF && g->leaf[nd->attr].version)
-            reach(c, g->leaf[nd->attr].def, stack, &n);
-        for (unsigned i = 0; i < nd->nin; i++)
-            reach(c, graph_in(g, nd)[i], stack, &n);
-    }
-}
-
-static uint8_t role_of(const struct cx *c, const struct node *n)
-{
-    const struct graph *g = c->g;
-    if (c->f->host[n - g->node])
-        return ROLE_HOST;
-    switch (n->op) {
-    case OP_LEAF:
-    case OP_STOP:
-        return ROLE_ALIAS;
-    case OP_FORM:
-        if (n->nin == 1 && form_is_view(&g->form[n->attr], n->port) &&
-            c->f->role[g->value[graph_in(g, n)[0]].def] != ROLE_HOST)
-            return ROLE_ALIAS;
-        return ROLE_COMPUTE;
-    default:
-        return ROLE_COMPUTE;
-    }
-}
-
-static void assign_roles(struct cx *c)
-{
-    const struct graph *g = c->g;
-    for (node_id id = 1; id < g->nnode; id++) {
-        const struct node *n = &g->node[id];
-        if (c->f->role[id] == ROLE_DEAD)
-            continue;
-        c->f->role[id] = role_of(c, n);
-        for (unsigned o = 0; o < n->nout; o++)
-            c->f->base[n->out0 + o] = n->out0 + o;
-        if (c->f->role[id] == ROLE_ALIAS && n->op != OP_LEAF)
-            c->f->base[n->out0] = c->f->base[graph_in(g, n)[0]];
-        if (n->op == OP_LEAF && g->leaf[n->attr].version)
-            c->f->base[n->out0] = c->f->base[g->leaf[n->attr].def];
-    }
-}
-
-/* A host scalar that something other than a map (or an index) reads, or that is a result,
- * is computed as well. */
-static void materialize_hosts(struct cx *c)
-{
-    const struct graph *g = c->g;
-    for (node_id id = 1; id < g->nnode; id++) {
-        const struct node *n = &g->node[id];
-        if (c->f->role[id] != ROLE_COMPUTE || n->op == OP_MAP)
-            continue;
-        const unsigned nin =
-            n->op == OP_GATHER ? 1 : n->nin; /* its index may be a scalar */
-        for (unsigned i = 0; i < nin; i++) {
-            const node_id p = g->value[graph_in(g, n)[i]].def;
-            if (c->f->role[p] == ROLE_HOST)
-                c->f->role[p] = ROLE_COMPUTE;
-        }
-    }
-    for (uint32_t i = 0; i < c->f->nroot; i++) {
-        const node_id p = g->value[c->f->root[i]->value].def;
-        if (c->f->role[p] == ROLE_HOST)
-            c->f->role[p] = ROLE_COMPUTE;
-    }
-}
-
-/* ---- dependences ---- */
-
-static bool reads_leaf(const struct graph *g, const struct node *n, value_id leaf_value,
-                       const value_id *base)
-{
-    for (unsigned i = 0; i < n->nin; i++)
-        if (base[graph_in(g, n)[i]] == leaf_value)
-            return true;
-    return false;
-}
-
-/* The value of the leaf's version that root r replaces, or 0 if nobody made such a leaf. */
-static value_id replaced(const struct graph *g, const struct root *r, region_id region)
-{
-    const struct leaf *l = &g->leaf[r->leaf];
-    value_id old = l->value;
-    uint16_t best = 0;
-
-    if (r->why != ROOT_UPDATE)
-        return old;
-    for (leaf_id i = 1; i < g->nleaf; i++) {
-        const struct leaf *x = &g->leaf[i];
-        if (x->version > best && x->version <= r->step && x->region == region &&
-            x->what == l->what && strcmp(x->path, l->path) == 0) {
-            best = x->version;
-            old = x->value;
-        }
-    }
-    return old;
-}
-
-struct pair {
-    node_id from, to;
-};
-struct pairs {
-    struct pair *p;
-    uint32_t n, cap;
-};
-
-static void add_pair(struct cx *c, struct pairs *ps, node_id from, node_id to)
-{
-    if (from == to)
-        return;
-    ps->p = arena_grow(c->a, ps->p, &ps->cap, ps->n + 1, sizeof *ps->p);
-    ps->p[ps->n++] = (struct pair){from, to};
-}
-
-static void index_pairs(struct cx *c, const struct pairs *ps)
-{
-    const uint32_t n = c->g->nnode;
-    c->succ.first = arena_array(c->a, n + 2, sizeof *c->succ.first);
-    c->succ.list = arena_array(c->a, ps->n + 1, sizeof *c->succ.list);
-    for (uint32_t i = 0; i < ps->n; i++)
-        c->succ.first[ps->p[i].from + 1]++;
-    for (uint32_t i = 1; i <= n; i++)
-        c->succ.first[i] += c->succ.first[i - 1];
-    uint32_t *at = arena_copy(c->a, c->succ.first, (n + 1) * sizeof *at);
-    for (uint32_t i = 0; i < ps->n; i++)
-        c->succ.list[at[ps->p[i].from]++] = ps->p[i].to;
-}
-
-static void data_edges(struct cx *c, struct pairs *ps)
-{
-    const struct graph *g = c->g;
-    for (node_id id = 1; id < g->nnode; id++) {
-        const struct node *n = &g->node[id];
-        if (c->f->role[id] != ROLE_COMPUTE)
-            continue;
-        for (unsigned i = 0; i < n->nin; i++) {
-            const node_id p = g->value[c->f->base[graph_in(g, n)[i]]].def;
-            if (c->f->role[p] == ROLE_COMPUTE)
-                add_pair(c, ps, p, id);
-        }
-    }
-}
-
-static void mark_from(struct cx *c, node_id from, bool *seen)
-{
-    node_id *stack = arena_array(c->a, c->g->nnode + 1, sizeof *stack);
-    uint32_t n = 0;
-    stack[n++] = from;
-    while (n) {
-        const node_id id = stack[--n];
-        for (uint32_t e = c->succ.first[id]; e < c->succ.first[id + 1]; e++) {
-            const node_id to = c->succ.list[e];
-            if (!seen[to]) {
-                seen[to] = true;
-                stack[n++] = to;
-            }
-        }
-    }
-}
-
-/*
- * Readers of an old version come before its updater.  A reader that itself depends on the
- * updater makes the leaf a twin; so does an update whose value is no work of its own (an
- * alias).
- */
-static void anti_edges(struct cx *c, const struct root *r, struct pairs *ps)
-{
-    const struct graph *g = c->g;
-    const value_id old = replaced(g, r, c->f->region), base = c->f->base[r->value];
-    const node_id updater = g->value[base].def;
-    bool *after = arena_array(c->a, g->nnode, sizeof *after);
-
-    if (c->f->role[updater] != ROLE_COMPUTE || r->why == ROOT_COMMIT ||
-        r->why == ROOT_INIT) {
-        c->f->twin[r->leaf] = true;
-        return;
-    }
-    mark_from(c, updater, after);
-    for (node_id id = 1; id < g->nnode; id++)
-        if (c->f->role[id] == ROLE_COMPUTE && after[id] &&
-            reads_leaf(g, &g->node[id], old, c->f->base))
-            c->f->twin[r->leaf] = true;
-    if (c->f->twin[r->leaf])
-        return;
-    for (node_id id = 1; id < g->nnode; id++)
-        if (c->f->role[id] == ROLE_COMPUTE && reads_leaf(g, &g->node[id], old, c->f->base))
-            add_pair(c, ps, id, updater);
-}
-
-static void build_edges(struct cx *c)
-{
-    struct pairs ps = {0};
-    data_edges(c, &ps);
-    for (uint32_t i = 0; i < c->f->nroot; i++) {
-        const struct root *r = c->f->root[i];
-        if (r->why == ROOT_OUTPUT)
-            continue;
-        index_pairs(
-            c, &ps); /* earlier anti edges count: two updaters may wait for each other */
-        anti_edges(c, r, &ps);
-    }
-    index_pairs(c, &ps);
+    return kind_name[kind];
 }
 
 /* ---- groups ---- */
 
-static uint32_t find(struct cx *c, uint32_t grp)
+uint32_t fuse_find(struct fuse_cx *c, uint32_t grp)
 {
     while (c->parent[grp] != grp)
         grp = c->parent[grp] = c->parent[c->parent[grp]];
     return grp;
 }
 
-static uint32_t group_of(struct cx *c, node_id id)
+uint32_t fuse_group_of(struct fuse_cx *c, node_id id)
 {
-    return c->f->group_of[id] == NO_GROUP ? NO_GROUP : find(c, c->f->group_of[id]);
-}
-
-static bool is_contract(const struct graph *g, const struct node *n)
-{
-    return n->op == OP_FORM && g->form[n->attr].nport == 3;
-}
-
-/* A two-port form that sums the whole sample: [B|...] -> [B|]. */
-static bool is_row_sum(const struct graph *g, const struct node *n)
-{
-    const struct form *f = n->op == OP_FORM ? &g->form[n->attr] : NULL;
-    return f && f->order == ORDER_LANES && form_is_plain_sum(f, n->port) &&
-           graph_type(g, n->out0)->sample && graph_type(g, n->out0)->rank == 1 &&
-           graph_type(g, graph_in(g, n)[0])->sample;
+    return c->f->group_of[id] == NO_GROUP ? NO_GROUP : fuse_find(c, c->f->group_of[id]);
 }
 
 static uint8_t kind_of(const struct graph *g, const struct node *n)
 {
-    if (is_contract(g, n))
+    if (fuse_is_contract(g, n))
         return g->form[n->attr].order == ORDER_CHUNK ? GROUP_CHUNK : GROUP_CONTRACT;
-    if (n->op == OP_FORM && form_reduced(&g->form[n->attr], n->port))
-        return is_row_sum(g, n) ? GROUP_ROW : GROUP_CHUNK;
-    return n->op == OP_FOLD ? GROUP_ROW : GROUP_MAP;
+    return n->op == OP_FORM && form_reduced(&g->form[n->attr], n->port) &&
+                   group_sum_kind(g, n) == SUM_OTHER
+               ? GROUP_CHUNK
+               : GROUP_MAP;
 }
 
-static void start_groups(struct cx *c)
+static void start_groups(struct fuse_cx *c)
 {
     const struct graph *g = c->g;
     struct fusion *f = c->f;
@@ -317,307 +67,280 @@ static void start_groups(struct cx *c)
         f->group = arena_grow(c->a, f->group, &f->cgroup, f->ngroup + 1, sizeof *f->group);
         struct group *gr = &f->group[f->ngroup];
         gr->kind = kind_of(g, n);
-        gr->main = *graph_type(g, is_row_sum(g, n) ? graph_in(g, n)[0] : n->out0);
+        gr->main =
+            *graph_type(g, group_sum_kind(g, n) == SUM_OTHER ? n->out0 : graph_in(g, n)[0]);
         gr->node = arena_grow(c->a, NULL, &gr->cap, 1, sizeof *gr->node);
         gr->node[gr->n++] = id;
         f->group_of[id] = f->ngroup++;
     }
     c->parent = arena_array(c->a, f->ngroup + 1, sizeof *c->parent);
-    c->mark = arena_array(c->a, f->ngroup + 1, sizeof *c->mark);
-    for (uint32_t i = 0; i < f->ngroup; i++)
+    c->group_mark = arena_array(c->a, f->ngroup + 1, sizeof *c->group_mark);
+    c->at = arena_array(c->a, f->ngroup + 1, sizeof *c->at);
+    c->pos = arena_array(c->a, f->ngroup + 1, sizeof *c->pos);
+    c->seconds = arena_array(c->a, f->ngroup + 1, sizeof *c->seconds);
+    c->moved = arena_array(c->a, f->ngroup + 1, sizeof *c->moved);
+    c->change = arena_array(c->a, f->ngroup + 1, sizeof *c->change);
+    for (uint32_t i = 0; i < f->ngroup; i++) {
         c->parent[i] = i;
-}
-
-/* Is there a path from group p to group q through a third? */
-static bool detour(struct cx *c, uint32_t p, uint32_t q)
-{
-    struct fusion *f = c->f;
-    uint32_t *stack = arena_array(c->a, f->ngroup + 1, sizeof *stack), n = 0;
-
-    c->stamp++;
-    stack[n++] = p;
-    c->mark[p] = c->stamp;
-    while (n) {
-        const uint32_t at = stack[--n];
-        const struct group *gr = &f->group[at];
-        for (uint32_t i = 0; i < gr->n; i++)
-            for (uint32_t e = c->succ.first[gr->node[i]];
-                 e < c->succ.first[gr->node[i] + 1]; e++) {
-                const uint32_t to = group_of(c, c->succ.list[e]);
-                if (to == at || (at == p && to == q))
-                    continue;
-                if (to == q)
-                    return true;
-                if (c->mark[to] != c->stamp) {
-                    c->mark[to] = c->stamp;
-                    stack[n++] = to;
-                }
-            }
+        c->seconds[i] = -1;
     }
-    return false;
 }
 
-static bool same_space(const struct type *x, const struct type *y)
-{
-    uint8_t dx[HYP_RANK], dy[HYP_RANK];
-    const unsigned nx = type_space(x, dx), ny = type_space(y, dy);
-    if (nx != ny || x->sample != y->sample)
-        return false;
-    for (unsigned i = 0; i < nx; i++)
-        if (!ext_eq(x->dim[dx[i]], y->dim[dy[i]]))
-            return false;
-    return true;
-}
-
-/* One number per sample, in a group whose space is the samples' rows. */
-static bool row_value(const struct type *main, const struct type *t)
-{
-    uint8_t d[HYP_RANK];
-    return main->sample && t->sample && main->rank == 2 && type_space(t, d) == 1 &&
-           ext_eq(t->dim[d[0]], main->dim[0]) && d[0] == 0;
-}
-
-static bool holds_row_sum(const struct graph *g, const struct group *gr)
-{
-    for (uint32_t i = 0; i < gr->n; i++)
-        if (is_row_sum(g, &g->node[gr->node[i]]) || g->node[gr->node[i]].op == OP_FOLD)
-            return true;
-    return false;
-}
-
-/* Everything in q must be a map over p's space (or a row sum of it and what follows per
- * row). */
-static uint8_t fits(const struct cx *c, const struct group *p, const struct group *q)
-{
-    const struct graph *g = c->g;
-    const bool row = holds_row_sum(g, p);
-
-    if (q->kind == GROUP_CONTRACT || q->kind == GROUP_CHUNK)
-        return FUSE_ANCHOR;
-    if (g->node[p->node[0]].op == OP_SCATTER) /* alone: data decide where its values go */
-        return FUSE_SPACE;
-    if (p->kind == GROUP_CHUNK && (holds_row_sum(g, q) || !same_space(&p->main, &q->main)))
-        return FUSE_ORDER;
-    for (uint32_t i = 0; i < q->n; i++) {
-        const struct node *n = &g->node[q->node[i]];
-        const struct type *t = graph_type(g, n->out0);
-        if (n->op == OP_FOLD || n->op == OP_GATHER || n->op == OP_SCATTER)
-            return FUSE_SPACE;
-        if (is_row_sum(g, n)) {
-            if (!same_space(&p->main, graph_type(g, graph_in(g, n)[0])) ||
-                p->main.rank != 2 || p->main.dim[1].c > ROW_MAX)
-                return FUSE_ROW;
-            if (p->kind == GROUP_CONTRACT)
-                return FUSE_ROW;
-            continue;
-        }
-        if (row_value(&p->main, t) && (p->kind == GROUP_ROW || row))
-            continue;
-        if (!same_space(&p->main, t))
-            return FUSE_SPACE;
-        if (row && p->kind == GROUP_CONTRACT)
-            return FUSE_ROW;
-    }
-    return FUSE_OK;
-}
-
-/* A copy or product in q would read p's values at other points than it computes. */
-static bool moves(struct cx *c, uint32_t p, const struct group *q)
-{
-    const struct graph *g = c->g;
-    for (uint32_t i = 0; i < q->n; i++) {
-        const struct node *n = &g->node[q->node[i]];
-        if (n->op != OP_FORM || is_row_sum(g, n))
-            continue;
-        for (unsigned k = 0; k < n->nin; k++)
-            if (group_of(c, g->value[c->f->base[graph_in(g, n)[k]]].def) == p)
-                return true;
-    }
-    return false;
-}
-
-static uint32_t operands(const struct cx *c, const struct group *p, const struct group *q)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < p->n; i++)
-        n += c->g->node[p->node[i]].nin;
-    for (uint32_t i = 0; i < q->n; i++)
-        n += c->g->node[q->node[i]].nin;
-    return n;
-}
-
-static void merge(struct cx *c, uint32_t p, uint32_t q)
+static void merge(struct fuse_cx *c, uint32_t p, uint32_t q)
 {
     struct group *to = &c->f->group[p], *from = &c->f->group[q];
+    const struct group host = c->f->group[fuse_host(c, p, q)];
     to->node = arena_grow(c->a, to->node, &to->cap, to->n + from->n, sizeof *to->node);
     uint32_t i = to->n, j = from->n, k = to->n + from->n;
     while (j) /* merge two ascending lists from the back */
         to->node[--k] =
             i && to->node[i - 1] > from->node[j - 1] ? to->node[--i] : from->node[--j];
     to->n += from->n;
-    if (from->kind == GROUP_ROW && to->kind == GROUP_MAP)
-        to->kind = GROUP_ROW;
+    to->kind = host.kind;
+    to->main = host.main;
     from->n = 0;
     c->parent[q] = p;
-}
-
-static void note(struct cx *c, node_id p, node_id q, uint8_t why, double bytes)
-{
-    struct fusion *f = c->f;
-    f->log = arena_grow(c->a, f->log, &f->clog, f->nlog + 1, sizeof *f->log);
-    f->log[f->nlog++] = (struct fuse_decision){p, q, why, bytes};
-}
-
-static bool attach(struct cx *c, value_id v, node_id consumer)
-{
-    const struct graph *g = c->g;
-    const value_id base = c->f->base[v];
-    const node_id producer = g->value[base].def;
-    const uint32_t p = group_of(c, producer), q = group_of(c, consumer);
-    uint8_t why;
-
-    if (p == NO_GROUP || p == q)
-        return false;
-    if (!same_space(graph_type(g, v), graph_type(g, base)))
-        why = FUSE_SPACE;
-    else
-        why = fits(c, &c->f->group[p], &c->f->group[q]);
-    if (why == FUSE_OK && (c->f->group[p].n + c->f->group[q].n > NODE_MAX ||
-                           operands(c, &c->f->group[p], &c->f->group[q]) > 4 * OPERAND_MAX))
-        why = FUSE_BUDGET;
-    if (why == FUSE_OK && moves(c, p, &c->f->group[q]))
-        why = FUSE_SPACE;
-    if (why == FUSE_OK && detour(c, p, q))
-        why = FUSE_CYCLE;
-    note(c, producer, consumer, why, 8.0 * (double)type_elems(graph_type(g, base), 512));
-    if (why == FUSE_OK)
-        merge(c, p, q);
-    return why == FUSE_OK;
+    c->seconds[p] = -1;
+    c->change[p]++;
 }
 
 /* Products that go on from one another are one chain in one kernel, whatever else is fused.
  */
-static void join_segments(struct cx *c)
+static void join_segments(struct fuse_cx *c)
 {
     const struct graph *g = c->g;
     for (node_id id = 1; id < g->nnode; id++) {
         const struct node *n = &g->node[id];
-        if (c->f->role[id] != ROLE_COMPUTE || n->op != OP_FORM ||
-            n->nin != g->form[n->attr].nport)
-            continue;
-        const uint32_t p = group_of(c, g->value[graph_in(g, n)[n->nin - 1]].def);
-        merge(c, p, group_of(c, id));
+        if (c->f->role[id] == ROLE_COMPUTE && n->op == OP_FORM &&
+            n->nin == g->form[n->attr].nport)
+            merge(c, fuse_group_of(c, g->value[graph_in(g, n)[n->nin - 1]].def),
+                  fuse_group_of(c, id));
     }
 }
 
-/* Contractions first: an epilogue saves more than joining two maps. */
-static void attach_all(struct cx *c, bool contracts)
+void fuse_note(struct fuse_cx *c, const struct fuse_decision *d)
 {
-    const struct graph *g = c->g;
-    for (node_id id = 1; id < g->nnode; id++) {
-        const struct node *n = &g->node[id];
-        if (c->f->role[id] != ROLE_COMPUTE || is_contract(g, n) ||
-            c->f->group_of[id] == NO_GROUP)
+    struct fusion *f = c->f;
+    f->log = arena_grow(c->a, f->log, &f->clog, f->nlog + 1, sizeof *f->log);
+    f->log[f->nlog++] = *d;
+}
+
+/* ---- candidates ---- */
+
+struct candidate {
+    node_id p, c;
+    bool sibling, queued;
+    uint32_t seen;           /* changes of both groups when it was priced */
+    uint32_t next_p, next_c; /* 1 + next of the node */
+};
+struct queue {
+    struct candidate *cand;
+    uint32_t n, cap;
+    uint32_t *first; /* by node: 1 + candidate */
+    struct fuse_heap heap;
+};
+
+static void add_candidate(struct fuse_cx *c, struct queue *q, node_id p, node_id consumer,
+                          bool sibling)
+{
+    const uint32_t last = q->first[consumer];
+    if (last && q->cand[last - 1].p == p && q->cand[last - 1].c == consumer)
+        return; /* read twice */
+    q->cand = arena_grow(c->a, q->cand, &q->cap, q->n + 1, sizeof *q->cand);
+    q->cand[q->n] = (struct candidate){.p = p,
+                                       .c = consumer,
+                                       .sibling = sibling,
+                                       .next_p = q->first[p],
+                                       .next_c = q->first[consumer]};
+    q->first[p] = q->first[consumer] = ++q->n;
+}
+
+struct edge_cx {
+    struct queue *q;
+    node_id consumer;
+};
+
+static bool add_edge(struct fuse_cx *c, void *cx, node_id reader, unsigned operand)
+{
+    const struct edge_cx *e = cx;
+    const value_id v = graph_in(c->g, &c->g->node[reader])[operand];
+    const node_id p = c->g->value[c->f->base[v]].def;
+    if (c->f->group_of[p] != NO_GROUP && p != e->consumer)
+        add_candidate(c, e->q, p, e->consumer, false);
+    return true;
+}
+
+static bool is_near(struct fuse_cx *c, node_id x, node_id y)
+{
+    const uint32_t p = c->pos[fuse_group_of(c, x)], q = c->pos[fuse_group_of(c, y)];
+    return (p < q ? q - p : p - q) <= SIBLING_WINDOW;
+}
+
+/* Each of a value's readers with the next few. */
+static void add_siblings(struct fuse_cx *c, struct queue *q, value_id v)
+{
+    EACH_LINK(c, e, c->reader[v])
+    {
+        const node_id x = c->link[e].node;
+        unsigned n = 0;
+        if (c->f->role[x] != ROLE_COMPUTE || !fuse_is_contract(c->g, &c->g->node[x]))
             continue;
-        for (unsigned i = 0; i < n->nin; i++) {
-            const value_id v = graph_in(g, n)[i];
-            const uint32_t p = group_of(c, g->value[c->f->base[v]].def);
-            if (p == NO_GROUP)
-                continue;
-            const uint8_t kind = c->f->group[p].kind;
-            if ((kind == GROUP_CONTRACT || kind == GROUP_CHUNK) == contracts)
-                attach(c, v, id);
+        EACH_LINK(c, o, c->link[e].next)
+        {
+            const node_id y = c->link[o].node;
+            if (n++ == SIBLING_NEAR)
+                break;
+            if (c->f->role[y] == ROLE_COMPUTE && fuse_is_contract(c->g, &c->g->node[y]) &&
+                is_near(c, x, y))
+                add_candidate(c, q, y, x, true);
         }
     }
 }
 
-/* ---- order ---- */
-
-static void compact(struct cx *c)
+static void find_candidates(struct fuse_cx *c, struct queue *q)
 {
-    struct fusion *f = c->f;
-    uint32_t *to = arena_array(c->a, f->ngroup + 1, sizeof *to), n = 0;
-    for (uint32_t i = 0; i < f->ngroup; i++)
-        if (c->parent[i] == i)
-            to[i] = n++;
+    *q = (struct queue){.first = arena_array(c->a, c->g->nnode + 1, sizeof *q->first)};
+    for (node_id id = 1; id < c->g->nnode; id++) {
+        struct edge_cx e = {q, id};
+        if (c->f->role[id] == ROLE_COMPUTE)
+            fuse_reads(c, id, add_edge, &e);
+    }
+    for (value_id v = 1; v < c->g->nvalue; v++)
+        add_siblings(c, q, v);
+}
+
+/* What a candidate is about, as the groups are now. */
+static enum fuse_kind candidate_kind(struct fuse_cx *c, const struct candidate *x)
+{
+    const uint32_t p = fuse_group_of(c, x->p), q = fuse_group_of(c, x->c);
+    if (x->sibling)
+        return FUSE_SIBLING;
+    if (c->g->place[c->g->node[x->c].place].why == WHY_UPDATED_BY)
+        return FUSE_OPTIMIZER;
+    if (fuse_sums_rows(c, p) || fuse_sums_rows(c, q) ||
+        (c->f->group[p].kind == GROUP_MAP && c->f->group[q].kind == GROUP_MAP))
+        return FUSE_ROWS;
+    return FUSE_EPILOGUE;
+}
+
+/* Legality, then price.  false: the two are one kernel already. */
+static bool decide(struct fuse_cx *c, const struct candidate *x, struct fuse_decision *d)
+{
+    const uint32_t p = fuse_group_of(c, x->p), q = fuse_group_of(c, x->c);
+    *d = (struct fuse_decision){.producer = x->p, .consumer = x->c};
+    if (p == q)
+        return false;
+    d->kind = (uint8_t)candidate_kind(c, x);
+    d->why = (uint8_t)fuse_may_join(c, p, q, x->sibling);
+    if (d->why != FUSE_OK)
+        return true;
+    const double tp = fuse_group_seconds(c, p), tq = fuse_group_seconds(c, q);
+    d->before = tp + tq;
+    d->after = fuse_joint_seconds(c, p, q, &d->bytes);
+    if (!fuse_is_worth(d->before, d->after, fmin(tp, tq)))
+        d->why = FUSE_COST;
+    return true;
+}
+
+static void enqueue(struct fuse_cx *c, struct queue *q, uint32_t i, enum fuse_kind kind)
+{
+    struct candidate *x = &q->cand[i];
+    const uint32_t gp = fuse_group_of(c, x->p), gq = fuse_group_of(c, x->c);
+    struct fuse_decision d;
+    if (x->queued || gp == gq || candidate_kind(c, x) != kind || !decide(c, x, &d) ||
+        d.why != FUSE_OK)
+        return;
+    x->queued = true;
+    x->seen = c->change[gp] + c->change[gq];
+    fuse_push(&q->heap, c->a, (struct fuse_item){d.before - d.after, i});
+}
+
+/* What the merge may have made possible, or changed the price of. */
+static void enqueue_around(struct fuse_cx *c, struct queue *q, uint32_t grp,
+                           enum fuse_kind kind)
+{
+    const struct group *gr = &c->f->group[grp];
+    for (uint32_t i = 0; i < gr->n; i++)
+        for (uint32_t x = q->first[gr->node[i]]; x; x = q->cand[x - 1].p == gr->node[i]
+                                                            ? q->cand[x - 1].next_p
+                                                            : q->cand[x - 1].next_c)
+            enqueue(c, q, x - 1, kind);
+}
+
+static void run_phase(struct fuse_cx *c, struct queue *q, enum fuse_kind kind)
+{
+    struct fuse_item top;
+    for (uint32_t i = 0; i < q->n; i++)
+        enqueue(c, q, i, kind);
+    while (fuse_pop(&q->heap, &top)) {
+        struct candidate *x = &q->cand[top.id];
+        const uint32_t gp = fuse_group_of(c, x->p), gq = fuse_group_of(c, x->c);
+        struct fuse_decision d;
+        x->queued = false;
+        if (gp == gq)
+            continue;
+        if (x->seen != c->change[gp] + c->change[gq]) {
+            enqueue(c, q, top.id, kind);
+            continue;
+        }
+        if (!decide(c, x, &d) || d.why != FUSE_OK)
+            continue; /* another merge closed a way around */
+        fuse_join_order(c, gp, gq);
+        merge(c, gp, gq);
+        fuse_note(c, &d);
+        enqueue_around(c, q, gp, kind);
+    }
+}
+
+/* What stayed apart, and why. */
+static void note_refusals(struct fuse_cx *c, const struct queue *q)
+{
+    struct fuse_decision d;
+    for (uint32_t i = 0; i < q->n; i++)
+        if (decide(c, &q->cand[i], &d))
+            fuse_note(c, &d);
+}
+
+static void run_phases(struct fuse_cx *c)
+{
+    struct queue q;
+    fuse_find_levels(c);
+    find_candidates(c, &q);
+    run_phase(c, &q, FUSE_SIBLING);
+    run_phase(c, &q, FUSE_EPILOGUE);
+    fuse_inline(c);
+    find_candidates(c, &q); /* readers of an inlined map read its operands now */
+    run_phase(c, &q, FUSE_EPILOGUE);
+    run_phase(c, &q, FUSE_ROWS);
+    run_phase(c, &q, FUSE_OPTIMIZER);
+    note_refusals(c, &q);
+}
+
+/* ---- all ---- */
+
+static bool mark_read(struct fuse_cx *c, void *cx, node_id reader, unsigned operand)
+{
+    const value_id b = c->f->base[graph_in(c->g, &c->g->node[reader])[operand]];
+    const node_id *id = cx;
+    if (c->f->group_of[c->g->value[b].def] != c->f->group_of[*id])
+        c->f->stored[b] = true;
+    return true;
+}
+
+static void mark_stored(struct fuse_cx *c)
+{
     for (node_id id = 1; id < c->g->nnode; id++)
-        if (f->group_of[id] != NO_GROUP)
-            f->group_of[id] = to[group_of(c, id)];
-    for (uint32_t i = 0; i < f->ngroup; i++)
-        if (c->parent[i] == i)
-            f->group[to[i]] = f->group[i];
-    f->ngroup = n;
-    for (uint32_t i = 0; i < n; i++)
-        c->parent[i] = i;
-}
-
-/* Longest-path levels over the group graph; a level is a launch. */
-static void assign_levels(struct cx *c)
-{
-    struct fusion *f = c->f;
-    uint32_t *waits = arena_array(c->a, f->ngroup + 1, sizeof *waits), n = 0;
-    f->level = arena_array(c->a, f->ngroup + 1, sizeof *f->level);
-    f->order = arena_array(c->a, f->ngroup + 1, sizeof *f->order);
-
-    for (uint32_t p = 0; p < f->ngroup; p++)
-        for (uint32_t i = 0; i < f->group[p].n; i++) {
-            const node_id id = f->group[p].node[i];
-            for (uint32_t e = c->succ.first[id]; e < c->succ.first[id + 1]; e++)
-                if (f->group_of[c->succ.list[e]] != p)
-                    waits[f->group_of[c->succ.list[e]]]++;
-        }
-    for (uint32_t p = 0; p < f->ngroup; p++)
-        if (!waits[p])
-            f->order[n++] = p;
-    for (uint32_t at = 0; at < n; at++) {
-        const struct group *gr = &f->group[f->order[at]];
-        for (uint32_t i = 0; i < gr->n; i++)
-            for (uint32_t e = c->succ.first[gr->node[i]];
-                 e < c->succ.first[gr->node[i] + 1]; e++) {
-                const uint32_t to = f->group_of[c->succ.list[e]];
-                if (to == f->order[at])
-                    continue;
-                if (f->level[to] < f->level[f->order[at]] + 1)
-                    f->level[to] = f->level[f->order[at]] + 1;
-                if (!--waits[to])
-                    f->order[n++] = to;
-            }
-    }
-    f->norder = n;
-}
-
-static void mark_stored(struct cx *c)
-{
-    const struct graph *g = c->g;
-    struct fusion *f = c->f;
-    for (node_id id = 1; id < g->nnode; id++) {
-        const struct node *n = &g->node[id];
-        if (f->role[id] != ROLE_COMPUTE)
-            continue;
-        for (unsigned i = 0; i < n->nin; i++) {
-            const value_id b = f->base[graph_in(g, n)[i]];
-            if (f->group_of[g->value[b].def] != f->group_of[id])
-                f->stored[b] = true;
-        }
-    }
-    for (uint32_t i = 0; i < f->nroot; i++)
-        f->stored[f->base[f->root[i]->value]] = true;
-}
-
-static void want_roots(struct cx *c, const struct fuse_options *o)
-{
-    const struct region *r = &c->g->region[c->f->region];
-    c->f->root = arena_array(c->a, r->nroot + 1, sizeof *c->f->root);
-    for (uint32_t i = 0; i < r->nroot; i++)
-        if (!o->wanted || o->wanted(o->cx, &r->root[i]))
-            c->f->root[c->f->nroot++] = &r->root[i];
+        if (c->f->role[id] == ROLE_COMPUTE)
+            fuse_reads(c, id, mark_read, &id);
+    for (uint32_t i = 0; i < c->f->nroot; i++)
+        c->f->stored[c->f->base[c->f->root[i]->value]] = true;
 }
 
 struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_options *o,
                     struct arena *a)
 {
     struct fusion *f = arena_alloc(a, sizeof *f);
-    struct cx c = {.g = g, .f = f, .a = a};
+    struct fuse_cx c = {.g = g, .f = f, .a = a, .t = o->target, .batch = o->batch};
 
     f->g = g;
     f->region = region;
@@ -627,19 +350,26 @@ struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_o
     f->stored = arena_array(a, g->nvalue + 1, sizeof *f->stored);
     f->twin = arena_array(a, g->nleaf + 1, sizeof *f->twin);
     f->group_of = arena_array(a, g->nnode + 1, sizeof *f->group_of);
-    want_roots(&c, o);
-    mark_live(&c);
-    assign_roles(&c);
-    materialize_hosts(&c);
-    build_edges(&c);
+    c.succ = arena_array(a, g->nnode + 1, sizeof *c.succ);
+    c.pred = arena_array(a, g->nnode + 1, sizeof *c.pred);
+    c.node_mark = arena_array(a, g->nnode + 1, sizeof *c.node_mark);
+    c.prims = arena_array(a, g->nnode + 1, sizeof *c.prims);
+    c.reader = arena_array(a, g->nvalue + 1, sizeof *c.reader);
+    c.value_mark = arena_array(a, g->nvalue + 1, sizeof *c.value_mark);
+    c.pack_mark = arena_array(a, g->nvalue + 1, sizeof *c.pack_mark);
+    c.out_level = arena_array(a, g->nvalue + 1, 1);
+    c.in_level = arena_array(a, g->noperand + 1, 1);
+    c.is_root = arena_array(a, g->nvalue + 1, sizeof *c.is_root);
+    c.updates = arena_array(a, g->nnode + 1, sizeof *c.updates);
+    fuse_roles(&c, o);
+    fuse_edges(&c);
     start_groups(&c);
     join_segments(&c);
-    if (!o->off) {
-        attach_all(&c, true);
-        attach_all(&c, false);
-    }
-    compact(&c);
-    assign_levels(&c);
+    fuse_start_order(&c);
+    if (!o->off)
+        run_phases(&c);
+    fuse_compact(&c);
+    fuse_levels(&c);
     mark_stored(&c);
     return f;
 }

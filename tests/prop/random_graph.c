@@ -171,6 +171,94 @@ static value_id two_products(struct maker *m)
     return graph_op2(m->g, SX_ADD, x, y);
 }
 
+/* ---- what networks are made of, so that fusion meets all it knows ---- */
+
+/* Two products over one space: of one operand with two weights, or the other way round. */
+static value_id siblings(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    if (t->rank <= t->sample || t->dim[t->rank - 1].b)
+        return 0;
+    static const uint8_t across[2] = {1, 0};
+    const bool square = below(m, 3) == 0;
+    const struct ext n = t->dim[t->rank - 1], d[2] = {n, square ? n : ext_const(size(m))};
+    const value_id w = param(m, 2, d), y = graph_matmul(m->g, x, w);
+    const value_id z = square ? graph_matmul(m->g, x, graph_permute(m->g, w, across))
+                       : below(m, 2)
+                           ? graph_matmul(m->g, x, param(m, 2, d))
+                           : graph_matmul(m->g, graph_op1(m->g, SX_FN_tanh, x), w);
+    keep(m, y);
+    return graph_op2(m->g, SX_MUL, y, graph_op1(m->g, SX_FN_sigmoid, z));
+}
+
+/* A layer: product, bias, function; its rows and its columns summed; a part of it read
+ * back. */
+static value_id layer(struct maker *m)
+{
+    const value_id x = product(m);
+    const struct type *t = x ? graph_type(m->g, x) : NULL;
+    if (!x || !t->sample || t->rank != 2 || t->dim[1].b)
+        return x;
+    const value_id y =
+        graph_op1(m->g, SX_FN_tanh, graph_op2(m->g, SX_ADD, x, param(m, 1, &t->dim[1])));
+    if (below(m, 2))
+        keep(m, y);
+    if (below(m, 2))
+        keep(m, graph_op2(m->g, SX_ADD, graph_sum(m->g, y, 1), param(m, 1, &t->dim[1])));
+    const value_id row = graph_sum(m->g, graph_op1(m->g, SX_FN_square, y), 2);
+    if (below(m, 2))
+        keep(m, graph_op1(m->g, SX_FN_softplus, row));
+    return y;
+}
+
+/* Every row by a number of its own: known once the whole row is. */
+static value_id normalized(struct maker *m)
+{
+    const value_id x = below(m, 2) ? layer(m) : pick(m);
+    const struct type *t = x ? graph_type(m->g, x) : NULL;
+    struct type one = {.dtype = DT_F32, .rank = 2, .sample = true, .dim = {{0, 1}, {1, 0}}};
+    if (!x || !t->sample || t->rank != 2 || t->dim[1].b)
+        return 0;
+    const value_id row = graph_sum(m->g, graph_op1(m->g, SX_FN_square, x), 2);
+    const value_id c = graph_reshape(m->g, graph_op1(m->g, SX_FN_sigmoid, row), &one);
+    return graph_op2(m->g, SX_MUL, x, c);
+}
+
+/* Sums over the batch whose other dims change places. */
+static value_id permuted_sum(struct maker *m)
+{
+    static const uint8_t across[2] = {1, 0};
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    if (!t->sample || t->rank != 2 || t->dim[1].b)
+        return 0;
+    struct type row = *t, column = *t;
+    row.rank = column.rank = 3;
+    row.dim[1] = column.dim[2] = ext_const(1);
+    row.dim[2] = t->dim[1];
+    const value_id y = graph_op2(m->g, SX_SUB, graph_reshape(m->g, x, &column),
+                                 graph_reshape(m->g, graph_op1(m->g, SX_FN_tanh, x), &row));
+    return graph_permute(m->g, graph_sum(m->g, y, 1), across);
+}
+
+/* A cheap map before a product, which others may read as well. */
+static value_id prologue(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type t = *graph_type(m->g, x);
+    if (t.rank <= t.sample || t.dim[t.rank - 1].b)
+        return 0;
+    const value_id by = param(m, 1, &t.dim[t.rank - 1]);
+    const value_id y = graph_op2(m->g, below(m, 2) ? SX_MUL : SX_SUB, x, by);
+    const struct ext d[2] = {t.dim[t.rank - 1], ext_const(size(m))};
+    if (below(m, 2))
+        keep(m, graph_op1(m->g, SX_FN_tanh, y));
+    if (below(m, 4) == 0 && t.sample)
+        keep(m, graph_sum(m->g, y, 1));
+    return graph_matmul(m->g, y, param(m, 2, d));
+}
+
 /* Two values of the pool, one axis of each: every pair summed over the batch or a unit
  * axis. */
 static value_id pair_product(struct maker *m)
@@ -536,11 +624,12 @@ static value_id choose(struct maker *m)
 
 typedef value_id make_fn(struct maker *m);
 static make_fn *const makers[] = {
-    unary,           unary,        binary,      binary,       mixed,     mixed,
-    sum_some,        product,      product,     pair_product, slice,     concat,
-    permute,         flatten,      retype,      window,       fold,      convolution,
-    stride_or_flip,  choose,       bury_batch,  sum_at_once,  broadcast, covered_product,
-    covered_product, two_products, two_products};
+    unary,           unary,        binary,       binary,       mixed,     mixed,
+    sum_some,        product,      product,      pair_product, slice,     concat,
+    permute,         flatten,      retype,       window,       fold,      convolution,
+    stride_or_flip,  choose,       bury_batch,   sum_at_once,  broadcast, covered_product,
+    covered_product, two_products, two_products, siblings,     layer,     normalized,
+    prologue,        permuted_sum};
 
 static void name_places(struct maker *m, unsigned step)
 {

@@ -1,0 +1,29 @@
+/*
+ * What programs are compiled for: one row per target in target.def.  Schedulers take vector
+ * widths and tiles from it, the cost model of fusion its rates.
+ */
+#ifndef HYP_COMPILER_IR_TARGET_H
+#define HYP_COMPILER_IR_TARGET_H
+
+#include <stdint.h>
+
+#define KERNEL_AXES 8 /* of all spaces and sums of a kernel together */
+
+enum mem_level { MEM_L2, MEM_L3, MEM_DRAM, MEM_LEVELS };
+
+struct target {
+    const char *name;   /* "avx2", "avx512", "neon", "generic" */
+    int32_t vec;        /* floats in a vector register */
+    int32_t mr, nr;     /* register tile: rows divide 24 */
+    int32_t unit_rows;  /* 24 */
+    int32_t l1, l2, l3; /* bytes */
+    int32_t t_ref;      /* threads that order-changing choices and prices are made for */
+    double flops;       /* f32 flop/s of one thread, nominal */
+    double prims;       /* primitives of scalar expressions a second, one thread */
+    double bandwidth[MEM_LEVELS]; /* bytes/s of t_ref threads together */
+    double launch;                /* seconds: a barrier and its skew */
+};
+const struct target *target_find(const char *name);
+const struct target *target_default(void);
+
+#endif

@@ -1,0 +1,420 @@
+/*
+ * Fusion: what the cost model says of hand-computed cases, what is attached to what in
+ * small graphs, what is refused and why, and that deep graphs take time in proportion.
+ */
+#include "tests/unit/cmocka_all.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "compiler/ir/group.h"
+#include "compiler/passes/fuse_cost.h"
+#include "compiler/passes/pass.h"
+#include "runtime/base/arena.h"
+
+enum { BATCH = 512 };
+
+/* ---- the model ---- */
+
+static void near(double got, double want)
+{
+    if (fabs(got - want) > 1e-9 * fabs(want))
+        fail_msg("%.12g instead of %.12g", got, want);
+}
+
+static void prices_are_the_formula(void **state)
+{
+    const struct target *t = target_find("avx2");
+    struct fuse_work w = {.product = 1e-3, .prims = 8e6, .bytes = {18.5e6, 22e6, 3.6e6}};
+    (void)state;
+    /* e = 0.92 * 512/516 * 512/516: tiles of 6 rows, chains of 512 */
+    near(cost_product(t, 512, 512, 512, false), 0.0016508160892815624);
+    near(cost_product(t, 64, 512, 512, false), 0.00021115089514066494);
+    /* three units for two threads: 3/4 of them busy */
+    near(cost_product(t, 64, 512, 512, true), 0.00028153452685422);
+    near(cost_product(t, 0, 512, 512, false), 0);
+    /* product 1 ms, elements 0.1 ms, memory 0.1 + 0.2 + 0.1 ms */
+    near(cost_kernel(t, &w), 1e-3 + 0.25 * (0.1e-3 + 0.4e-3) + 0.9e-6);
+    w.product = 0;
+    near(cost_kernel(t, &w), 0.4e-3 + 0.25 * 0.1e-3 + 0.9e-6);
+}
+
+static void more_work_costs_more(void **state)
+{
+    const struct target *t = target_find("avx2");
+    (void)state;
+    for (double n = 24; n < 2000; n += 24) {
+        assert_true(cost_product(t, n + 24, 512, 512, false) >
+                    cost_product(t, n, 512, 512, false));
+        assert_true(cost_product(t, 512, n + 24, 512, false) >
+                    cost_product(t, 512, n, 512, false));
+        assert_true(cost_product(t, 512, 512, n + 24, true) >
+                    cost_product(t, 512, 512, n, true));
+        assert_true(cost_product(t, n, 512, 512, true) >=
+                    cost_product(t, n, 512, 512, false));
+    }
+    const struct fuse_work none = {.product = 0}, work = {1e-4, 1e6, {1e6, 1e6, 1e6}};
+    assert_true(cost_kernel(t, &none) > 0);
+    for (unsigned i = 0; i < 2 + MEM_LEVELS; i++) {
+        struct fuse_work more = work;
+        *(i == 0 ? &more.product : i == 1 ? &more.prims : &more.bytes[i - 2]) *= 2;
+        assert_true(cost_kernel(t, &more) > cost_kernel(t, &work));
+    }
+}
+
+static void levels_follow_distance(void **state)
+{
+    const struct target *t = target_find("avx2");
+    (void)state;
+    assert_int_equal(cost_level(t, 0), MEM_L2);
+    assert_int_equal(cost_level(t, 2.0 * t->l2), MEM_L2);
+    assert_int_equal(cost_level(t, 2.0 * t->l2 + 1), MEM_L3);
+    assert_int_equal(cost_level(t, t->l3), MEM_L3);
+    assert_int_equal(cost_level(t, t->l3 + 1.0), MEM_DRAM);
+}
+
+/* ---- small graphs ---- */
+
+struct made {
+    struct arena *a;
+    struct program p;
+    struct graph *g;
+    struct fusion *f;
+    unsigned nleaf, nroot;
+};
+
+static int set_up(void **state)
+{
+    struct made *m = calloc(1, sizeof *m);
+    m->a = arena_new();
+    m->p = (struct program){.arena = m->a};
+    m->g = &m->p.graph;
+    graph_init(m->g, m->a);
+    m->p.host = graph_region(m->g, REGION_HOST, "host");
+    m->g->at = graph_region(m->g, REGION_PHASE, "phase");
+    *state = m;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct made *m = *state;
+    arena_free(m->a);
+    free(m);
+    return 0;
+}
+
+static value_id leaf(struct made *m, enum leaf_what what, unsigned rank, int32_t n,
+                     int32_t k)
+{
+    const bool sample = what == LEAF_DATA;
+    struct type t = {.dtype = DT_F32, .rank = (uint8_t)rank, .sample = sample};
+    t.dim[0] = sample ? (struct ext){0, 1} : ext_const(n);
+    t.dim[1] = ext_const(k);
+    return graph_leaf(m->g, what, 0, 0, arena_fmt(m->a, "leaf%u", m->nleaf++), t);
+}
+
+static value_id data(struct made *m, int32_t k)
+{
+    return leaf(m, LEAF_DATA, 2, 0, k);
+}
+
+static value_id weight(struct made *m, int32_t n, int32_t k)
+{
+    return leaf(m, LEAF_PARAM, 2, n, k);
+}
+
+static value_id op1(struct made *m, enum sx_op op, value_id x)
+{
+    m->g->expr = graph_new_expr(m->g);
+    return graph_op1(m->g, op, x);
+}
+
+static value_id op2(struct made *m, enum sx_op op, value_id x, value_id y)
+{
+    m->g->expr = graph_new_expr(m->g);
+    return graph_op2(m->g, op, x, y);
+}
+
+static void result(struct made *m, value_id v)
+{
+    graph_root(m->g, m->g->at, ROOT_OUTPUT, 0, 0, v, arena_fmt(m->a, "o%u", m->nroot++));
+}
+
+static void run_fuse(struct made *m, int64_t batch)
+{
+    const struct fuse_options o = {.target = target_find("avx2"), .batch = batch};
+    const struct pass_options none = {0};
+    struct diag_sink *ds = diag_sink_new(m->a, 5);
+    assert_true(passes_run(&m->p, ds, &none));
+    m->f = fuse(m->g, 3, &o, m->a);
+}
+
+static bool was_decided(const struct made *m, enum fuse_kind kind, enum fuse_why why)
+{
+    for (uint32_t i = 0; i < m->f->nlog; i++)
+        if (m->f->log[i].kind == kind && m->f->log[i].why == why)
+            return true;
+    return false;
+}
+
+/* Every decision by price says so; what is fused gains. */
+static void check_log(const struct made *m)
+{
+    for (uint32_t i = 0; i < m->f->nlog; i++) {
+        const struct fuse_decision *d = &m->f->log[i];
+        if (d->why == FUSE_OK)
+            assert_true(d->before > d->after);
+        assert_int_equal(d->before > 0, d->why == FUSE_OK || d->why == FUSE_COST);
+    }
+}
+
+/* A weight that two products read is packed once: worth it where products are short. */
+static void two_of_one_weight(struct made *m, int64_t batch)
+{
+    const value_id w = weight(m, 512, 512);
+    result(m, op1(m, SX_FN_tanh, graph_matmul(m->g, data(m, 512), w)));
+    result(m, op1(m, SX_FN_tanh, graph_matmul(m->g, data(m, 512), w)));
+    run_fuse(m, batch);
+    check_log(m);
+}
+
+static void siblings_share_panels(void **state)
+{
+    struct made *m = *state;
+    two_of_one_weight(m, 48);
+    assert_int_equal(m->f->ngroup, 1);
+    assert_true(was_decided(m, FUSE_SIBLING, FUSE_OK));
+}
+
+static void siblings_that_gain_little(void **state)
+{
+    struct made *m = *state;
+    two_of_one_weight(m, BATCH);
+    assert_int_equal(m->f->ngroup, 2);
+    assert_true(was_decided(m, FUSE_SIBLING, FUSE_COST));
+}
+
+/* Heads of wide layers are faster apart; one column each, the launch is all that counts. */
+static void heads_of_a_layer(struct made *m, int32_t n)
+{
+    const value_id x = data(m, 512);
+    const value_id mean = graph_matmul(m->g, x, weight(m, 512, n));
+    const value_id std = op1(m, SX_FN_softplus, graph_matmul(m->g, x, weight(m, 512, n)));
+    result(m, op2(m, SX_ADD, mean, op2(m, SX_MUL, std, data(m, n))));
+    run_fuse(m, BATCH);
+    check_log(m);
+}
+
+static void narrow_heads(void **state)
+{
+    struct made *m = *state;
+    heads_of_a_layer(m, 2);
+    assert_int_equal(m->f->ngroup, 1);
+}
+
+static void wide_heads(void **state)
+{
+    struct made *m = *state;
+    heads_of_a_layer(m, 784);
+    assert_int_equal(m->f->ngroup, 2);
+}
+
+/* The row's sum, and what it scales, in the kernel of the product. */
+static void row_with_its_norm(struct made *m, int32_t n)
+{
+    struct type one = {.dtype = DT_F32, .rank = 2, .sample = true, .dim = {{0, 1}, {1, 0}}};
+    const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, n));
+    const value_id s = graph_sum(m->g, op1(m, SX_FN_square, y), 2);
+    result(m, op2(m, SX_MUL, y, graph_reshape(m->g, op1(m, SX_SQRT, s), &one)));
+    run_fuse(m, BATCH);
+    check_log(m);
+}
+
+static void rows_of_a_product(void **state)
+{
+    struct made *m = *state;
+    row_with_its_norm(m, 512);
+    assert_int_equal(m->f->ngroup, 1);
+    assert_true(was_decided(m, FUSE_ROWS, FUSE_OK));
+}
+
+static void rows_that_are_too_long(void **state)
+{
+    struct made *m = *state;
+    row_with_its_norm(m, 2048);
+    assert_int_equal(m->f->ngroup, 2);
+    assert_true(was_decided(m, FUSE_ROWS, FUSE_ROW));
+}
+
+/* Three units for two threads: the product would take a third longer. */
+static void rows_that_leave_threads_idle(void **state)
+{
+    struct made *m = *state;
+    const value_id y = graph_matmul(m->g, data(m, 784), weight(m, 784, 512));
+    result(m, y);
+    result(m, graph_sum(m->g, op1(m, SX_FN_square, y), 2));
+    run_fuse(m, 64);
+    assert_int_equal(m->f->ngroup, 2);
+    assert_true(was_decided(m, FUSE_ROWS, FUSE_COST));
+    check_log(m);
+}
+
+/* A bias gradient: sums down the columns of a masked product, and the step that follows. */
+static void columns_of_a_product(void **state)
+{
+    struct made *m = *state;
+    const value_id b = leaf(m, LEAF_PARAM, 1, 512, 0);
+    const value_id y =
+        op1(m, SX_FN_relu, graph_matmul(m->g, data(m, 256), weight(m, 256, 512)));
+    const value_id step = op2(m, SX_SUB, b, graph_sum(m->g, y, 1));
+    graph_root(m->g, m->g->at, ROOT_UPDATE, 1, m->g->node[m->g->value[b].def].attr, step,
+               NULL);
+    run_fuse(m, BATCH);
+    assert_int_equal(m->f->ngroup, 1);
+    assert_false(m->f->twin[1]);
+    check_log(m);
+}
+
+/* A number per row times a row of weights, which two masks read, is no buffer; a long
+ * expression of it is one. */
+static void read_by_two_masks(struct made *m, enum sx_op op)
+{
+    const value_id scaled = op2(m, SX_MUL, data(m, 1), leaf(m, LEAF_PARAM, 1, 512, 0));
+    const value_id by = op == SX_MUL ? scaled : op1(m, op, op1(m, SX_FN_sin, scaled));
+    for (unsigned i = 0; i < 2; i++) {
+        const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, 512));
+        result(m, op1(m, SX_FN_tanh, op2(m, SX_MUL, y, by)));
+    }
+    run_fuse(m, BATCH);
+    check_log(m);
+}
+
+static void cheap_maps_are_computed_by_readers(void **state)
+{
+    struct made *m = *state;
+    read_by_two_masks(m, SX_MUL);
+    assert_int_equal(m->f->ngroup, 2);
+    assert_true(was_decided(m, FUSE_INLINE, FUSE_OK));
+}
+
+static void dear_maps_are_stored(void **state)
+{
+    struct made *m = *state;
+    read_by_two_masks(m, SX_FN_sin);
+    assert_false(was_decided(m, FUSE_INLINE, FUSE_OK));
+    assert_true(was_decided(m, FUSE_INLINE, FUSE_COST));
+}
+
+/* The old weight is read by who must come before the step, inlined maps included. */
+static void readers_of_what_is_updated(void **state)
+{
+    struct made *m = *state;
+    const value_id w = leaf(m, LEAF_PARAM, 1, 512, 0);
+    const value_id twice = op2(m, SX_ADD, w, w);
+    const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, 512));
+    const value_id z = op1(m, SX_FN_tanh, op2(m, SX_MUL, y, twice));
+    const value_id step = op2(m, SX_SUB, w, op2(m, SX_MUL, twice, graph_sum(m->g, z, 1)));
+    result(m, z);
+    graph_root(m->g, m->g->at, ROOT_UPDATE, 1, m->g->node[m->g->value[w].def].attr, step,
+               NULL);
+    run_fuse(m, BATCH);
+    assert_false(m->f->twin[1]);
+    assert_int_equal(m->f->norder, m->f->ngroup);
+    check_log(m);
+}
+
+/* A map of the old weight is inlined: its readers come before the step, as it did. */
+static void readers_of_an_inlined_map(void **state)
+{
+    struct made *m = *state;
+    const value_id w = leaf(m, LEAF_PARAM, 1, 512, 0);
+    const value_id by = op2(m, SX_MUL, data(m, 1), w);
+    for (unsigned i = 0; i < 2; i++) {
+        const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, 512));
+        result(m, op1(m, SX_FN_tanh, op2(m, SX_MUL, y, by)));
+    }
+    const value_id step = op2(m, SX_SUB, w, leaf(m, LEAF_PARAM, 1, 512, 0));
+    graph_root(m->g, m->g->at, ROOT_UPDATE, 1, m->g->node[m->g->value[w].def].attr, step,
+               NULL);
+    run_fuse(m, BATCH);
+    assert_true(was_decided(m, FUSE_INLINE, FUSE_OK));
+    assert_int_equal(m->f->ngroup, 3);
+    const struct root *r = m->f->root[2];
+    const uint32_t last = m->f->group_of[m->g->value[m->f->base[r->value]].def];
+    for (uint32_t i = 0; i < m->f->ngroup; i++)
+        assert_true(i == last || m->f->level[i] < m->f->level[last]);
+}
+
+/* ---- deep graphs ---- */
+
+/* A chain of layers and its gradients. */
+static double seconds_of_chain(unsigned layers)
+{
+    struct made *m = NULL;
+    set_up((void **)&m);
+    value_id *w = arena_array(m->a, 250, sizeof *w),
+             *dw = arena_array(m->a, 250, sizeof *w);
+    value_id x = data(m, 64);
+    unsigned n = 0;
+    for (unsigned i = 0; i < layers; i++) {
+        const value_id wi = weight(m, 64, 64);
+        if (i % (1 + layers / 250) == 0 && n < 250)
+            w[n++] = wi;
+        x = op1(m, SX_FN_tanh,
+                op2(m, SX_ADD, graph_matmul(m->g, x, wi), leaf(m, LEAF_PARAM, 1, 64, 0)));
+    }
+    graph_grad(m->g, graph_sum(m->g, x, 3), w, (uint8_t)n, false, dw);
+    for (unsigned i = 0; i < n; i++)
+        result(m, dw[i]);
+    const struct pass_options none = {0};
+    assert_true(passes_run(&m->p, diag_sink_new(m->a, 5), &none));
+    const struct fuse_options o = {.target = target_find("avx2"), .batch = BATCH};
+    const clock_t start = clock();
+    m->f = fuse(m->g, 3, &o, m->a);
+    const double t = (double)(clock() - start) / CLOCKS_PER_SEC;
+    assert_true(m->f->ngroup >= layers && m->f->ngroup < 4 * layers + 300);
+    assert_int_equal(m->f->norder, m->f->ngroup);
+    tear_down((void **)&m);
+    return t;
+}
+
+/* Four times the layers: 4 times the time would be linear, 16 times quadratic. */
+static void deep_graphs_take_time_in_proportion(void **state)
+{
+    double few = 1e9, many = 1e9;
+    (void)state;
+    for (unsigned i = 0; i < 3; i++) {
+        few = fmin(few, seconds_of_chain(500));
+        many = fmin(many, seconds_of_chain(2000));
+    }
+    printf("500 layers %.1f ms, 2000 layers %.1f ms\n", few * 1e3, many * 1e3);
+    assert_true(many < 9 * few);
+}
+
+#define IN_GRAPH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(prices_are_the_formula),
+        cmocka_unit_test(more_work_costs_more),
+        cmocka_unit_test(levels_follow_distance),
+        IN_GRAPH(siblings_share_panels),
+        IN_GRAPH(siblings_that_gain_little),
+        IN_GRAPH(narrow_heads),
+        IN_GRAPH(wide_heads),
+        IN_GRAPH(rows_of_a_product),
+        IN_GRAPH(rows_that_are_too_long),
+        IN_GRAPH(rows_that_leave_threads_idle),
+        IN_GRAPH(columns_of_a_product),
+        IN_GRAPH(cheap_maps_are_computed_by_readers),
+        IN_GRAPH(dear_maps_are_stored),
+        IN_GRAPH(readers_of_what_is_updated),
+        IN_GRAPH(readers_of_an_inlined_map),
+        cmocka_unit_test(deep_graphs_take_time_in_proportion),
+    };
+    return cmocka_run_group_tests_name("fusion", tests, NULL, NULL);
+}
