@@ -217,6 +217,7 @@ static bool run_stages(struct compiled *c, const char *path,
     if (!choose_backend(c, o))
         return false;
     plan.f64 = c->backend->f64;
+    pass.target = c->target;
     c->options = o->model;
     if (!c->options.fields) {
         c->options.fields = driver_fields;

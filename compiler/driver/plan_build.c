@@ -127,7 +127,7 @@ uint32_t plan_leaf_buffer(struct builder *b, leaf_id id)
 static bool not_probe(void *cx, const struct root *r)
 {
     (void)cx;
-    return r->why != ROOT_OUTPUT || !r->name || strncmp(r->name, "probe/", 6) != 0;
+    return !root_is_probe(r);
 }
 
 static bool has_probe(const struct region *r)
@@ -218,15 +218,13 @@ struct hyp_plan *plan_build(struct program *p, const struct target *t,
     b.plan->target = t->name;
     b.plan->backend = o->f64 ? "interp64" : "any";
     b.plan->f64 = o->f64;
-    b.plan->batch_max = 1;
+    b.plan->batch_max = program_batch_max(p);
     b.host = (struct host_builder){.program = p, .plan = b.plan, .arena = a};
     b.host.slot = arena_array(a, p->graph.nvalue + 1U, sizeof *b.host.slot);
     b.leaf_buffer = arena_array(a, p->graph.nleaf + 1U, sizeof *b.leaf_buffer);
     ir->leaf_buffer = b.leaf_buffer;
     plan_settings(&b);
     plan_sources(&b);
-    if (p->batch_max > b.plan->batch_max)
-        b.plan->batch_max = p->batch_max;
     add_state(&b);
     build_phases(&b, &m);
     if (b.failed)

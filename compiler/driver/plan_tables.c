@@ -61,8 +61,6 @@ void plan_sources(struct builder *b)
             for (unsigned j = 1; j < t->rank; j++)
                 f->dim[j - 1] = t->dim[j].c;
         }
-        if (s->batch_max > p->batch_max)
-            p->batch_max = s->batch_max;
     }
 }
 

@@ -114,12 +114,16 @@ void report_loops(const struct compiled *c, const char *only, FILE *out)
     print_kernels(c, only, true, out);
 }
 
-static const char *node_name(const struct graph *g, node_id id)
+static const char *place_name(const struct graph *g, place_id p)
 {
-    place_id p = g->node[id].place;
     while (p && !g->place[p].name)
         p = g->place[p].parent;
     return p ? g->place[p].name : "node";
+}
+
+static const char *node_name(const struct graph *g, node_id id)
+{
+    return place_name(g, g->node[id].place);
 }
 
 static void print_decision(const struct fusion *f, const char *phase,
@@ -142,10 +146,23 @@ static void print_decision(const struct fusion *f, const char *phase,
     fputs("}\n", out);
 }
 
+static void print_choice(const struct graph *g, const char *phase,
+                         const struct prog_remat *r, FILE *out)
+{
+    fprintf(out,
+            "{\"pass\":\"remat\",\"phase\":\"%s\",\"p\":\"%s\",\"p_line\":%u,"
+            "\"verdict\":\"%s\",\"keeping\":%.4g,\"recomputing\":%.4g,\"bytes\":%.0f}\n",
+            phase, place_name(g, r->place), g->place[r->place].loc.line,
+            r->recomputed ? "recomputed" : "kept", r->keeping, r->recomputing, r->bytes);
+}
+
 void report_fusion_log(const struct compiled *c, const char *only, FILE *out)
 {
     for (uint32_t i = 0; i < c->ir.nphase; i++) {
         const struct fusion *f = c->ir.fusion[i];
+        for (uint32_t k = 0; k < c->program.nremat && report_wanted(c, i, only); k++)
+            if (c->program.remat[k].region == f->region)
+                print_choice(f->g, c->plan->phase[i].name, &c->program.remat[k], out);
         for (uint32_t k = 0; k < f->nlog && report_wanted(c, i, only); k++)
             print_decision(f, c->plan->phase[i].name, &f->log[k], out);
     }

@@ -82,6 +82,7 @@ static uint64_t node_hash(const struct node *n, const value_id *in)
     uint64_t h = mix(n->op, ((uint64_t)n->port << 8) | n->comb);
     h = mix(h, n->attr);
     h = mix(h, ((uint64_t)n->region << 32) | n->expr);
+    h = mix(h, n->remat);
     for (unsigned i = 0; i < n->nin; i++)
         h = mix(h, in[i]);
     return h;
@@ -91,8 +92,8 @@ static bool node_same(const struct graph *g, const struct node *x, const struct 
                       const value_id *in, const struct type *out)
 {
     if (x->op != n->op || x->port != n->port || x->comb != n->comb || x->attr != n->attr ||
-        x->region != n->region || x->expr != n->expr || x->nin != n->nin ||
-        x->nout != n->nout || x->missing_zero != n->missing_zero)
+        x->region != n->region || x->expr != n->expr || x->remat != n->remat ||
+        x->nin != n->nin || x->nout != n->nout || x->missing_zero != n->missing_zero)
         return false;
     for (unsigned i = 0; i < n->nin; i++)
         if (g->operand[x->in0 + i] != in[i])
@@ -142,6 +143,7 @@ node_id graph_add(struct graph *g, const struct node *n, const value_id *in,
     x.region = x.region ? x.region : g->at;
     x.place = x.place ? x.place : g->where;
     x.expr = x.op == OP_MAP ? (x.expr ? x.expr : g->expr) : 0;
+    x.remat = x.op == OP_LEAF ? 0 : x.remat ? x.remat : g->remat;
     for (unsigned i = 0; i < x.nin; i++)
         GRAPH_CHECK(in[i] && in[i] < g->nvalue);
     if (2 * g->nnode >= g->nbucket)

@@ -65,9 +65,10 @@ struct node {
     place_id place;
     uint32_t
         expr; /* nodes of one written expression share it: fma contraction stays inside */
-    uint32_t attr, remat;
-    uint32_t in0;  /* operands: graph->operand[in0 .. in0+nin) */
-    value_id out0; /* outputs: out0 .. out0+nout */
+    uint32_t attr;
+    uint32_t remat; /* 0, or: a clone that is computed again (passes/remat.c), not merged */
+    uint32_t in0;   /* operands: graph->operand[in0 .. in0+nin) */
+    value_id out0;  /* outputs: out0 .. out0+nout */
 };
 struct value {
     struct type type;
@@ -164,6 +165,7 @@ struct graph {
     place_id where;            /* their place */
     uint32_t expr;             /* their expression; graph_new_expr() */
     uint32_t nexpr;
+    uint32_t remat; /* theirs, likewise */
 };
 
 void graph_init(struct graph *g, struct arena *a);

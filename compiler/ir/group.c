@@ -60,3 +60,35 @@ enum group_sum group_sum_kind(const struct graph *g, const struct node *n)
     return at == AT_COL && f->order == ORDER_CHUNK && f->chunk == GROUP_ROWS ? SUM_COL
                                                                              : SUM_OTHER;
 }
+
+static bool plain_port(const struct form *f, unsigned p)
+{
+    for (unsigned i = 0; i < f->port[p].rank; i++) {
+        const struct dimmap *d = &f->port[p].dim[i];
+        const struct ext e = f->port[p].shape[i];
+        if (d->n == 0 ? e.b || e.c != 1
+                      : d->n != 1 || d->coef[0] != 1 || d->off.c || d->off.b ||
+                            !ext_eq(f->axis[d->axis[0]], e))
+            return false;
+    }
+    return true;
+}
+
+bool group_may_compute(const struct graph *g, const value_id *base, node_id reader,
+                       value_id v)
+{
+    const struct node *n = &g->node[reader];
+    const struct form *f = &g->form[n->attr];
+    for (unsigned i = 0; i < n->nin; i++) {
+        const value_id in = graph_in(g, n)[i];
+        if (base[in] != v)
+            continue;
+        if (!type_eq(graph_type(g, in), graph_type(g, v)))
+            return false;
+        if (n->op != OP_MAP && group_sum_kind(g, n) == SUM_OTHER &&
+            (n->op != OP_FORM || f->nport != 3 || i + 1U >= f->nport ||
+             !plain_port(f, n->port) || !plain_port(f, i < n->port ? i : i + 1)))
+            return false;
+    }
+    return true;
+}

@@ -109,4 +109,11 @@ enum group_sum {
 };
 enum group_sum group_sum_kind(const struct graph *g, const struct node *n);
 
+/*
+ * Can a kernel of `reader` compute its operands that lie at v, the output of a map, instead
+ * of reading them?  base: by value, the value whose storage it lies in.
+ */
+bool group_may_compute(const struct graph *g, const value_id *base, node_id reader,
+                       value_id v);
+
 #endif

@@ -328,6 +328,10 @@ static bool marks(struct reader *r, struct node *n)
         if (!number(r, UINT32_MAX, &n->expr))
             return false;
     }
+    if (accept(r, "c")) {
+        if (!number(r, UINT32_MAX, &n->remat))
+            return false;
+    }
     return n->region || fail(r, "a node needs a region");
 }
 

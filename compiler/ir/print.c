@@ -5,11 +5,12 @@
  *   site 1 "compare/z~1" in 2 sample
  *   leaf 1 data "digits.image" f32[B|784]
  *   leaf 4 param "D.w" f32[10,784] version 1 in 2 := %12
- *   %3:f32[B|10] = form [n:B,o:10] += ... (%1, %2) r2 p7 e1
+ *   %3:f32[B|10] = form [n:B,o:10] += ... (%1, %2) r2 p7 e1 c1
  *   root 2 update 0 leaf 2 := %12
  *   place 7 1:14:5+7 gradient_of 3 "D.z.f2"
  *
- * r, p and e are region, place and written expression; # starts a comment.
+ * r, p and e are region, place and written expression, c marks a clone that is computed
+ * again; # starts a comment.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -156,6 +157,8 @@ static void put_node(struct text *t, const struct graph *g, node_id id)
         put(t, " p%u", n->place);
     if (n->expr)
         put(t, " e%u", n->expr);
+    if (n->remat)
+        put(t, " c%u", n->remat);
     if (n->op == OP_LEAF)
         put(t, " # %s", g->leaf[n->attr].path);
     put(t, "\n");

@@ -2,7 +2,22 @@
  */
 #include "compiler/ir/program.h"
 
+#include <string.h>
+
 #include "runtime/base/arena.h"
+
+bool root_is_probe(const struct root *r)
+{
+    return r->why == ROOT_OUTPUT && r->name && strncmp(r->name, "probe/", 6) == 0;
+}
+
+int64_t program_batch_max(const struct program *p)
+{
+    int64_t n = p->batch_max > 1 ? p->batch_max : 1;
+    for (uint32_t i = 0; i < p->nsource; i++)
+        n = p->source[i].batch_max > n ? p->source[i].batch_max : n;
+    return n;
+}
 
 static void each_entry(struct prog_entry *e, uint32_t n, program_value_fn *fn, void *cx)
 {

@@ -152,6 +152,15 @@ struct prog_probe {
     struct loc loc;
 };
 
+struct prog_remat { /* a choice that remat had: a value that gradients and later steps need
+                     */
+    region_id region;
+    place_id place;
+    bool recomputed;             /* else kept */
+    double keeping, recomputing; /* seconds; of it alone, its operands not counted */
+    double bytes;
+};
+
 struct program {
     struct arena *arena;
     struct graph graph;
@@ -179,7 +188,13 @@ struct program {
      */
     struct prog_named *node;
     uint32_t nnode, cnode;
+    struct prog_remat *remat;
+    uint32_t nremat, cremat;
 };
+
+/* Only for a probe: not part of a phase without its probes. */
+bool root_is_probe(const struct root *r);
+int64_t program_batch_max(const struct program *p); /* what memory and prices are for */
 
 /* Every place where the program names a value of its graph (0 included). */
 typedef void program_value_fn(void *cx, value_id *v);

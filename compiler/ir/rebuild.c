@@ -111,6 +111,7 @@ static bool walk(struct rebuild *r, rebuild_fn *fn, const bool *live)
         to->at = n->region;
         to->where = n->place;
         to->expr = n->expr;
+        to->remat = n->remat;
         if (!fn(r, id))
             return false;
     }
@@ -140,6 +141,7 @@ bool graph_rebuild_keep(struct graph *g, rebuild_fn *fn, void *cx, const value_i
     to.at = g->at;
     to.where = g->where;
     to.expr = g->expr;
+    to.remat = g->remat;
     if (ok) {
         map_roots(&to, r.map);
         *g = to;
@@ -185,7 +187,7 @@ static bool node_eq(const struct graph *x, const struct node *n, const struct gr
     if (n->op != m->op || n->port != m->port || n->comb != m->comb || n->nin != m->nin ||
         n->nout != m->nout || n->missing_zero != m->missing_zero ||
         n->seeded != m->seeded || n->region != m->region || n->place != m->place ||
-        n->expr != m->expr || !attr_eq(x, n, y, m))
+        n->expr != m->expr || n->remat != m->remat || !attr_eq(x, n, y, m))
         return false;
     for (unsigned i = 0; i < n->nin; i++)
         if (graph_in(x, n)[i] != graph_in(y, m)[i])

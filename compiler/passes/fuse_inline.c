@@ -16,45 +16,13 @@ struct inlining {
     unsigned naround;
 };
 
-static bool plain_port(const struct form *f, unsigned p)
-{
-    for (unsigned i = 0; i < f->port[p].rank; i++) {
-        const struct dimmap *d = &f->port[p].dim[i];
-        const struct ext e = f->port[p].shape[i];
-        if (d->n == 0 ? e.b || e.c != 1
-                      : d->n != 1 || d->coef[0] != 1 || d->off.c || d->off.b ||
-                            !ext_eq(f->axis[d->axis[0]], e))
-            return false;
-    }
-    return true;
-}
-
-/* Can reader compute its operands that lie at `base` itself? */
-static bool may_compute(const struct fuse_cx *c, node_id reader, value_id base)
-{
-    const struct node *n = &c->g->node[reader];
-    const struct form *f = &c->g->form[n->attr];
-    for (unsigned i = 0; i < n->nin; i++) {
-        const value_id v = graph_in(c->g, n)[i];
-        if (c->f->base[v] != base)
-            continue;
-        if (!type_eq(graph_type(c->g, v), graph_type(c->g, base)))
-            return false;
-        if (n->op != OP_MAP && group_sum_kind(c->g, n) == SUM_OTHER &&
-            (!fuse_is_contract(c->g, n) || i + 1U >= f->nport || !plain_port(f, n->port) ||
-             !plain_port(f, i < n->port ? i : i + 1)))
-            return false;
-    }
-    return true;
-}
-
 static bool find_readers(const struct fuse_cx *c, struct inlining *x, node_id map)
 {
     const value_id v = c->g->node[map].out0;
     EACH_LINK(c, e, c->reader[v])
     {
         const node_id id = c->link[e].node;
-        if (!may_compute(c, id, v))
+        if (!group_may_compute(c->g, c->f->base, id, v))
             return false;
         if (c->f->role[id] == ROLE_INLINE) {
             if (!find_readers(c, x, id))

@@ -10,6 +10,7 @@
 #define HYP_COMPILER_PASSES_PASS_H
 
 #include "compiler/ir/program.h"
+#include "compiler/ir/target.h"
 
 enum pass_fact {
     FACT_CONTRACTED = 1, /* no node belongs to a written expression any more */
@@ -24,6 +25,8 @@ enum pass_result { PASS_UNCHANGED, PASS_CHANGED, PASS_FAILED }; /* FAILED: repor
 struct pass_cx {
     struct program *program;
     struct diag_sink *diags;
+    const struct target *target; /* whose row prices what is recomputed */
+    double scarcity;             /* weight of what bytes in memory cost; 0: keep all */
 };
 typedef enum pass_result pass_fn(struct pass_cx *cx);
 
@@ -41,11 +44,16 @@ struct pass_options {
     void (*dump)(void *cx, const char *pass, const char *text);
     void (*timed)(void *cx, const char *pass, double seconds); /* may be NULL */
     void *cx;
+    const struct target *target; /* NULL: target_default() */
+    bool remat_off;              /* keep whatever gradients read */
+    double scarcity;             /* of memory; 0 is 1: bytes cost what moving them takes */
     bool twin; /* tests: after each pass replace the graph by what its text reads back as */
 };
 
 /* The whole pipeline. False: reported. */
 bool passes_run(struct program *p, struct diag_sink *ds, const struct pass_options *o);
+/* The last pass, remat, once more: what it decides when memory has become scarcer. */
+bool passes_again(struct program *p, struct diag_sink *ds, const struct pass_options *o);
 unsigned pass_facts(const struct program *p); /* which hold (FACT_ORDERED excepted) */
 
 /* ---- what passes are made of, for tests too ---- */

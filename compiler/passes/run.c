@@ -78,31 +78,35 @@ static double seconds(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static bool check(struct program *p, const struct pass_info *info, unsigned before,
+/* facts: what held before, and holds now. */
+static bool check(struct program *p, const struct pass_info *info, unsigned *facts,
                   struct diag_sink *ds)
 {
-    const unsigned want = (before & info->keeps) | info->gives;
+    const unsigned want = (*facts & info->keeps) | info->gives;
     const char *wrong = graph_validate(&p->graph, p->graph.arena);
     if (wrong)
         return fault(ds, info->name, wrong);
-    if (want & ~(pass_facts(p) | FACT_ORDERED))
+    *facts = pass_facts(p) | (want & FACT_ORDERED);
+    if (want & ~*facts)
         return fault(ds, info->name, "it lost or did not make what its row says");
     return true;
 }
 
 static bool run_one(struct program *p, const struct pass_info *info, struct diag_sink *ds,
-                    const struct pass_options *o)
+                    const struct pass_options *o, unsigned *facts)
 {
-    struct pass_cx cx = {p, ds};
-    const unsigned before = pass_facts(p);
+    struct pass_cx cx = {p, ds, o->target ? o->target : target_default(),
+                         o->remat_off      ? 0
+                         : o->scarcity > 0 ? o->scarcity
+                                           : 1};
     const double start = seconds();
-    if (info->needs & ~before)
+    if (info->needs & ~*facts)
         return fault(ds, info->name, "it ran before what it needs");
     if (info->run(&cx) == PASS_FAILED)
         return false;
     if (o->timed)
         o->timed(o->cx, info->name, seconds() - start);
-    if (!check(p, info, before, ds) || (o->twin && !take_twin(p, ds, info->name)))
+    if (!check(p, info, facts, ds) || (o->twin && !take_twin(p, ds, info->name)))
         return false;
     if (o->dump && o->dump_after &&
         (!strcmp(o->dump_after, info->name) || !strcmp(o->dump_after, "all")))
@@ -113,14 +117,21 @@ static bool run_one(struct program *p, const struct pass_info *info, struct diag
 bool passes_run(struct program *p, struct diag_sink *ds, const struct pass_options *o)
 {
     const char *wrong = graph_validate(&p->graph, p->graph.arena);
+    unsigned facts = pass_facts(p);
     if (wrong)
         return fault(ds, "build", wrong);
     for (unsigned i = 0; i < sizeof steps / sizeof *steps; i++) {
         const struct pass_info *info = info_of(steps[i]);
-        if (!run_one(p, info, ds, o))
+        if (!run_one(p, info, ds, o, &facts))
             return false;
         if (o->stop_after && !strcmp(o->stop_after, info->name))
             return true;
     }
     return true;
+}
+
+bool passes_again(struct program *p, struct diag_sink *ds, const struct pass_options *o)
+{
+    unsigned facts = pass_facts(p) | FACT_ORDERED;
+    return run_one(p, info_of(steps[sizeof steps / sizeof *steps - 1]), ds, o, &facts);
 }

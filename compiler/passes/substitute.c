@@ -34,6 +34,7 @@ static void clone_node(struct rebuild *r, node_id id)
     const struct place *p = &g->place[n->place];
     g->at = n->region;
     g->expr = n->expr;
+    g->remat = n->remat;
     g->where = graph_place(g, p->loc, n->place, WHY_RECOMPUTED_FOR, p->name);
     graph_copy_node(r, id);
 }
@@ -66,5 +67,6 @@ void graph_substitute(struct graph *g, const value_id *to, const value_id *hold,
     g->at = from.at;
     g->where = from.where;
     g->expr = from.expr;
+    g->remat = from.remat;
     arena_free(scratch);
 }
