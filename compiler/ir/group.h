@@ -45,6 +45,7 @@ enum fuse_why { /* why a merge was refused; names in fuse.c, checks in fuse_lega
                 FUSE_BUDGET,
                 FUSE_CYCLE,
                 FUSE_PINNED,
+                FUSE_REMAT,
                 FUSE_COST,
                 FUSE_WHY_COUNT
 };

@@ -14,8 +14,8 @@
 enum { SIBLING_WINDOW = 64, SIBLING_NEAR = 4 };
 
 static const char *const why_name[FUSE_WHY_COUNT] = {
-    "fused", "space",  "anchor", "row",    "order",
-    "alias", "budget", "cycle",  "pinned", "cost",
+    "fused",  "space", "anchor", "row",   "order", "alias",
+    "budget", "cycle", "pinned", "remat", "cost",
 };
 static const char *const kind_name[FUSE_KIND_COUNT] = {
     "sibling", "epilogue", "inline", "rows", "optimizer",

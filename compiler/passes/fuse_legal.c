@@ -230,6 +230,23 @@ static bool too_many_axes(struct fuse_cx *c, const struct pairing *x)
     return false;
 }
 
+/* What is computed again is so in order not to be kept: not where its operands are made. */
+static bool undoes_remat(struct fuse_cx *c, const struct pairing *x)
+{
+    for (unsigned k = 0; k < 2; k++) {
+        const struct group *gr = &c->f->group[k ? x->q : x->p];
+        const uint32_t other = k ? x->p : x->q;
+        for (uint32_t i = 0; i < gr->n; i++)
+            EACH_LINK(c, e, c->g->node[gr->node[i]].remat ? c->pred[gr->node[i]] : 0)
+            {
+                if (!c->g->node[c->link[e].node].remat &&
+                    fuse_group_of(c, c->link[e].node) == other)
+                    return true;
+            }
+    }
+    return false;
+}
+
 static bool has_detour(struct fuse_cx *c, const struct pairing *x)
 {
     return fuse_detour(c, x->p, x->q, x->sibling);
@@ -241,9 +258,11 @@ enum fuse_why fuse_may_join(struct fuse_cx *c, uint32_t p, uint32_t q, bool sibl
         enum fuse_why why;
         bool (*refuses)(struct fuse_cx *c, const struct pairing *x);
     } check[] = {
-        {FUSE_ANCHOR, two_anchors}, {FUSE_BUDGET, too_large},  {FUSE_BUDGET, too_many_axes},
-        {FUSE_ORDER, other_order},  {FUSE_SPACE, other_space}, {FUSE_ROW, long_row},
-        {FUSE_ALIAS, out_of_order}, {FUSE_CYCLE, has_detour},
+        {FUSE_ANCHOR, two_anchors},   {FUSE_BUDGET, too_large},
+        {FUSE_BUDGET, too_many_axes}, {FUSE_ORDER, other_order},
+        {FUSE_SPACE, other_space},    {FUSE_ROW, long_row},
+        {FUSE_ALIAS, out_of_order},   {FUSE_REMAT, undoes_remat},
+        {FUSE_CYCLE, has_detour},
     };
     const struct pairing x = {p, q, &c->f->group[fuse_host(c, p, q)].main, sibling, 0};
     for (unsigned i = 0; i < sizeof check / sizeof *check; i++)

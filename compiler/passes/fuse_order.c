@@ -114,6 +114,33 @@ void fuse_compact(struct fuse_cx *c)
     f->ngroup = n;
 }
 
+static bool all_again(const struct fuse_cx *c, const struct group *gr)
+{
+    for (uint32_t i = 0; i < gr->n; i++)
+        if (!c->g->node[gr->node[i]].remat)
+            return false;
+    return true;
+}
+
+/* What is computed again waits for whoever needs it first. */
+static void postpone_clones(struct fuse_cx *c)
+{
+    struct fusion *f = c->f;
+    for (uint32_t at = f->norder; at-- > 0;) {
+        const struct group *gr = &f->group[f->order[at]];
+        uint32_t first = UINT32_MAX;
+        for (uint32_t i = 0; i < gr->n && all_again(c, gr); i++)
+            EACH_LINK(c, e, c->succ[gr->node[i]])
+            {
+                const uint32_t to = f->group_of[c->link[e].node];
+                if (to != f->order[at] && to != NO_GROUP && f->level[to] < first)
+                    first = f->level[to];
+            }
+        if (first != UINT32_MAX)
+            f->level[f->order[at]] = first - 1;
+    }
+}
+
 /* Longest-path levels over the group graph; a level is a launch. */
 void fuse_levels(struct fuse_cx *c)
 {
@@ -147,4 +174,5 @@ void fuse_levels(struct fuse_cx *c)
             }
     }
     f->norder = n;
+    postpone_clones(c);
 }
