@@ -58,6 +58,7 @@ void open_options(struct compile_options *o, const struct args *a,
     o->target = target && *target ? target : NULL;
     o->threads = open_threads(a);
     o->fuse_off = a->option[OPT_no_fuse].given;
+    o->pass.remat_off = a->option[OPT_no_remat].given;
     o->memory_limit = args_number(a, OPT_memory, physical_memory());
 }
 

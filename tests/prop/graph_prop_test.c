@@ -17,6 +17,7 @@
 
 static unsigned ngraph = 200;
 static uint64_t first_seed = 1;
+static unsigned nrecomputed; /* graphs in which remat found something to do */
 
 struct outputs {
     double **v;
@@ -115,7 +116,8 @@ static bool second_run_fails(const char *text, void *cx)
     return bad;
 }
 
-/* d total / d every leaf, as OP_GRAD nodes or taken at once, becomes further roots. */
+/* A loss, the first root, and its gradients by every leaf, as OP_GRAD nodes or taken at
+ * once. */
 static bool add_gradients(struct graph *g, bool as_nodes)
 {
     struct region *r = &g->region[3];
@@ -131,6 +133,10 @@ static bool add_gradients(struct graph *g, bool as_nodes)
         x[n++] = g->leaf[i].value;
     if (!sum)
         return false;
+    graph_root(g, 3, ROOT_OUTPUT, 0, 0, sum, "loss");
+    struct root *root = g->region[3].root, loss = root[g->region[3].nroot - 1];
+    memmove(root + 1, root, (g->region[3].nroot - 1) * sizeof *root);
+    root[0] = loss;
     if (as_nodes)
         graph_grad(g, sum, x, n, true, d);
     else if (!differentiate(g, sum, x, n, diag_sink_new(g->arena, 1), d))
@@ -186,6 +192,27 @@ static bool probe_fails(const char *text, void *cx)
             one.count = 1;
             bad |= !same(&one, &alone, 0);
         }
+    }
+    arena_free(a);
+    return bad;
+}
+
+/* Recomputing whatever can be must not change a bit. */
+static bool remat_fails(const char *text, void *cx)
+{
+    struct arena *a = arena_new();
+    struct program p, q;
+    const struct pass_options off = {.remat_off = true};
+    const struct pass_options o = {.scarcity = 1e9, .twin = true};
+    bool bad = false;
+    (void)cx;
+    if (load(a, text, &p) && load(a, text, &q) && add_gradients(&p.graph, true) &&
+        add_gradients(&q.graph, true) && passes_run(&p, diag_sink_new(a, 5), &off)) {
+        bad = !passes_run(&q, diag_sink_new(a, 5), &o);
+        const struct outputs x = evaluate(a, &p.graph, 3, true);
+        const struct outputs y = evaluate(a, &q.graph, 3, true);
+        bad |= !same(&x, &y, 0);
+        nrecomputed += q.graph.nnode > p.graph.nnode;
     }
     arena_free(a);
     return bad;
@@ -262,6 +289,15 @@ static void probes_change_no_bit(void **state)
     try_all(probe_fails, NULL);
 }
 
+static void recomputing_changes_no_bit(void **state)
+{
+    (void)state;
+    nrecomputed = 0;
+    try_all(remat_fails, NULL);
+    printf("something recomputed in %u of %u graphs\n", nrecomputed, ngraph);
+    assert_true(2 * nrecomputed > ngraph);
+}
+
 static void canonical_stays_to_the_bit(void **state)
 {
     (void)state;
@@ -277,6 +313,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(canonical_stays_to_the_bit),
         cmocka_unit_test(passes_take_gradients),
         cmocka_unit_test(probes_change_no_bit),
+        cmocka_unit_test(recomputing_changes_no_bit),
     };
     if (argc > 1)
         ngraph = (unsigned)strtoul(argv[1], NULL, 10);

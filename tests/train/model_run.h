@@ -12,7 +12,8 @@ struct model_case {
     const char *path; /* relative to the source folder, or absolute */
     const char *condition, *backend;
     int64_t batch; /* the plan's; 0: as the model says */
-    bool fuse_off;
+    bool fuse_off, remat_off;
+    double scarcity; /* pass_options */
 };
 /* The shipped models with every condition of theirs; ends with path NULL. */
 extern const struct model_case shipped_models[];

@@ -1,6 +1,7 @@
 /*
  * The shipped models give the same bits whatever runs them: any number of threads, kernels
- * fused or not, generated code or the interpreter, a plan for a larger batch.
+ * fused or not, what gradients read kept or recomputed, generated code or the interpreter, a
+ * plan for a larger batch.
  */
 #include "tests/unit/cmocka_all.h"
 
@@ -62,6 +63,17 @@ static void fusion_keeps_bits(void **state)
     agree(&x, &y, PARTIAL, 2, "fused and not fused");
 }
 
+static void recomputing_keeps_bits(void **state)
+{
+    struct model_case x = *(const struct model_case *)*state, y;
+    x.backend = FAST;
+    x.batch = PARTIAL;
+    y = x;
+    x.remat_off = true;
+    y.scarcity = 1e9;
+    agree(&x, &y, PARTIAL, 2, "kept and recomputed");
+}
+
 static void plans_serve_smaller_batches(void **state)
 {
     struct model_case x = *(const struct model_case *)*state, y;
@@ -86,11 +98,12 @@ static void code_is_the_interpreter(void **state)
 
 int main(void)
 {
-    enum { MODELS = 8, KINDS = 4 };
+    enum { MODELS = 8, KINDS = 5 };
     struct CMUnitTest test[MODELS * KINDS];
     const struct CMUnitTest kind[] = {
         cmocka_unit_test(threads_agree),
         cmocka_unit_test(fusion_keeps_bits),
+        cmocka_unit_test(recomputing_keeps_bits),
         cmocka_unit_test(plans_serve_smaller_batches),
 #ifdef HYP_WITH_LLVM
         cmocka_unit_test(code_is_the_interpreter),
