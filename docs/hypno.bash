@@ -13,8 +13,8 @@ _hypno() {
     esac
     case "${COMP_WORDS[1]}" in
     check) options="--data --set --condition --backend --memory --help" ;;
-    show) options="--data --set --condition --backend --memory --stage --phase --dump-after --stop-after --no-fuse --output --help" ;;
-    train) options="--data --set --condition --seed --threads --epochs --cycles --out --init --resume --backend --memory --quiet --summary --no-fuse --help" ;;
+    show) options="--data --set --condition --backend --memory --stage --phase --dump-after --stop-after --no-fuse --no-remat --output --help" ;;
+    train) options="--data --set --condition --seed --threads --epochs --cycles --out --init --resume --backend --memory --quiet --summary --no-fuse --no-remat --help" ;;
     eval) options="--data --threads --backend --memory --quiet --summary --probe --help" ;;
     dream) options="--data --seed --threads --backend --memory --quiet --node --count --output --help" ;;
     data) options="--data --output --split --file --help" ;;

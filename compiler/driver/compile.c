@@ -166,14 +166,7 @@ static bool load_scheduled(struct compiled *c)
 static struct hyp_plan *unfused(struct hyp_plan *p)
 {
     struct compiled *c = p->release_cx;
-    struct plan_options o = {.fuse_off = true, .f64 = p->f64};
-    uint64_t taken = 0;
-
-    for (unsigned i = 0; i < HYP_SEG_COUNT; i++)
-        taken += p->segment_bytes[i];
-    if (c->memory_limit && c->memory_limit <= taken)
-        return NULL;
-    o.memory_limit = c->memory_limit ? c->memory_limit - taken : 0;
+    const struct plan_options o = {.fuse_off = true, .f64 = p->f64};
     struct arena *a = arena_new();
     struct compiled *n = arena_alloc(a, sizeof *n);
     *n = (struct compiled){.arena = a,
@@ -184,6 +177,8 @@ static struct hyp_plan *unfused(struct hyp_plan *p)
     n->next = c->nested;
     c->nested = n;
     n->plan = plan_build(&c->program, c->target, &o, a, c->diags, &n->ir);
+    if (n->plan && c->memory_limit && plan_bytes(p) + plan_bytes(n->plan) > c->memory_limit)
+        n->plan = NULL;
     if (n->plan)
         give_code(n);
     return n->plan;
@@ -212,7 +207,7 @@ static bool run_stages(struct compiled *c, const char *path,
                        const struct compile_options *o, enum compile_until until)
 {
     struct pass_options pass = o->pass;
-    struct plan_options plan = {.fuse_off = o->fuse_off, .memory_limit = o->memory_limit};
+    struct plan_options plan = {.fuse_off = o->fuse_off};
 
     if (!choose_backend(c, o))
         return false;
@@ -239,7 +234,7 @@ static bool run_stages(struct compiled *c, const char *path,
         return true;
     if (!passes_run(&c->program, c->diags, &pass) || until == UNTIL_GRAPH)
         return diag_errors(c->diags) == 0;
-    c->plan = plan_build(&c->program, c->target, &plan, c->arena, c->diags, &c->ir);
+    c->plan = plan_within(c, &plan, &pass, o->memory_limit);
     if (!c->plan)
         return false;
     give_code(c);

@@ -7,4 +7,12 @@
 /* The models of metrics that learn, nested in c's plan.  False: reported. */
 bool compile_metrics(struct compiled *c, const struct compile_options *o);
 
+uint64_t plan_bytes(const struct hyp_plan *p); /* of all its segments */
+/*
+ * The plan of c's program, in at most `limit` bytes (0: any number): recomputing more than
+ * pays where that is what it takes.  NULL: reported (E0901).
+ */
+struct hyp_plan *plan_within(struct compiled *c, const struct plan_options *o,
+                             struct pass_options *pass, uint64_t limit);
+
 #endif

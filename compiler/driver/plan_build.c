@@ -174,20 +174,7 @@ static void build_phases(struct builder *b, struct phase_map *m)
     }
 }
 
-/* ---- limits ---- */
-
-static bool fits_memory(struct builder *b)
-{
-    uint64_t total = 0;
-    for (unsigned i = 0; i < HYP_SEG_COUNT; i++)
-        total += b->plan->segment_bytes[i];
-    if (!b->opt->memory_limit || total <= b->opt->memory_limit)
-        return true;
-    diag(b->ds, E0901, (struct loc){0}, "the model needs %.2f GiB, the limit is %.2f",
-         (double)total / 0x1p30, (double)b->opt->memory_limit / 0x1p30);
-    diag_hint(b->ds, "a smaller batch, or a larger --memory");
-    return false;
-}
+/* ---- segments ---- */
 
 static void finish_segments(struct builder *b)
 {
@@ -235,5 +222,5 @@ struct hyp_plan *plan_build(struct program *p, const struct target *t,
     plan_schedule(&b, &m);
     plan_probes(&b, &m);
     finish_segments(&b);
-    return fits_memory(&b) ? b.plan : NULL;
+    return b.plan;
 }

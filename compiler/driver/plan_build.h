@@ -11,6 +11,16 @@
 #include "compiler/ir/group.h"
 #include "compiler/ir/program.h"
 
+#define PLAN_PEAK 5
+struct plan_peak { /* of the phase with the most scratch memory: the largest values alive */
+    const char *phase;
+    struct {
+        value_id value;
+        uint64_t bytes;
+    } live[PLAN_PEAK]; /* largest first */
+    uint32_t n;
+};
+
 struct plan_ir {
     struct arena *arena;
     const struct program *program;
@@ -20,10 +30,10 @@ struct plan_ir {
     struct kernel **kernel; /* likewise: what the nest was made of */
     struct fusion **fusion; /* by plan phase */
     uint32_t nphase;
+    struct plan_peak peak;
 };
 struct plan_options {
     bool fuse_off, f64;
-    uint64_t memory_limit; /* 0: none; E0901 */
 };
 /* NULL: reported.  No code yet: every stage's fn is NULL. Lives in `a`. */
 struct hyp_plan *plan_build(struct program *p, const struct target *t,

@@ -140,14 +140,11 @@ static struct hyp_place place_of(const struct builder *b, place_id id)
 {
     const struct place *pl = &b->g->place[id];
     const place_id from = caller_of(b, id);
-    const char *name = pl->name;
-    for (place_id q = id; !name && q; q = b->g->place[q].parent)
-        name = b->g->place[q].name;
     const char *why = pl->why == WHY_GRADIENT_OF  ? "gradient of "
                       : pl->why == WHY_UPDATED_BY ? "update of "
                                                   : "";
     return (struct hyp_place){
-        why,          name ? name : "node",           file_of(b, id),
+        why,          graph_place_name(b->g, id),     file_of(b, id),
         pl->loc.line, from ? file_of(b, from) : NULL, b->g->place[from].loc.line};
 }
 
@@ -345,9 +342,34 @@ static void finish_roots(struct phase_builder *p)
 
 /* ---- memory ---- */
 
+/* The largest values that live when the arena is fullest; value[i] lies in iv[i]. */
+static void note_peak(struct phase_builder *p, const struct interval *iv, uint32_t n,
+                      const value_id *value)
+{
+    struct plan_peak *peak = &p->b->ir->peak;
+    uint32_t when;
+    memplan_bound(iv, n, &when);
+    *peak = (struct plan_peak){.phase = p->phase->name};
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = peak->n;
+        if (!value[i] || iv[i].first > when || iv[i].last < when)
+            continue;
+        while (at && peak->live[at - 1].bytes < iv[i].bytes)
+            at--;
+        if (at == PLAN_PEAK)
+            continue;
+        peak->n += peak->n < PLAN_PEAK;
+        memmove(peak->live + at + 1, peak->live + at,
+                (peak->n - 1 - at) * sizeof *peak->live);
+        peak->live[at].value = value[i];
+        peak->live[at].bytes = iv[i].bytes;
+    }
+}
+
 static void plan_scratch(struct phase_builder *p)
 {
     struct builder *b = p->b;
+    value_id *value = arena_array(b->a, p->nslot + p->ntask + 1U, sizeof *value);
     struct interval *iv = arena_array(b->a, p->nslot + p->ntask + 1U, sizeof *iv);
     uint32_t n = 0, *of_slot = arena_array(b->a, p->nslot + 1U, sizeof *of_slot);
 
@@ -363,6 +385,7 @@ static void plan_scratch(struct phase_builder *p)
     for (uint32_t i = 0; i < p->nslot; i++)
         if (p->slot[i].kind == SLOT_SCRATCH && p->slot[i].first != UINT32_MAX) {
             of_slot[i] = n;
+            value[n] = p->slot[i].value;
             iv[n++] = (struct interval){plan_type_bytes(b, &p->slot[i].type),
                                         p->slot[i].first, p->slot[i].last, 0};
         }
@@ -381,8 +404,10 @@ static void plan_scratch(struct phase_builder *p)
     for (uint32_t i = 0; i < p->ntask; i++)
         for (uint32_t j = 0; j < p->task[i].nest->nprivate; j++)
             p->task[i].private_at[j] += iv[p->task[i].interval].offset;
-    if (p->phase->arena_bytes > b->plan->segment_bytes[HYP_SEG_SCRATCH])
+    if (p->phase->arena_bytes > b->plan->segment_bytes[HYP_SEG_SCRATCH]) {
         b->plan->segment_bytes[HYP_SEG_SCRATCH] = p->phase->arena_bytes;
+        note_peak(p, iv, n, value);
+    }
 }
 
 /* ---- entries and ops ---- */

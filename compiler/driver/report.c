@@ -114,16 +114,9 @@ void report_loops(const struct compiled *c, const char *only, FILE *out)
     print_kernels(c, only, true, out);
 }
 
-static const char *place_name(const struct graph *g, place_id p)
-{
-    while (p && !g->place[p].name)
-        p = g->place[p].parent;
-    return p ? g->place[p].name : "node";
-}
-
 static const char *node_name(const struct graph *g, node_id id)
 {
-    return place_name(g, g->node[id].place);
+    return graph_place_name(g, g->node[id].place);
 }
 
 static void print_decision(const struct fusion *f, const char *phase,
@@ -152,7 +145,7 @@ static void print_choice(const struct graph *g, const char *phase,
     fprintf(out,
             "{\"pass\":\"remat\",\"phase\":\"%s\",\"p\":\"%s\",\"p_line\":%u,"
             "\"verdict\":\"%s\",\"keeping\":%.4g,\"recomputing\":%.4g,\"bytes\":%.0f}\n",
-            phase, place_name(g, r->place), g->place[r->place].loc.line,
+            phase, graph_place_name(g, r->place), g->place[r->place].loc.line,
             r->recomputed ? "recomputed" : "kept", r->keeping, r->recomputing, r->bytes);
 }
 

@@ -46,6 +46,13 @@ place_id graph_place(struct graph *g, struct loc loc, place_id parent, enum plac
     return g->nplace++;
 }
 
+const char *graph_place_name(const struct graph *g, place_id p)
+{
+    while (p && !g->place[p].name)
+        p = g->place[p].parent;
+    return p ? g->place[p].name : "node";
+}
+
 uint32_t graph_new_expr(struct graph *g)
 {
     return ++g->nexpr;

@@ -172,6 +172,8 @@ void graph_init(struct graph *g, struct arena *a);
 region_id graph_region(struct graph *g, enum region_kind kind, const char *name);
 place_id graph_place(struct graph *g, struct loc loc, place_id parent, enum place_why why,
                      const char *name);
+/* Of the place, or the nearest around it that has one; "node" where none has. */
+const char *graph_place_name(const struct graph *g, place_id p);
 uint32_t graph_new_expr(struct graph *g);
 site_id graph_site(struct graph *g, const char *path, region_id region, bool per_sample);
 form_id graph_form_id(struct graph *g, const struct form *f); /* merged by value */

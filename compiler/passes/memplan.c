@@ -73,15 +73,19 @@ static double key_of(const struct interval *x, unsigned order)
     return order == 0 ? size : order == 1 ? size * life : life;
 }
 
-static uint64_t lower_bound(const struct interval *iv, uint32_t n)
+uint64_t memplan_bound(const struct interval *iv, uint32_t n, uint32_t *when)
 {
     uint64_t best = 0;
+    *when = 0;
     for (uint32_t i = 0; i < n; i++) { /* the peak is reached where some interval begins */
         uint64_t sum = 0;
         for (uint32_t j = 0; j < n; j++)
             if (iv[j].first <= iv[i].first && iv[i].first <= iv[j].last)
                 sum += aligned(iv[j].bytes);
-        best = sum > best ? sum : best;
+        if (sum > best) {
+            best = sum;
+            *when = iv[i].first;
+        }
     }
     return best;
 }
@@ -92,6 +96,7 @@ uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_
     struct interval **near = arena_array(scratch, n + 1U, sizeof *near);
     uint64_t *keep = arena_array(scratch, n + 1U, sizeof *keep);
     uint64_t best = UINT64_MAX;
+    uint32_t when;
 
     for (unsigned o = 0; o < 3; o++) {
         for (uint32_t i = 0; i < n; i++)
@@ -106,6 +111,6 @@ uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_
     }
     for (uint32_t i = 0; i < n; i++)
         iv[i].offset = keep[i];
-    *bound = lower_bound(iv, n);
+    *bound = memplan_bound(iv, n, &when);
     return n ? best : 0;
 }

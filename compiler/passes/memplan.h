@@ -22,5 +22,7 @@ struct interval {
 
 /* Returns the bytes needed; *bound is the lower bound. */
 uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_t *bound);
+/* The largest sum of sizes alive at one launch, and which that is. */
+uint64_t memplan_bound(const struct interval *iv, uint32_t n, uint32_t *when);
 
 #endif

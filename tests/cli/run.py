@@ -482,7 +482,32 @@ def test_empty_models():
 def test_memory_limit():
     write("m.yaml", MODEL)
     _, err = hypno("check", "m.yaml", "--memory", "1K", status=1)
-    has(err, "E0901")
+    has(err, "E0901", "no batch fits")
+
+
+WAVES = MODEL.replace("take: [0, 64], batch: 16", "take: [0, 512], batch: 256").replace("  f: linear(_, 4)\n", """  f(x):
+    a: sin(linear(x, 256))
+    b: sin(linear(a, 256))
+    c: sin(linear(b, 256))
+    return: linear(c, 4)
+""")
+
+
+def test_scarce_memory():
+    """What gradients read is recomputed where it has to be, with the same bits; else: what is large, and what fits."""
+    write("m.yaml", WAVES)
+    least = re.search(r"needs ([0-9.]+) MiB", hypno("check", "m.yaml", "--memory", "1M", status=1)[1])[1]
+    limit = f"{int((float(least) + 0.06) * 1024)}K"
+    log, _ = hypno("show", "m.yaml", "--stage", "fusion")
+    assert '"verdict":"recomputed"' not in log
+    log, _ = hypno("show", "m.yaml", "--stage", "fusion", "--memory", limit)
+    has(log, '"pass":"remat"', '"verdict":"recomputed"')
+    many, few = summary("m.yaml", "--out", "many"), summary("m.yaml", "--out", "few", "--memory", limit)
+    assert few["arena_bytes"] < many["arena_bytes"]
+    assert few["values"] == many["values"]
+    assert read("few/checkpoint.safetensors", "rb") == read("many/checkpoint.safetensors", "rb")
+    _, err = hypno("check", "m.yaml", "--memory", f"{int(float(least) * 1024 - 200)}K", status=1)
+    has(err, "at the peak of `wake`", "m.yaml:", "a batch of 128 fits")
 
 
 def test_targets():
