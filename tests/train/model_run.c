@@ -29,12 +29,12 @@ struct compiled *model_compile(const struct model_case *m)
     char path[4096], batch[64];
     const char *set[] = {batch};
     bool ok;
-    struct compile_options o = {.backend = m->backend,
-                                .threads = 2,
-                                .fuse_off = m->fuse_off,
-                                .pass = {.remat_off = m->remat_off,
-                                         .scarcity = m->scarcity},
-                                .model = {.condition = m->condition}};
+    struct compile_options o = {
+        .backend = m->backend,
+        .threads = 2,
+        .fuse_off = m->fuse_off,
+        .pass = {.remat_off = m->remat_off, .scarcity = m->scarcity},
+        .model = {.condition = m->condition}};
     snprintf(path, sizeof path, "%s%s%s",
              m->path[0] == '/' ? ""
              : root            ? root

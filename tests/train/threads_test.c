@@ -1,7 +1,7 @@
 /*
  * The shipped models give the same bits whatever runs them: any number of threads, kernels
- * fused or not, what gradients read kept or recomputed, generated code or the interpreter, a
- * plan for a larger batch.
+ * fused or not, what gradients read kept or recomputed, generated code or the interpreter,
+ * a plan for a larger batch.
  */
 #include "tests/unit/cmocka_all.h"
 
