@@ -225,6 +225,17 @@ static bool scatter_fits(struct judge *j)
     return ok && scatter_stores_fit(j);
 }
 
+/* Of all operands, those too that no expression reads. */
+static bool operands_exist(struct judge *j)
+{
+    for (uint32_t o = 0; o < j->s->noperand; o++) {
+        const struct koperand *p = &j->s->operand[o];
+        if (p->id >= (p->stage ? j->id : j->k->nbuf))
+            return bad(j, "reads a stage that is not before it, or a buffer out of range");
+    }
+    return true;
+}
+
 static bool stores_fit(struct judge *j)
 {
     const struct kstage *s = j->s;
@@ -250,6 +261,8 @@ static bool stage_fits(struct judge *j)
     if (s->op > K_SCATTER || s->dtype > DT_BOOL || s->naxis > LOOP_AXES ||
         !add_axes(j, s->axis, s->naxis, &j->axes))
         return bad(j, "no such stage");
+    if (!operands_exist(j))
+        return false;
     if (s->op == K_SUM)
         return sum_fits(j) && stores_fit(j);
     if (!s->value)

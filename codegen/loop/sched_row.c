@@ -14,7 +14,7 @@ static void deliver_scalar(struct sched *s, struct item *it)
     sched_deliver(s, it, index_const(0));
 }
 
-static void row_map(struct sched *s, struct item *it)
+static void compute_scalar(struct sched *s, const struct item *it)
 {
     const struct kstage *k = &s->k->stage[it->stage];
     uint16_t t = nb_tile(s, "x", TILE_REG, k->dtype, 1, 1, false);
@@ -22,7 +22,26 @@ static void row_map(struct sched *s, struct item *it)
     struct stmt *st = nb_set_tile(s, t, index_const(0));
     st->place = k->place;
     st->value = sched_expr(s, st, k, k->value);
+}
+
+static void row_map(struct sched *s, struct item *it)
+{
+    compute_scalar(s, it);
     deliver_scalar(s, it);
+}
+
+/* A value that all units share: each computes it; where a later walk reads it, the first
+ * leaves it there. */
+static void unit_map(struct sched *s, struct item *it)
+{
+    const struct index unit = index_axis(0, 1);
+    compute_scalar(s, it);
+    if (!s->export_buf[it->stage])
+        return;
+    struct stmt *first = nb_for(s, FOR_SEQ, unit, index_offset(unit, 1), 1);
+    first->bound = ext_const(1);
+    deliver_scalar(s, it);
+    nb_close(s);
 }
 
 static void halving_tree(struct sched *s, uint16_t tile)
@@ -176,7 +195,7 @@ void sched_unit_values(struct sched *s)
     EACH_ITEM(s, i, it)
     {
         if (it->role == ROLE_UNITMAP)
-            row_map(s, it);
+            unit_map(s, it);
     }
 }
 

@@ -146,7 +146,7 @@ static void plan_cols(struct sched *s)
         s->cols.len = MAP_BLOCK;
     }
     if (s->cols.len)
-        s->ncb = (n + s->cols.len - 1) / s->cols.len;
+        s->ncb = (n - 1) / s->cols.len + 1;
 }
 
 /* Columns alone, of a number that only the run knows. */

@@ -315,7 +315,7 @@ static bool attributes(struct reader *r, struct node *n, value_id *in)
 static bool marks(struct reader *r, struct node *n)
 {
     uint32_t x = 0;
-    if (accept(r, "r")) {
+    if (n->op != OP_LEAF && accept(r, "r")) { /* leaves are everybody's */
         if (!number(r, r->g->nregion, &x))
             return false;
         n->region = x;

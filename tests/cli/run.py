@@ -309,7 +309,8 @@ def attacks():
 def test_attacks():
     """Refused within bounded memory, and in about a second of a quiet processor."""
     with open(HYPNO, "rb") as f:
-        sanitized = b"__asan_init" in f.read() or os.environ.get("TSAN_OPTIONS")
+        program = f.read()
+    sanitized = b"__asan_init" in program or b"__tsan_init" in program
 
     def limit():
         if not sanitized:

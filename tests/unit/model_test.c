@@ -153,7 +153,7 @@ static void expect_soon(struct folder *f, const char *path, const char *code)
         model_elaborate(m);
     const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
     assert_string_equal(first_code(f), code);
-    if (seconds > 2 || arena_bytes(f->a) > (size_t)700 << 20)
+    if (seconds > 2 * HYP_SLOWER || arena_bytes(f->a) > (size_t)700 << 20)
         fail_msg("%s took %.2f s and %zu MiB", code, seconds, arena_bytes(f->a) >> 20);
 }
 
