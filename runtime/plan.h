@@ -205,6 +205,9 @@ struct hyp_phase {
     uint64_t arena_bytes, arena_bound; /* planned, and its lower bound */
     /* The second program of a scheduled phase: with what its probes read; -1 if none. */
     int32_t with_probes;
+    /* Of a program that leaves out the updates that a stage freezes: 1 + the phase's whole
+     * one, with which it shares names and the buffers that probes read; else 0. */
+    uint32_t variant_of;
     bool loaded;   /* its kernels have code */
     uint32_t draw; /* index of the draw-step counter this phase advances; probes and init:
                       UINT32_MAX */
@@ -259,7 +262,7 @@ struct hyp_sched_entry {
     uint32_t nentry;
 };
 struct hyp_stage_set {
-    uint32_t setting; /* index into settings */
+    uint32_t value; /* index into setting values */
     uint32_t slot;
 };
 struct hyp_sched_stage {

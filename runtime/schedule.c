@@ -105,7 +105,7 @@ void run_apply_settings(const struct run *r, struct exec *x,
     memcpy(x->setting, r->base_setting, r->plan->nsetting_value * sizeof *x->setting);
     exec_host(x);
     for (uint32_t i = 0; i < nset; i++)
-        x->setting[r->plan->setting[set[i].setting].first] = x->host[set[i].slot];
+        x->setting[set[i].value] = x->host[set[i].slot];
     if (nset)
         exec_host(x);
 }
@@ -180,8 +180,8 @@ static void take_samples(struct run *r)
 static enum hyp_status run_phase(struct run *r, uint32_t phase, struct hyp_error *err)
 {
     const struct hyp_phase *ph = &r->plan->phase[phase];
-    const uint32_t id =
-        r->with_probes[phase] && ph->with_probes >= 0 ? (uint32_t)ph->with_probes : phase;
+    const bool probed = r->with_probes[ph->variant_of ? ph->variant_of - 1 : phase];
+    const uint32_t id = probed && ph->with_probes >= 0 ? (uint32_t)ph->with_probes : phase;
 
     if (r->blame)
         blame_phase(r->blame, id);

@@ -152,8 +152,9 @@ static bool load_scheduled(struct compiled *c)
     bool *want = arena_array(c->arena, p->nkernel + 1U, sizeof *want);
 
     for (uint32_t i = 0; i < p->nphase; i++)
-        if (i == p->init_phase || (p->phase[i].draw != UINT32_MAX &&
-                                   !strstr(p->phase[i].name, "(with probes)"))) {
+        if (i == p->init_phase ||
+            (p->phase[i].draw != UINT32_MAX && !p->phase[i].variant_of &&
+             !strstr(p->phase[i].name, "(with probes)"))) {
             missing(p, &p->phase[i], want);
             p->phase[i].loaded = true;
         }

@@ -124,16 +124,10 @@ uint32_t plan_leaf_buffer(struct builder *b, leaf_id id)
 
 /* ---- phases ---- */
 
-static bool not_probe(void *cx, const struct root *r)
-{
-    (void)cx;
-    return !root_is_probe(r);
-}
-
 static bool has_probe(const struct region *r)
 {
     for (uint32_t i = 0; i < r->nroot; i++)
-        if (!not_probe(NULL, &r->root[i]))
+        if (r->root[i].name && strncmp(r->root[i].name, "probe/", 6) == 0)
             return true;
     return false;
 }
@@ -146,31 +140,64 @@ const struct prog_phase *plan_phase_of(const struct program *p, region_id r)
     return NULL;
 }
 
+/* The program of a scheduled phase (variant 0: the whole one), and its twin if it has
+ * probes. */
+static uint32_t build_scheduled(struct builder *b, const struct prog_phase *ph,
+                                uint32_t variant, const uint32_t *whole, uint32_t *twin)
+{
+    const char *name = variant ? arena_fmt(b->a, "%s (without %s)", ph->name,
+                                           ph->variant[variant - 1].name)
+                               : ph->name;
+    const struct phase_wish plain = {name, true, variant, 0};
+    const uint32_t id = plan_phase(b, ph->region, &plain);
+
+    b->plan->phase[id].draw = variant ? b->plan->phase[whole[0]].draw : b->plan->ndraw++;
+    b->plan->phase[id].variant_of = variant ? 1 + whole[0] : 0;
+    *twin = id;
+    if (b->failed || !has_probe(&b->g->region[ph->region]))
+        return id;
+    const struct phase_wish probed = {arena_fmt(b->a, "%s (with probes)", name), false,
+                                      variant, variant ? 1 + whole[1] : 0};
+    *twin = plan_phase(b, ph->region, &probed);
+    b->plan->phase[*twin].draw = b->plan->phase[id].draw;
+    b->plan->phase[id].with_probes = (int32_t)*twin;
+    return id;
+}
+
+static void build_variants(struct builder *b, struct phase_map *m,
+                           const struct prog_phase *ph)
+{
+    uint32_t whole[2] = {0, 0}, twin = 0;
+    whole[0] = build_scheduled(b, ph, 0, NULL, &whole[1]);
+    m->plain[ph->region] = 1 + whole[0];
+    m->probed[ph->region] = 1 + whole[1];
+    m->variant[ph->region] = arena_array(b->a, ph->nvariant + 1U, sizeof **m->variant);
+    m->variant[ph->region][0] = 1 + whole[0];
+    for (uint32_t v = 1; v <= ph->nvariant && !b->failed; v++)
+        m->variant[ph->region][v] = 1 + build_scheduled(b, ph, v, whole, &twin);
+}
+
 static void build_phases(struct builder *b, struct phase_map *m)
 {
     const struct graph *g = b->g;
     m->plain = arena_array(b->a, g->nregion + 1, sizeof *m->plain);
     m->probed = arena_array(b->a, g->nregion + 1, sizeof *m->probed);
+    m->variant = arena_array(b->a, g->nregion + 1, sizeof *m->variant);
     for (region_id r = 1; r < g->nregion && !b->failed; r++) {
         const struct prog_phase *ph = plan_phase_of(b->program, r);
         const uint8_t kind = g->region[r].kind;
         if ((ph && !ph->scheduled) || (kind != REGION_PHASE && kind != REGION_INIT) ||
             (kind == REGION_PHASE && g->region[r].nroot == 0))
             continue;
-        const uint32_t id = plan_phase(b, r, g->region[r].name, ph ? not_probe : NULL);
+        if (ph) {
+            build_variants(b, m, ph);
+            continue;
+        }
+        const struct phase_wish all = {.name = g->region[r].name};
+        const uint32_t id = plan_phase(b, r, &all);
         m->plain[r] = m->probed[r] = 1 + id;
-        if (g->region[r].kind == REGION_INIT)
+        if (kind == REGION_INIT)
             b->plan->init_phase = id;
-        if (!ph || b->failed)
-            continue;
-        b->plan->phase[id].draw = b->plan->ndraw++;
-        if (!has_probe(&g->region[r]))
-            continue;
-        const uint32_t twin =
-            plan_phase(b, r, arena_fmt(b->a, "%s (with probes)", g->region[r].name), NULL);
-        b->plan->phase[twin].draw = b->plan->phase[id].draw;
-        b->plan->phase[id].with_probes = (int32_t)twin;
-        m->probed[r] = 1 + twin;
     }
 }
 

@@ -39,12 +39,17 @@ const struct prog_phase *plan_phase_of(const struct program *p, region_id r);
  * schedule. */
 struct phase_map {
     uint32_t *plain, *probed; /* by region: 1 + phase */
+    uint32_t **variant;       /* by region and variant, from 1: likewise */
 };
 
-/* plan_phase.c: the region's roots (those wanted; NULL: all) as a phase program; its
- * number. */
-uint32_t plan_phase(struct builder *b, region_id region, const char *name,
-                    bool (*wanted)(void *, const struct root *));
+/* plan_phase.c: roots of the region as a phase program; its number. */
+struct phase_wish {
+    const char *name;
+    bool no_probes;
+    uint32_t variant; /* of the phase: root.variant - 1 */
+    uint32_t like;    /* 1 + the phase whose places for probes it shares; 0: none */
+};
+uint32_t plan_phase(struct builder *b, region_id region, const struct phase_wish *wish);
 
 /* plan_tables.c: what the runtime reads of a model apart from its phases */
 void plan_settings(struct builder *b);

@@ -34,6 +34,7 @@ struct phase_builder {
     struct builder *b;
     struct fusion *f;
     struct hyp_phase *phase;
+    const struct hyp_phase *like; /* whose places for probes it shares; or NULL */
     struct slot *slot;
     uint32_t nslot, cslot;
     uint32_t *slot_of; /* by base value: 1 + slot */
@@ -229,6 +230,23 @@ static void claim_state(struct phase_builder *p)
     }
 }
 
+/* Where the whole program of the phase has this output of a probe; no buffer: nowhere. */
+static uint32_t shared_place(const struct phase_builder *p, const struct root *r)
+{
+    for (uint32_t i = 0; p->like && r->name && i < p->like->noutput; i++)
+        if (strncmp(r->name, "probe/", 6) == 0 &&
+            strcmp(p->like->output[i].name, r->name) == 0)
+            return p->like->output[i].buffer;
+    return UINT32_MAX;
+}
+
+static uint32_t output_place(const struct phase_builder *p, const struct root *r,
+                             const struct type *t)
+{
+    const uint32_t shared = shared_place(p, r);
+    return shared != UINT32_MAX ? shared : plan_append_buffer(p->b, HYP_SEG_OUTPUT, t);
+}
+
 /* The loss and probe values the runtime reads: in place if data or computed, else copied
  * first. */
 static void claim_outputs(struct phase_builder *p)
@@ -243,8 +261,7 @@ static void claim_outputs(struct phase_builder *p)
                 1 +
                 add_slot(p, (struct slot){.kind = SLOT_OUTPUT,
                                           .type = *graph_type(g, base),
-                                          .buffer = plan_append_buffer(p->b, HYP_SEG_OUTPUT,
-                                                                       graph_type(g, base)),
+                                          .buffer = output_place(p, r, graph_type(g, base)),
                                           .value = base});
     }
 }
@@ -290,15 +307,16 @@ static void output_root(struct phase_builder *p, const struct root *r)
     const uint32_t from = slot_of(p, base); /* may move the table */
     const struct slot *s = &p->slot[from];
 
-    if (s->kind == SLOT_INPUT || s->kind == SLOT_OUTPUT) {
+    const uint32_t shared = shared_place(p, r);
+    const bool there = s->kind == SLOT_INPUT || s->kind == SLOT_OUTPUT;
+    if (there && (shared == UINT32_MAX || shared == s->buffer)) {
         add_output(p, r, s->buffer);
         return;
     }
     const uint32_t to = add_slot(
         p, (struct slot){.kind = SLOT_OUTPUT,
                          .type = *graph_type(p->b->g, r->value),
-                         .buffer = plan_append_buffer(p->b, HYP_SEG_OUTPUT,
-                                                      graph_type(p->b->g, r->value))});
+                         .buffer = output_place(p, r, graph_type(p->b->g, r->value))});
     const bool from_leaf = p->b->g->node[p->b->g->value[base].def].op == OP_LEAF;
     add_task(p, lower_copy(p->f, r->value, to, slot_of, p, p->b->a, p->b->ds),
              from_leaf ? 0 : p->nlevel);
@@ -571,22 +589,24 @@ static uint32_t *steps_of(const struct phase_builder *p)
 {
     const struct fusion *f = p->f;
     const struct graph *g = p->b->g;
-    uint32_t last = 0, edges = g->nnode + 1;
+    uint32_t first = UINT32_MAX, last = 0, edges = g->nnode + 1;
 
     for (uint32_t i = 0; i < f->nroot; i++)
-        if (f->root[i]->why == ROOT_UPDATE && f->root[i]->step > last)
-            last = f->root[i]->step;
-    if (last == 0)
+        if (f->root[i]->why == ROOT_UPDATE || is_loss(f->root[i])) {
+            first = f->root[i]->step < first ? f->root[i]->step : first;
+            last = f->root[i]->step > last ? f->root[i]->step : last;
+        }
+    if (last <= first || first == UINT32_MAX)
         return NULL;
     for (node_id id = 1; id < g->nnode; id++)
         edges += g->node[id].nin + 1U;
     uint32_t *step_of = arena_array(p->b->a, g->nnode + 1, sizeof *step_of);
     node_id *stack = arena_array(p->b->a, edges, sizeof *stack);
-    for (uint32_t s = 0; s <= last; s++)
+    for (uint32_t s = first; s <= last; s++)
         for (uint32_t i = 0; i < f->nroot; i++)
             if (f->root[i]->step == s &&
                 (f->root[i]->why == ROOT_UPDATE || is_loss(f->root[i])))
-                mark_step(p, f->root[i]->value, s + 1, step_of, stack);
+                mark_step(p, f->root[i]->value, s - first + 1, step_of, stack);
     return step_of;
 }
 
@@ -616,20 +636,31 @@ static void add_groups(struct phase_builder *p)
     }
 }
 
-uint32_t plan_phase(struct builder *b, region_id region, const char *name,
-                    bool (*wanted)(void *, const struct root *))
+static bool wanted(void *cx, const struct root *r)
+{
+    const struct phase_wish *w = cx;
+    if (r->variant && r->variant != w->variant + 1)
+        return false;
+    return !w->no_probes || r->why != ROOT_OUTPUT || !r->name ||
+           strncmp(r->name, "probe/", 6) != 0;
+}
+
+uint32_t plan_phase(struct builder *b, region_id region, const struct phase_wish *wish)
 {
     struct hyp_plan *pl = b->plan;
+    struct phase_wish w = *wish;
     struct phase_builder p = {.b = b};
     struct fuse_options fo = {.off = b->opt->fuse_off,
                               .target = b->target,
                               .batch = b->plan->batch_max,
-                              .wanted = wanted};
+                              .wanted = wanted,
+                              .cx = &w};
 
     pl->phase = arena_grow(b->a, pl->phase, &b->cphase, pl->nphase + 1, sizeof *pl->phase);
     const uint32_t id = pl->nphase++;
-    struct hyp_phase ph = {.name = name, .with_probes = -1, .draw = UINT32_MAX};
+    struct hyp_phase ph = {.name = wish->name, .with_probes = -1, .draw = UINT32_MAX};
     p.phase = &ph;
+    p.like = w.like ? &pl->phase[w.like - 1] : NULL;
     p.f = fuse(b->g, region, &fo, b->a);
     b->ir->fusion =
         arena_grow(b->a, b->ir->fusion, &b->cfusion, id + 1, sizeof *b->ir->fusion);

@@ -89,7 +89,8 @@ static struct hyp_sched_entry *sched_entries(struct builder *b, const struct pha
             out[i].entry = sched_entries(b, m, e[i].entry, e[i].nentry);
             out[i].nentry = e[i].nentry;
         } else {
-            out[i].phase = m->plain[b->program->phase[e[i].phase].region] - 1;
+            out[i].phase =
+                m->variant[b->program->phase[e[i].phase].region][e[i].variant] - 1;
         }
     }
     return out;
@@ -102,7 +103,7 @@ static struct hyp_stage_set *stage_sets(struct builder *b, const struct prog_nam
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < b->plan->nsetting; k++)
             if (strcmp(b->plan->setting[k].name, set[i].name) == 0)
-                out[i].setting = k;
+                out[i].value = b->plan->setting[k].first + set[i].element;
         out[i].slot = host_slot(&b->host, set[i].value);
     }
     return out;

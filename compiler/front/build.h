@@ -453,11 +453,15 @@ void mb_phases(struct mb *b);
 struct run *mb_run(struct mb *b, region_id region, bool training, const char *prefix);
 void mb_optimizers(struct mb *b);
 void mb_schedule(struct mb *b);
+/* phase.c: the stage's entries run variants of their phases, without the groups of d. */
+void mb_stage_freeze(struct mb *b, struct prog_stage *s, const struct doc *d);
 void mb_scheduled_names(struct mb *b);
 bool mb_setting_values(struct mb *b, const struct doc *d, struct prog_named **out,
                        uint32_t *n);
 void mb_probes(struct mb *b);
 value_id mb_host_value(struct mb *b, struct doc *d); /* a host scalar; 0: reported */
+/* The n numbers of a list into out; false: reported. */
+bool mb_host_list(struct mb *b, struct doc *d, uint32_t n, value_id *out);
 value_id mb_host_of(struct mb *b, struct val *v, struct loc loc);
 void mb_unused(struct mb *b);
 

@@ -80,10 +80,8 @@ static bool text_list(struct mb *b, const struct doc *d, const char ***out,
     return true;
 }
 
-static bool frozen(const struct prog_phase *ph, const char *const *freeze, uint32_t n,
-                   const char *path)
+static bool frozen(const char *const *freeze, uint32_t n, const char *path)
 {
-    (void)ph;
     for (uint32_t i = 0; i < n; i++)
         if (mb_path_under(path, freeze[i]))
             return true;
@@ -187,9 +185,12 @@ static void add_leaves(struct mb *b, struct update_cx *x, struct prog_update *u,
 {
     for (uint32_t i = 0; i < b->p->nweight; i++) {
         const struct prog_weight *w = &b->p->weight[i];
-        if (w->state || w->fixed || !mb_path_under(w->path, group) ||
-            frozen(x->ph, x->freeze, x->nfreeze, w->path))
+        if (w->state || w->fixed || !mb_path_under(w->path, group))
             continue;
+        if (frozen(x->freeze, x->nfreeze, w->path)) {
+            u->rests = true;
+            continue;
+        }
         u->leaf[u->nleaf++] = w->leaf;
         b->weight[i].updated = true;
     }
@@ -233,6 +234,7 @@ static void update_entry(struct mb *b, struct update_cx *x, const struct doc_ent
         else
             add_leaves(b, x, &u, key.path[k]);
     }
+    u.rests = u.rests && !u.nleaf;
     const struct expr *loss = e->value->expr;
     const bool node = loss && is_node_path(x->f, loss);
     u.groups = groups;
@@ -262,7 +264,68 @@ static void updates(struct mb *b, struct update_cx *x, const struct doc *d)
         update_step(b, x, d->kind == DOC_LIST ? d->entry[i].value : d);
 }
 
-/* hold, reset, freeze, next */
+/* The groups of a `freeze`, each of which names weights. */
+static void frozen_groups(struct mb *b, const struct doc *d, const char ***out, uint32_t *n)
+{
+    struct loc *loc = NULL;
+    if (d && !text_list(b, d, out, &loc, n))
+        *n = 0;
+    for (uint32_t k = 0; k < *n; k++)
+        check_group(b, (*out)[k], loc[k]);
+}
+
+/* The phase's weights that an update moves and one of the groups names. */
+static void frozen_leaves(struct mb *b, const struct prog_phase *ph,
+                          const char *const *freeze, uint32_t n, struct prog_variant *v)
+{
+    bool *moves = arena_array(b->a, b->g->nleaf + 1U, sizeof *moves);
+    for (uint32_t k = 0; k < ph->nstep; k++)
+        for (uint32_t j = 0; j < ph->step[k].nupdate; j++)
+            for (uint32_t i = 0; i < ph->step[k].update[j].nleaf; i++)
+                moves[ph->step[k].update[j].leaf[i]] = true;
+    v->frozen = arena_array(b->a, b->p->nweight + 1U, sizeof *v->frozen);
+    for (uint32_t i = 0; i < b->p->nweight; i++)
+        if (moves[b->p->weight[i].leaf] && frozen(freeze, n, b->p->weight[i].path))
+            v->frozen[v->nfrozen++] = b->p->weight[i].leaf;
+}
+
+static uint32_t variant_of(struct mb *b, struct prog_phase *ph, const char *const *freeze,
+                           uint32_t n)
+{
+    struct prog_variant v = {.name = arena_str(b->a, n ? freeze[0] : "")};
+    frozen_leaves(b, ph, freeze, n, &v);
+    if (!v.nfrozen)
+        return 0;
+    for (uint32_t i = 0; i < ph->nvariant; i++)
+        if (ph->variant[i].nfrozen == v.nfrozen &&
+            !memcmp(ph->variant[i].frozen, v.frozen, v.nfrozen * sizeof *v.frozen))
+            return 1 + i;
+    for (uint32_t i = 1; i < n; i++)
+        v.name = arena_fmt(b->a, "%s, %s", v.name, freeze[i]);
+    ph->variant = arena_grow(b->a, ph->variant, &ph->cvariant, ph->nvariant + 1, sizeof v);
+    ph->variant[ph->nvariant++] = v;
+    return ph->nvariant;
+}
+
+static void freeze_entries(struct mb *b, struct prog_entry *e, uint32_t nentry,
+                           const char *const *freeze, uint32_t n)
+{
+    for (uint32_t i = 0; i < nentry; i++)
+        if (e[i].repeat)
+            freeze_entries(b, e[i].entry, e[i].nentry, freeze, n);
+        else
+            e[i].variant = variant_of(b, &b->p->phase[e[i].phase], freeze, n);
+}
+
+void mb_stage_freeze(struct mb *b, struct prog_stage *s, const struct doc *d)
+{
+    const char **group = NULL;
+    uint32_t n = 0;
+    frozen_groups(b, d, &group, &n);
+    freeze_entries(b, s->entry, s->nentry, group, n);
+}
+
+/* hold, reset, next */
 
 static void hold(struct mb *b, struct frame *f, struct prog_phase *ph, const struct doc *d)
 {
@@ -400,11 +463,8 @@ static void phase_program(struct mb *b, uint32_t i)
     struct frame *f = mb_phase_frame(b, info->run, i);
     struct prog_phase *ph = &b->p->phase[i];
     struct update_cx x = {.f = f, .ph = ph};
-    struct loc *loc = NULL;
     struct doc *d = NULL;
-    if ((d = doc_get(info->doc, "freeze")) && text_list(b, d, &x.freeze, &loc, &x.nfreeze))
-        for (uint32_t k = 0; k < x.nfreeze; k++)
-            check_group(b, x.freeze[k], loc[k]);
+    frozen_groups(b, doc_get(info->doc, "freeze"), &x.freeze, &x.nfreeze);
     if ((d = doc_get(info->doc, "update")))
         updates(b, &x, d);
     if ((d = doc_get(info->doc, "hold")))

@@ -201,23 +201,33 @@ static value_id until_value(struct mb *b, struct doc *d)
     return 0;
 }
 
+/* A setting's numbers for a time: one, or those of a list. */
+static uint32_t setting_numbers(struct mb *b, const struct val *s, struct doc *d,
+                                value_id **out)
+{
+    const uint32_t n = s->kind == VAL_LIST ? s->n : 1;
+    *out = arena_array(b->a, n + 1U, sizeof **out);
+    if (s->kind == VAL_LIST)
+        return mb_host_list(b, d, n, *out) ? n : 0;
+    **out = mb_host_value(b, d);
+    return **out ? 1 : 0;
+}
+
 bool mb_setting_values(struct mb *b, const struct doc *d, struct prog_named **out,
                        uint32_t *n)
 {
-    *out = arena_array(b->a, d->n + 1, sizeof **out);
+    uint32_t cap = 0;
     for (uint32_t i = 0; d->kind == DOC_MAP && i < d->n; i++) {
         const char *name = d->entry[i].key.text;
         struct val *s = mb_setting(b, name, d->entry[i].loc);
         if (s->kind == VAL_POISON || d->entry[i].value->bad)
             continue;
-        if (s->kind != VAL_TENSOR) {
-            diag(b->ds, E0001, d->entry[i].loc, "a list setting changed for a time");
-            continue;
-        }
-        const value_id v = mb_host_value(b, d->entry[i].value);
-        if (v)
-            (*out)[(*n)++] =
-                (struct prog_named){.name = name, .value = v, .region = b->p->host};
+        value_id *v = NULL;
+        const uint32_t count = setting_numbers(b, s, d->entry[i].value, &v);
+        *out = arena_grow(b->a, *out, &cap, *n + count + 1, sizeof **out);
+        for (uint32_t k = 0; k < count; k++)
+            (*out)[(*n)++] = (struct prog_named){
+                .name = name, .element = k, .value = v[k], .region = b->p->host};
     }
     return true;
 }
@@ -239,8 +249,8 @@ static void stage(struct mb *b, struct doc *d)
         s.until = until_value(b, k);
     if ((k = doc_get(d, "settings")))
         mb_setting_values(b, k, &s.set, &s.nset);
-    if ((k = doc_get(d, "freeze")))
-        diag(b->ds, E0001, k->loc, "`freeze` of a stage is not built yet");
+    if ((k = doc_get(d, "freeze")) && !k->bad)
+        mb_stage_freeze(b, &s, k);
     stage_over(b, &s, doc_get(d, "over"));
     p->stage = arena_grow(b->a, p->stage, &p->cstage, p->nstage + 1, sizeof *p->stage);
     p->stage[p->nstage++] = s;

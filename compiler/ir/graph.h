@@ -129,7 +129,8 @@ enum root_why {
 struct root {
     uint8_t why;
     uint16_t step;
-    leaf_id leaf; /* version 0; 0 for outputs */
+    uint16_t variant; /* of the phase's programs: the one it belongs to, from 1; 0: all */
+    leaf_id leaf;     /* version 0; 0 for outputs */
     value_id value;
     const char *name; /* outputs */
 };

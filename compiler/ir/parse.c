@@ -198,12 +198,14 @@ static bool line_leaf(struct reader *r)
 
 static bool line_root(struct reader *r)
 {
-    uint32_t region = 0, step = 0, leaf = 0;
+    uint32_t region = 0, step = 0, variant = 0, leaf = 0;
     uint8_t why;
     value_id v = 0;
     const char *name = NULL;
     if (!number(r, r->g->nregion, &region) || !word(r, WORDS_root_why, &why) ||
         !number(r, UINT16_MAX, &step))
+        return false;
+    if (accept(r, "variant") && !number(r, UINT16_MAX, &variant))
         return false;
     if (accept(r, "leaf") && !number(r, r->g->nleaf, &leaf))
         return false;
@@ -215,6 +217,7 @@ static bool line_root(struct reader *r)
     if (!region || !v || v >= r->g->nvalue)
         return fail(r, "no such region or value");
     graph_root(r->g, region, why, (uint16_t)step, leaf, v, name);
+    r->g->region[region].root[r->g->region[region].nroot - 1].variant = (uint16_t)variant;
     return true;
 }
 

@@ -167,6 +167,8 @@ static void put_node(struct text *t, const struct graph *g, node_id id)
 static void put_root(struct text *t, region_id r, const struct root *x)
 {
     put(t, "root %u %s %u", r, graph_word(WORDS_root_why, x->why), x->step);
+    if (x->variant)
+        put(t, " variant %u", x->variant);
     if (x->leaf)
         put(t, " leaf %u", x->leaf);
     put(t, " := %%%u ", x->value);

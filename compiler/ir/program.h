@@ -81,11 +81,18 @@ struct prog_update {    /* one entry of a step: groups: loss */
     value_id loss;
     leaf_id *leaf; /* version 0 weights of the groups, not the fixed and frozen */
     uint32_t nleaf;
+    bool rests; /* all of them are frozen: only its loss is evaluated */
     struct loc loc;
 };
 struct prog_step {
     struct prog_update *update;
     uint32_t nupdate;
+};
+/* The phase's updates while a stage freezes some of its groups. */
+struct prog_variant {
+    const char *name; /* the groups, for people */
+    leaf_id *frozen;  /* weights that rest, in the order of the program's weights */
+    uint32_t nfrozen;
 };
 struct prog_phase {
     const char *name;
@@ -94,6 +101,8 @@ struct prog_phase {
     uint32_t nstep;
     value_id *hold; /* values of held nodes */
     uint32_t nhold;
+    struct prog_variant *variant; /* beside the whole program */
+    uint32_t nvariant, cvariant;
     bool scheduled;
     const char **source; /* data entries it reads */
     uint32_t nsource;
@@ -103,12 +112,14 @@ struct prog_phase {
 struct prog_entry {       /* of a cycle */
     bool repeat;          /* a list of entries instead of a phase */
     uint32_t phase;       /* index */
+    uint32_t variant;     /* of the phase, from 1; 0: nothing of it is frozen */
     value_id times, when; /* host scalars; 0: once, always */
     struct prog_entry *entry;
     uint32_t nentry;
 };
 struct prog_named {
     const char *name;
+    uint32_t element; /* of a list setting */
     value_id value;
     region_id region;
 };
@@ -120,8 +131,6 @@ struct prog_stage {
     value_id until;          /* over COUNTER leaves "probe/NAME"; 0: none */
     struct prog_named *set;  /* settings for its duration */
     uint32_t nset;
-    const char **freeze;
-    uint32_t nfreeze;
     struct loc loc;
 };
 

@@ -212,8 +212,8 @@ static bool region_eq(const struct region *x, const struct region *y)
         return false;
     for (uint32_t i = 0; i < x->nroot; i++) {
         const struct root *a = &x->root[i], *b = &y->root[i];
-        if (a->why != b->why || a->step != b->step || a->leaf != b->leaf ||
-            a->value != b->value || !str_eq(a->name, b->name))
+        if (a->why != b->why || a->step != b->step || a->variant != b->variant ||
+            a->leaf != b->leaf || a->value != b->value || !str_eq(a->name, b->name))
             return false;
     }
     return true;

@@ -41,9 +41,12 @@ bool fuse_reads(struct fuse_cx *c, node_id id, fuse_read_fn *fn, void *cx)
 
 /* ---- readers of an old version ---- */
 
-/* The value of the leaf's version that root r replaces, or 0 if nobody made such a leaf. */
-static value_id replaced(const struct graph *g, const struct root *r, region_id region)
+/* The value of the leaf's version that root r replaces, or 0 if nobody made such a leaf.
+ * Versions that nothing here reads are passed over: another program of the phase has them.
+ */
+static value_id replaced(const struct fuse_cx *c, const struct root *r, region_id region)
 {
+    const struct graph *g = c->g;
     const struct leaf *l = &g->leaf[r->leaf];
     value_id old = l->value;
     uint16_t best = 0;
@@ -53,7 +56,8 @@ static value_id replaced(const struct graph *g, const struct root *r, region_id 
     for (leaf_id i = 1; i < g->nleaf; i++) {
         const struct leaf *x = &g->leaf[i];
         if (x->version > best && x->version <= r->step && x->region == region &&
-            x->what == l->what && strcmp(x->path, l->path) == 0) {
+            c->f->role[c->g->value[x->value].def] != ROLE_DEAD && x->what == l->what &&
+            strcmp(x->path, l->path) == 0) {
             best = x->version;
             old = x->value;
         }
@@ -84,7 +88,7 @@ static void mark_from(struct fuse_cx *c, node_id from, node_id *stack)
  */
 static void anti_edges(struct fuse_cx *c, const struct root *r, node_id *stack)
 {
-    const value_id old = replaced(c->g, r, c->f->region), base = c->f->base[r->value];
+    const value_id old = replaced(c, r, c->f->region), base = c->f->base[r->value];
     const node_id updater = c->g->value[base].def;
 
     if (c->f->role[updater] != ROLE_COMPUTE || r->why == ROOT_COMMIT ||

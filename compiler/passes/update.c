@@ -23,6 +23,8 @@ struct update {
     struct diag_sink *ds;
     struct arena *scratch;
     struct prog_phase *phase;
+    struct prog_step *step; /* of this variant of the phase */
+    uint16_t variant;
     value_id *now; /* by leaf: its value at this step; 0: version 0 */
     uint32_t
         *left; /* by leaf: 1 + updates in this phase still to come; 0: not counted yet */
@@ -138,8 +140,8 @@ static uint32_t count_updates(struct update *u, leaf_id leaf)
     const struct prog_optimizer *o = optimizer_of(u, leaf);
     uint32_t named = 0, reached = 0;
     for (uint32_t k = 0; k < u->phase->nstep; k++)
-        for (uint32_t j = 0; j < u->phase->step[k].nupdate; j++) {
-            const struct prog_update *x = &u->phase->step[k].update[j];
+        for (uint32_t j = 0; j < u->step[k].nupdate; j++) {
+            const struct prog_update *x = &u->step[k].update[j];
             for (uint32_t i = 0; i < x->nleaf; i++) {
                 value_id d = 0;
                 if (x->leaf[i] != leaf)
@@ -170,15 +172,31 @@ static value_id update_number(struct update *u, leaf_id leaf)
     return t;
 }
 
+/* A phase of several variants tells its roots, and its steps, apart by their number. */
+static uint16_t step_number(const struct update *u, uint16_t step)
+{
+    return (uint16_t)(u->variant * u->phase->nstep + step);
+}
+
+static void root(struct update *u, enum root_why why, uint16_t step, leaf_id leaf,
+                 value_id v, const char *name)
+{
+    struct region *r = &u->g->region[u->phase->region];
+    graph_root(u->g, u->phase->region, why, step_number(u, step), leaf, v, name);
+    if (u->phase->nvariant)
+        r->root[r->nroot - 1].variant = (uint16_t)(1 + u->variant);
+}
+
 static void commit(struct update *u, leaf_id leaf, value_id v, uint16_t step)
 {
     struct graph *g = u->g;
     const bool last = step + 1U == u->phase->nstep;
-    graph_root(g, u->phase->region, ROOT_UPDATE, step, leaf, v, NULL);
+    root(u, ROOT_UPDATE, step, leaf, v, NULL);
     if (last)
         return;
-    const value_id next = graph_leaf(g, LEAF_PARAM, (uint16_t)(step + 1), u->phase->region,
-                                     g->leaf[leaf].path, g->leaf[leaf].type);
+    const value_id next =
+        graph_leaf(g, LEAF_PARAM, (uint16_t)(step_number(u, step) + 1), u->phase->region,
+                   g->leaf[leaf].path, g->leaf[leaf].type);
     g->leaf[g->node[g->value[next].def].attr].def = v;
     if (u->phase->nhold) {
         value_id *all = arena_array(u->scratch, u->nversion[leaf] + 1U, sizeof *all);
@@ -234,7 +252,7 @@ static void take_gradients(struct update *u, struct prog_update *x, struct pendi
     bool any = false;
     g->where = graph_place(g, x->loc, 0, WHY_WRITTEN, x->name);
     const value_id loss = loss_now(u, x->loss);
-    graph_root(g, u->phase->region, ROOT_OUTPUT, step, 0, loss, x->name);
+    root(u, ROOT_OUTPUT, step, 0, loss, x->name);
     out->grad = arena_array(u->scratch, x->nleaf + 1U, sizeof *out->grad);
     if (!gradients(u, x, loss, out->grad)) {
         u->failed = true;
@@ -242,7 +260,7 @@ static void take_gradients(struct update *u, struct prog_update *x, struct pendi
     }
     for (uint32_t i = 0; i < x->nleaf; i++)
         any |= out->grad[i] != 0;
-    if (any)
+    if (any || x->rests || u->variant)
         return;
     diag(u->ds, E0503, x->loc, "the loss does not reach any weight of `%s`", x->groups);
     u->failed = true;
@@ -273,7 +291,7 @@ static void apply_gradients(struct update *u, const struct prog_update *x,
 
 static void do_step(struct update *u, uint16_t k)
 {
-    struct prog_step *s = &u->phase->step[k];
+    struct prog_step *s = &u->step[k];
     struct pending *p = arena_array(u->scratch, s->nupdate + 1U, sizeof *p);
     for (uint32_t j = 0; j < s->nupdate && !u->failed; j++)
         take_gradients(u, &s->update[j], &p[j], k);
@@ -281,12 +299,38 @@ static void do_step(struct update *u, uint16_t k)
         apply_gradients(u, &s->update[j], &p[j], k);
 }
 
-static void do_phase(struct update *u, struct prog_phase *phase)
+/* The steps without the frozen weights. */
+static struct prog_step *steps_without(struct update *u, const struct prog_variant *v)
 {
-    struct graph *g = u->g;
-    uint32_t n = g->nleaf;
-    u->phase = phase;
-    g->at = phase->region;
+    const struct prog_phase *ph = u->phase;
+    struct prog_step *out = arena_array(u->scratch, ph->nstep + 1U, sizeof *out);
+    for (uint32_t k = 0; k < ph->nstep; k++) {
+        out[k] = ph->step[k];
+        out[k].update = arena_array(u->scratch, out[k].nupdate + 1U, sizeof *out->update);
+        for (uint32_t j = 0; j < out[k].nupdate; j++) {
+            const struct prog_update *from = &ph->step[k].update[j];
+            struct prog_update *to = &out[k].update[j];
+            *to = *from;
+            to->nleaf = 0;
+            to->leaf = arena_array(u->scratch, from->nleaf + 1U, sizeof *to->leaf);
+            for (uint32_t i = 0; i < from->nleaf; i++) {
+                bool frozen = false;
+                for (uint32_t f = 0; f < v->nfrozen; f++)
+                    frozen |= v->frozen[f] == from->leaf[i];
+                if (!frozen)
+                    to->leaf[to->nleaf++] = from->leaf[i];
+            }
+        }
+    }
+    return out;
+}
+
+static void do_variant(struct update *u, uint32_t variant)
+{
+    const struct prog_phase *phase = u->phase;
+    uint32_t n = u->g->nleaf;
+    u->variant = (uint16_t)variant;
+    u->step = variant ? steps_without(u, &phase->variant[variant - 1]) : phase->step;
     for (uint32_t k = 0; k < phase->nstep; k++)
         for (uint32_t j = 0; j < phase->step[k].nupdate; j++)
             n += 8 * phase->step[k].update[j].nleaf; /* state and versions are new leaves */
@@ -296,11 +340,19 @@ static void do_phase(struct update *u, struct prog_phase *phase)
     u->nversion = arena_array(u->scratch, n, sizeof *u->nversion);
     for (uint32_t k = 0; k < phase->nstep; k++)
         do_step(u, (uint16_t)k);
+    arena_reset(u->scratch);
+}
+
+static void do_phase(struct update *u, struct prog_phase *phase)
+{
+    u->phase = phase;
+    u->g->at = phase->region;
+    for (uint32_t v = 0; v <= phase->nvariant; v++)
+        do_variant(u, v);
     for (uint32_t k = 0; k < phase->nstep; k++)
         for (uint32_t j = 0; j < phase->step[k].nupdate; j++)
             phase->step[k].update[j].loss = 0; /* roots hold them now */
     phase->nhold = 0;
-    arena_reset(u->scratch);
 }
 
 pass_fn pass_update;

@@ -326,6 +326,118 @@ def test_attacks():
         assert not code or f"error[{code}]" in run.stderr, line
 
 
+# Two groups in two steps, noise, a state of the optimizer; what stands for %s is the schedule.
+STAGES = """hypnograph: 1
+settings: {lr: 0.05, weights: [1, 2]}
+data:
+  seen: {source: digits, take: [0, 64], batch: 16}
+networks:
+  f: linear(_, 4)
+  g: linear(_, 784)
+phases:
+  wake:
+    nodes:
+      x: flatten(seen.image)
+      z: f(x) + ~normal(shape=[4])
+      error: $weights[0] * mean((g(z) - x)**2)
+      size: $weights[1] * mean(z * z)
+    update:
+      - f: size
+      - g: error
+  late:
+    nodes:
+      other: mean((g(f(flatten(seen.image))))**2)
+    update:
+      - g: other
+optimizers:
+  f, g: adam(lr=$lr)
+probes:
+  miss: {value: wake.error}
+schedule:
+%s"""
+
+
+def tensors(run):
+    data = read(f"{run}/checkpoint.safetensors", "rb")
+    size = struct.unpack("<Q", data[:8])[0]
+    head = json.loads(data[8:8 + size])
+    return {k: data[8 + size + v["data_offsets"][0]:8 + size + v["data_offsets"][1]]
+            for k, v in head.items() if k != "__metadata__"}
+
+
+def losses(run):
+    return [line for line in read(f"{run}/metrics.csv").split("\n") if ",wake" in line]
+
+
+def test_stages_freeze():
+    """A frozen group keeps weights, moments and counters; the rest is what a model without its update does."""
+    free = "  - {epochs: 1, cycle: [wake]}\n"
+    frozen = free + "  - {epochs: 2, cycle: [wake], freeze: [f]}\n"
+    write("frozen.yaml", STAGES % frozen)
+    write("free.yaml", STAGES % free)
+    without = (STAGES % free.replace("epochs: 1", "epochs: 3")).replace("      - f: size\n", "")
+    write("without.yaml", without.replace("f, g: adam", "g: adam"))
+    hypno("train", "free.yaml", "--out", "free", "--quiet")
+    hypno("train", "frozen.yaml", "--out", "frozen", "--quiet")
+    hypno("train", "frozen.yaml", "--out", "slow", "--backend", "interp", "--quiet")
+    equal(tensors("frozen"), tensors("slow"))
+    before, after = tensors("free"), tensors("frozen")
+    moved = {k for k in before if before[k] != after[k]}
+    assert not [k for k in moved if k.startswith(("f.", "optimizer/f."))], moved
+    assert {"g.weight", "optimizer/g.weight/m", "optimizer/g.weight/t"} <= moved, moved
+    # frozen from the start: the same bits as a model that never had the update
+    write("never.yaml", STAGES % "  - {epochs: 3, cycle: [wake], freeze: [f]}\n")
+    for name in ("never", "without"):
+        hypno("train", f"{name}.yaml", "--out", name, "--quiet")
+    same = [k for k in tensors("without") if not k.startswith(("optimizer/f.", "cursor/metrics"))]
+    assert "g.weight" in same and "optimizer/g.weight/v" in same
+    for k in same:
+        assert tensors("never")[k] == tensors("without")[k], k
+    late = [",wake.error,", ",miss,"]
+    pick = lambda run: [x for x in read(f"{run}/metrics.csv").split("\n") if any(n in x for n in late)]
+    equal(pick("never"), pick("without"))
+    has(read("never/metrics.csv"), ",wake.size,")
+    # everything frozen: nothing moves, the losses are there
+    write("all.yaml", STAGES % (free + "  - {epochs: 2, cycle: [wake], freeze: [f, g]}\n"))
+    hypno("train", "all.yaml", "--out", "all", "--quiet")
+    own = [k for k in before if k.startswith(("f.", "g.", "optimizer/"))]
+    assert len(own) > 10
+    equal([tensors("all")[k] for k in own], [before[k] for k in own])
+    has(read("all/metrics.csv"), "12,2,wake.error,", "12,2,wake.size,")
+    # resumed within the frozen stage
+    hypno("train", "frozen.yaml", "--cycles", "6", "--out", "cut", "--quiet")
+    hypno("train", "--resume", "cut", "--quiet")
+    equal(read("cut/metrics.csv"), read("frozen/metrics.csv"))
+    equal(tensors("cut"), tensors("frozen"))
+    _, err = hypno("check", write("bad.yaml", STAGES % "  - {epochs: 1, cycle: [wake], freeze: [h]}\n"), status=1)
+    has(err, "E0505", "`h` names no weights")
+
+
+def test_list_settings_for_a_time():
+    stages = "  - {epochs: 1, cycle: [wake]}\n  - {epochs: 1, cycle: [wake], settings: {weights: '[3, 0.5 * 4]'}}\n"
+    write("for_a_time.yaml", STAGES % stages)
+    write("set.yaml", STAGES % "  - {epochs: 2, cycle: [wake]}\n")
+    hypno("train", "for_a_time.yaml", "--out", "a", "--quiet")
+    hypno("train", "set.yaml", "--out", "b", "--epochs", "1", "--quiet")
+    hypno("train", "set.yaml", "--resume", "b", "--set", "weights=[3, 2]", "--quiet")
+    equal(losses("a"), losses("b"))
+    wrong = STAGES % stages.replace("0.5 * 4", "1, 2")
+    _, err = hypno("check", write("wrong.yaml", wrong), status=1)
+    has(err, "E0305", "expected a list of 2 numbers")
+    probe = "  miss: {value: wake.error, from: seen, settings: {weights: '[0, 1]'}}"
+    write("probe.yaml", (STAGES % "  - {epochs: 1, cycle: [wake]}\n").replace("  miss: {value: wake.error}", probe))
+    equal(json.loads(hypno("train", "probe.yaml", "--summary", "json", "--quiet")[0])["values"]["miss"], 0)
+
+
+def test_losses_are_told_once():
+    """A phase that did not run since the last line has none in the next."""
+    write("two.yaml", STAGES % "  - {epochs: 1, cycle: [wake]}\n  - {epochs: 2, cycle: [late]}\n")
+    hypno("train", "two.yaml", "--out", "two", "--quiet")
+    lines = [x.split(",")[:3] for x in read("two/metrics.csv").split("\n") if ",wake." in x or ",late." in x]
+    equal(lines, [["4", "0", "wake.size"], ["4", "0", "wake.error"], ["8", "1", "late.other"],
+                  ["10", "2", "late.other"], ["12", "2", "late.other"]])
+
+
 def test_another_model():
     write("m.yaml", MODEL)
     hypno("train", "m.yaml", "--out", "r", "--quiet", "--epochs", "1")
