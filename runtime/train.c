@@ -68,8 +68,10 @@ static enum hyp_status log_losses(struct run *r, struct hyp_error *err)
         return HYP_OK;
     r->last_loss_log = r->now.step;
     for (uint32_t i = 0; i < r->values.n && n < MOST; i++)
-        if (r->values.value[i].loss && r->values.value[i].known)
+        if (r->values.value[i].loss && r->values.value[i].unlogged) {
+            r->values.value[i].unlogged = false;
             v[n++] = &r->values.value[i];
+        }
     return runfolder_log(r->folder, r->now.step, r->now.epoch, v, n, err);
 }
 

@@ -46,7 +46,8 @@ struct hyp_value {
     uint32_t n;
     bool list; /* shown as a list, even of one */
     bool loss;
-    bool known; /* false: not due yet */
+    bool known;    /* false: not due yet */
+    bool unlogged; /* computed since the metrics files took it last */
 };
 
 struct hyp_progress {

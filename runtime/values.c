@@ -49,7 +49,7 @@ enum hyp_status values_set(struct values *v, uint32_t i, const double *number, u
     memcpy(x->v, number, n * sizeof *number);
     x->n = n;
     x->list = list;
-    x->known = true;
+    x->known = x->unlogged = true;
     return HYP_OK;
 }
 

@@ -57,6 +57,23 @@ value_id mb_host_value(struct mb *b, struct doc *d)
     return mb_host_of(b, host_eval(b, d, "host"), d->loc);
 }
 
+bool mb_host_list(struct mb *b, struct doc *d, uint32_t n, value_id *out)
+{
+    const struct val *v = host_eval(b, d, "host");
+    if (v->kind == VAL_POISON)
+        return false;
+    if ((v->kind != VAL_LIST && v->kind != VAL_TUPLE) || v->n != n) {
+        diag(b->ds, E0305, d->loc, "expected a list of %u numbers, found %s", n,
+             mb_show(b, v));
+        diag_hint(b->ds, "a list setting keeps its length");
+        return false;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (!(out[i] = mb_host_of(b, v->item[i], d->loc)))
+            return false;
+    return true;
+}
+
 /* Settings */
 
 static bool numbers(struct mb *b, struct doc *d, double **out, uint32_t *n, bool *is_list)
