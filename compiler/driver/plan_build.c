@@ -127,7 +127,7 @@ uint32_t plan_leaf_buffer(struct builder *b, leaf_id id)
 static bool has_probe(const struct region *r)
 {
     for (uint32_t i = 0; i < r->nroot; i++)
-        if (r->root[i].name && strncmp(r->root[i].name, "probe/", 6) == 0)
+        if (root_is_probe(&r->root[i]))
             return true;
     return false;
 }

@@ -641,8 +641,7 @@ static bool wanted(void *cx, const struct root *r)
     const struct phase_wish *w = cx;
     if (r->variant && r->variant != w->variant + 1)
         return false;
-    return !w->no_probes || r->why != ROOT_OUTPUT || !r->name ||
-           strncmp(r->name, "probe/", 6) != 0;
+    return !w->no_probes || !root_is_probe(r);
 }
 
 uint32_t plan_phase(struct builder *b, region_id region, const struct phase_wish *wish)

@@ -326,7 +326,7 @@ def test_attacks():
         assert not code or f"error[{code}]" in run.stderr, line
 
 
-# Two groups in two steps, noise, a state of the optimizer; what stands for %s is the schedule.
+# Two groups in three steps, noise, a state of the optimizer; what stands for %s is the schedule.
 STAGES = """hypnograph: 1
 settings: {lr: 0.05, weights: [1, 2]}
 data:
@@ -341,9 +341,11 @@ phases:
       z: f(x) + ~normal(shape=[4])
       error: $weights[0] * mean((g(z) - x)**2)
       size: $weights[1] * mean(z * z)
+      both: mean(abs(g(z) - x))
     update:
       - f: size
       - g: error
+      - f, g: both
   late:
     nodes:
       other: mean((g(f(flatten(seen.image))))**2)
@@ -375,7 +377,7 @@ def test_stages_freeze():
     frozen = free + "  - {epochs: 2, cycle: [wake], freeze: [f]}\n"
     write("frozen.yaml", STAGES % frozen)
     write("free.yaml", STAGES % free)
-    without = (STAGES % free.replace("epochs: 1", "epochs: 3")).replace("      - f: size\n", "")
+    without = (STAGES % free.replace("epochs: 1", "epochs: 3")).replace("      - f: size\n", "").replace("- f, g: both", "- g: both")
     write("without.yaml", without.replace("f, g: adam", "g: adam"))
     hypno("train", "free.yaml", "--out", "free", "--quiet")
     hypno("train", "frozen.yaml", "--out", "frozen", "--quiet")
@@ -393,7 +395,7 @@ def test_stages_freeze():
     assert "g.weight" in same and "optimizer/g.weight/v" in same
     for k in same:
         assert tensors("never")[k] == tensors("without")[k], k
-    late = [",wake.error,", ",miss,"]
+    late = [",wake.error,", ",wake.both,", ",miss,"]
     pick = lambda run: [x for x in read(f"{run}/metrics.csv").split("\n") if any(n in x for n in late)]
     equal(pick("never"), pick("without"))
     has(read("never/metrics.csv"), ",wake.size,")
@@ -434,7 +436,8 @@ def test_losses_are_told_once():
     write("two.yaml", STAGES % "  - {epochs: 1, cycle: [wake]}\n  - {epochs: 2, cycle: [late]}\n")
     hypno("train", "two.yaml", "--out", "two", "--quiet")
     lines = [x.split(",")[:3] for x in read("two/metrics.csv").split("\n") if ",wake." in x or ",late." in x]
-    equal(lines, [["4", "0", "wake.size"], ["4", "0", "wake.error"], ["8", "1", "late.other"],
+    equal(lines, [["4", "0", "wake.size"], ["4", "0", "wake.error"], ["4", "0", "wake.both"],
+                  ["8", "1", "late.other"],
                   ["10", "2", "late.other"], ["12", "2", "late.other"]])
 
 
@@ -443,7 +446,8 @@ def test_another_model():
     hypno("train", "m.yaml", "--out", "r", "--quiet", "--epochs", "1")
     write("r/model.yaml", read("r/model.yaml").replace("linear(_, 4)", "linear(_, 5)").replace("shape=[4]", "shape=[5]"))
     for verb in (("train", "--resume", "r"), ("eval", "r"), ("dream", "r")):
-        has(hypno(*verb, status=1)[1], "error[R0954]")
+        has(hypno(*verb, status=1)[1], "error[R0954]", "`f.weight` is F32[784, 4] in the file and F32[784, 5] in the model",
+            "`f.bias` is F32[4] in the file and F32[5]", "`g.weight` is F32[4, 784] in the file")
 
 
 def test_data():
