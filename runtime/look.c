@@ -191,7 +191,8 @@ static enum hyp_status dream(struct run *r, uint32_t phase, struct dream *d,
 }
 
 enum hyp_status hyp_dream(struct hyp_plan *plan, struct pool *pool,
-                          const struct hyp_run_options *o, const char *node, uint32_t n,
+                          const struct hyp_run_options *o,
+                          const struct hyp_run_callbacks *cb, const char *node, uint32_t n,
                           const char *file, struct hyp_error *err)
 {
     uint32_t phase = 0, output = 0;
@@ -202,7 +203,7 @@ enum hyp_status hyp_dream(struct hyp_plan *plan, struct pool *pool,
                         node ? "the model has nothing to dream called `%s`"
                              : "the model has nothing to dream%s",
                         node ? node : "");
-    struct run *r = new_run(plan, pool, o, NULL, err);
+    struct run *r = new_run(plan, pool, o, cb, err);
     if (!r)
         return HYP_ENOMEM;
     struct dream d = {.output = &plan->phase[phase].output[output], .want = n};

@@ -107,7 +107,8 @@ enum hyp_status hyp_eval(struct hyp_plan *plan, struct pool *pool,
  * (values between the training source's scale; vectors that are no picture: one row each).
  */
 enum hyp_status hyp_dream(struct hyp_plan *plan, struct pool *pool,
-                          const struct hyp_run_options *o, const char *node, uint32_t n,
+                          const struct hyp_run_options *o,
+                          const struct hyp_run_callbacks *cb, const char *node, uint32_t n,
                           const char *file, struct hyp_error *err);
 
 #endif

@@ -110,8 +110,8 @@ int cmd_dream(const struct args *a)
     }
     status = look(&l, a, &node);
     if (status == EXIT_FINE) {
-        const enum hyp_status s =
-            hyp_dream(l.c->plan, l.pool, &l.run, node, (uint32_t)n, file, &err);
+        const enum hyp_status s = hyp_dream(l.c->plan, l.pool, &l.run, &l.callbacks, node,
+                                            (uint32_t)n, file, &err);
         if (s != HYP_OK)
             status = open_runtime_error(l.c, s, &err);
         if (s == HYP_EARG)

@@ -446,8 +446,8 @@ def test_another_model():
     hypno("train", "m.yaml", "--out", "r", "--quiet", "--epochs", "1")
     write("r/model.yaml", read("r/model.yaml").replace("linear(_, 4)", "linear(_, 5)").replace("shape=[4]", "shape=[5]"))
     for verb in (("train", "--resume", "r"), ("eval", "r"), ("dream", "r")):
-        has(hypno(*verb, status=1)[1], "error[R0954]", "`f.weight` is F32[784, 4] in the file and F32[784, 5] in the model",
-            "`f.bias` is F32[4] in the file and F32[5]", "`g.weight` is F32[4, 784] in the file")
+        has(hypno(*verb, status=1)[1], "error[R0954]", "`f.weight` is F32[4, 784] in the file and F32[5, 784] in the model",
+            "`f.bias` is F32[4] in the file and F32[5]", "`g.weight` is F32[784, 4] in the file")
 
 
 def test_data():

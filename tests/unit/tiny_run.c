@@ -92,7 +92,7 @@ enum hyp_status tiny_dream(const char *out, uint64_t seed, uint32_t n, const cha
     options(&o, out, path);
     o.seed = seed;
     snprintf(to, sizeof to, "%s/%s", scratch_dir, file);
-    return hyp_dream(&tiny, pool(), &o, NULL, n, to, &tiny_error);
+    return hyp_dream(&tiny, pool(), &o, NULL, NULL, n, to, &tiny_error);
 }
 
 double *tiny_value(const struct hyp_summary *s, const char *name)
