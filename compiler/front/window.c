@@ -182,8 +182,8 @@ static struct val *convolved(struct mb *b, const struct conv *c, const int32_t i
 {
     const bool sample = graph_type(b->g, c->x)->sample;
     const struct ext n = sample ? graph_type(b->g, c->x)->dim[0] : ext_const(1);
-    struct form f = form_conv(n, image, place, c->w.k, c->w.stride, c->w.pad,
-                              c->w.dilation, c->groups);
+    struct form f =
+        form_conv(n, image, place, c->w.k, c->w.stride, c->w.pad, c->w.dilation, c->groups);
     if (!sample)
         drop_batch(&f);
     const value_id in[2] = {in_groups(b, c->x, c->groups),
@@ -231,8 +231,7 @@ struct val *mb_convolve_transpose(struct mb *b, struct ecx *x, const struct prim
     int32_t more[2];
     (void)x;
     (void)p;
-    if (!conv_args(b, a, &c) ||
-        !pair_of(b, a->val[6], a->at[6], 0, "an output pad", more))
+    if (!conv_args(b, a, &c) || !pair_of(b, a->val[6], a->at[6], 0, "an output pad", more))
         return mb_poison(b);
     const int32_t place[3] = {c.image.dim[0].c, c.image.dim[1].c, c.image.dim[2].c};
     const int64_t depth = (int64_t)c.kernel.dim[1].c * c.groups;
@@ -407,8 +406,7 @@ static value_id tile_number(struct mb *b, value_id size, const struct type *imag
     const sx_id up = sx_make(s, SX_ISUB, t, one, 0);
     const sx_id wide = sx_make(s, SX_IADD, sx_int(s, image->dim[first + 1].c), up, 0);
     const sx_id across = sx_make(s, SX_IDIV, wide, t, 0);
-    const sx_id at =
-        sx_make(s, SX_IADD, sx_make(s, SX_IMUL, row, across, 0), column, 0);
+    const sx_id at = sx_make(s, SX_IADD, sx_make(s, SX_IMUL, row, across, 0), column, 0);
     return graph_map(b->g, at, &size, 1, image);
 }
 
@@ -424,8 +422,10 @@ struct val *mb_tiles(struct mb *b, struct ecx *x, const struct prim *p, struct a
     const struct type *ts = graph_type(b->g, size);
     const struct range r = program_range(b->p, size);
     if (mb_axes(&image) != 2 || mb_axes(ts)) {
-        diag(b->ds, E0301, a->loc, "`tiles` takes [row, column] and one number, found %s "
-             "and %s", mb_shape_text(b, &image), mb_shape_text(b, ts));
+        diag(b->ds, E0301, a->loc,
+             "`tiles` takes [row, column] and one number, found %s "
+             "and %s",
+             mb_shape_text(b, &image), mb_shape_text(b, ts));
         return mb_poison(b);
     }
     if (r.hi < 1) {

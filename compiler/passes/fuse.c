@@ -421,6 +421,25 @@ static uint8_t fits(const struct cx *c, const struct group *p, const struct grou
     return FUSE_OK;
 }
 
+/* Its output is computed piece by piece, and with it the whole group: one window a group.
+ */
+static bool holds_window(const struct graph *g, const struct group *gr)
+{
+    for (uint32_t i = 0; i < gr->n; i++) {
+        const struct node *n = &g->node[gr->node[i]];
+        if (n->op == OP_FORM && !form_is_direct(&g->form[n->attr], n->port))
+            return true;
+    }
+    return false;
+}
+
+static bool windows_clash(const struct graph *g, const struct group *p,
+                          const struct group *q)
+{
+    const bool wp = holds_window(g, p), wq = holds_window(g, q);
+    return (wp && wq) || ((wp || wq) && (holds_row_sum(g, p) || holds_row_sum(g, q)));
+}
+
 /* A copy or product in q would read p's values at other points than it computes. */
 static bool moves(struct cx *c, uint32_t p, const struct group *q)
 {
@@ -486,6 +505,8 @@ static bool attach(struct cx *c, value_id v, node_id consumer)
                            operands(c, &c->f->group[p], &c->f->group[q]) > 4 * OPERAND_MAX))
         why = FUSE_BUDGET;
     if (why == FUSE_OK && moves(c, p, &c->f->group[q]))
+        why = FUSE_SPACE;
+    if (why == FUSE_OK && windows_clash(g, &c->f->group[p], &c->f->group[q]))
         why = FUSE_SPACE;
     if (why == FUSE_OK && detour(c, p, q))
         why = FUSE_CYCLE;

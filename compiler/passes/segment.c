@@ -23,7 +23,8 @@ static bool is_product(const struct graph *g, value_id v)
 {
     const struct node *n = &g->node[g->value[v].def];
     return n->op == OP_FORM && g->form[n->attr].nport == 3 &&
-           g->form[n->attr].order == ORDER_SEQ;
+           g->form[n->attr].order == ORDER_SEQ &&
+           form_is_direct(&g->form[n->attr], n->port); /* pieces are chains of their own */
 }
 
 /*

@@ -446,6 +446,42 @@ static value_id convolution(struct maker *m)
     return graph_form(m->g, &f, 1, in, t.sample, DT_F32);
 }
 
+/* A tensor for a port of a form: data, or a weight. */
+static value_id port_leaf(struct maker *m, const struct port *q, bool sample)
+{
+    struct type t = {.dtype = DT_F32, .rank = q->rank, .sample = sample};
+    memcpy(t.dim, q->shape, q->rank * sizeof *t.dim);
+    return leaf(m, sample ? LEAF_DATA : LEAF_PARAM, &t);
+}
+
+/* Images of two dims with any kernel, stride, pad, dilation and groups; read out at the
+ * result, the image (rows that no window reaches, too) or the weights. */
+static value_id image_convolution(struct maker *m)
+{
+    int32_t in[3], out[3], k[2], s[2], p[2], d[2];
+    const int32_t groups = below(m, 4) ? 1 : 2;
+    if (m->o->no_windows)
+        return 0;
+    in[0] = groups * (1 + (int32_t)below(m, 3));
+    out[0] = groups * (1 + (int32_t)below(m, 3));
+    for (unsigned i = 0; i < 2; i++) {
+        k[i] = 1 + (int32_t)below(m, 5);
+        s[i] = 1 + (int32_t)below(m, 3);
+        d[i] = 1 + (int32_t)below(m, 2);
+        p[i] = (int32_t)below(m, 3);
+        out[1 + i] = 1 + (int32_t)below(m, 3);
+        const int32_t least = s[i] * (out[1 + i] - 1) + d[i] * (k[i] - 1) + 1 - 2 * p[i];
+        in[1 + i] = (least < 1 ? 1 : least) + (int32_t)below(m, (uint32_t)s[i]);
+    }
+    const struct form f = form_conv((struct ext){0, 1}, in, out, k, s, p, d, groups);
+    const uint8_t port = (uint8_t)below(m, 3);
+    value_id t[2];
+    for (unsigned j = 0, n = 0; j < 3; j++)
+        if (j != port)
+            t[n++] = port_leaf(m, &f.port[j], j < 2);
+    return graph_form(m->g, &f, port, t, port < 2, DT_F32);
+}
+
 /* The last axis reversed, or every second element of it. */
 static value_id stride_or_flip(struct maker *m)
 {
@@ -535,12 +571,34 @@ static value_id choose(struct maker *m)
 /* ---- all ---- */
 
 typedef value_id make_fn(struct maker *m);
-static make_fn *const makers[] = {
-    unary,           unary,        binary,      binary,       mixed,     mixed,
-    sum_some,        product,      product,     pair_product, slice,     concat,
-    permute,         flatten,      retype,      window,       fold,      convolution,
-    stride_or_flip,  choose,       bury_batch,  sum_at_once,  broadcast, covered_product,
-    covered_product, two_products, two_products};
+static make_fn *const makers[] = {unary,
+                                  unary,
+                                  binary,
+                                  binary,
+                                  mixed,
+                                  mixed,
+                                  sum_some,
+                                  product,
+                                  product,
+                                  pair_product,
+                                  slice,
+                                  concat,
+                                  permute,
+                                  flatten,
+                                  retype,
+                                  window,
+                                  fold,
+                                  convolution,
+                                  image_convolution,
+                                  stride_or_flip,
+                                  choose,
+                                  bury_batch,
+                                  sum_at_once,
+                                  broadcast,
+                                  covered_product,
+                                  covered_product,
+                                  two_products,
+                                  two_products};
 
 static void name_places(struct maker *m, unsigned step)
 {
