@@ -351,10 +351,28 @@ static bool fit_partial(const struct cutter *c, const struct group *g, struct it
     return tiles_fit(c, g, d, it->pass, false);
 }
 
+/* Over all of the convolution's axes, in any order. */
+static bool fit_window(const struct cutter *c, const struct group *g, struct item *it,
+                       const struct deps *d)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    if (g->nitem == 0) {
+        it->role = ROLE_ANCHOR;
+        return true;
+    }
+    const struct kstage *first = &c->k->stage[c->gs->item[g->item[0]].stage];
+    it->role = ROLE_POINT;
+    it->pass = point_pass(c, d);
+    return !g->chunked && s->op == K_MAP && it->pass == 0 && s->naxis == first->naxis &&
+           !memcmp(s->axis, first->axis, s->naxis);
+}
+
 static bool fit_role(const struct cutter *c, const struct group *g, struct item *it,
                      const struct deps *d)
 {
     const struct kstage *s = &c->k->stage[it->stage];
+    if (g->window)
+        return fit_window(c, g, it, d);
     if (it->part == PART_PARTIAL)
         return !g->scatter && fit_partial(c, g, it, d);
     if (g->chunked || (g->scatter && g->nitem))
@@ -485,10 +503,24 @@ static void scatter_axes(const struct kernel *k, struct group *g, const struct k
             g->outer[g->nouter++] = s->axis[i];
 }
 
+static bool is_convolution(const struct cutter *c, struct group *g, const struct item *it)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    const bool part = it->part == PART_PARTIAL;
+    const bool whole = it->part == PART_ALL && s->nseg == 1 && s->order == ORDER_SEQ;
+    if (s->op != K_SUM || !(part || whole) || sched_has_digits(c->k) ||
+        !window_open(c->k, c->t, g, s, &s->seg[it->seg]))
+        return false;
+    g->chunked = part;
+    return true;
+}
+
 static void open_group(const struct cutter *c, struct group *g, const struct item *it)
 {
     const struct kstage *s = &c->k->stage[it->stage];
     g->row = g->col = -1;
+    if (is_convolution(c, g, it))
+        return;
     if (it->part == PART_PARTIAL) {
         const struct kseg *seg = &s->seg[it->seg];
         if (seg->nred == 1 && s->naxis <= 1 && s->chunk == c->t->unit_rows) {

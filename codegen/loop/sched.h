@@ -2,7 +2,8 @@
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
  * one stage of the nest (two with packing).  Files: simplify.c, group.c, schedule.c
  * (driver, expressions, places of values), sched_map.c (columns and points), sched_row.c,
- * sched_contract.c, sched_pack.c, sched_chunk.c, sched_scatter.c, build.c (statements).
+ * sched_contract.c, sched_window.c, sched_pack.c, sched_chunk.c, sched_scatter.c, build.c
+ * (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -45,6 +46,11 @@ struct group {
     uint8_t nouter, outer[LOOP_AXES];
     bool chunked; /* anchors are partials of a chunked sum: one unit a block */
     bool rowsum, colsum, scatter;
+    /* A convolution (sched_window.c): box, the last of the axes that only one factor walks
+     * (number `image`), makes the lanes of a panel, its first axis in blocks; col is its last. */
+    bool window;
+    uint8_t image, nbox, box[LOOP_AXES];
+    int32_t block;
     uint8_t npass;  /* walks over a row */
     uint32_t *item; /* indices, in order */
     uint32_t nitem, nanchor;
@@ -205,8 +211,15 @@ void sched_colsum_store(struct sched *s, struct index base, int32_t width, int32
 void sched_partial_store(struct sched *s, struct item *it, struct index value);
 void sched_combine(struct sched *s, struct item *it, struct index base, int32_t width);
 
-/* schedule.c: a stage's values as a dense buffer of its space */
+/* schedule.c: digits of axes are taken: everything is walked one element at a time */
+bool sched_has_digits(const struct kernel *k);
+/* A stage's values as a dense buffer of its space */
 struct index sched_row_major(const struct kernel *k, const struct kstage *st);
+
+/* sched_window.c: is the sum a convolution? Then the group's axes. */
+bool window_open(const struct kernel *k, const struct target *t, struct group *g,
+                 const struct kstage *s, const struct kseg *seg);
+void sched_window(struct sched *s);
 
 /* sched_scatter.c: a unit owns its columns (and outer axes) of the destination */
 void sched_scatter(struct sched *s);
