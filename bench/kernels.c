@@ -1,7 +1,7 @@
 /*
  * Speed of generated kernels against this machine's FMA peak, measured in the same run: the
- * contraction shapes of the shipped models in all three roles, convolutions, and element-wise
- * functions and draws.
+ * contraction shapes of the shipped models in all three roles, convolutions, and
+ * element-wise functions and draws.
  *
  *     kernel_bench [target [windows]]
  *
@@ -150,8 +150,7 @@ static double seconds(struct bench *b, unsigned threads)
 
 static void bench_new(struct bench *b, const struct target *t, struct pool *pool)
 {
-    *b = (struct bench){
-        .target = t, .a = arena_new(), .pool = pool, .batch = BATCH};
+    *b = (struct bench){.target = t, .a = arena_new(), .pool = pool, .batch = BATCH};
 }
 
 static void bench_free(struct bench *b)
@@ -331,8 +330,8 @@ static void convolution(const struct target *t, struct pool *pool, struct image_
     b.n = nest_schedule(image_kernel(&b, &f, port), t, b.a);
     compile(&b);
     peak_new(&peak);
-    printf("%3d->%3d %2dx%2d k%d s%d %-8s", s.in, s.out, s.size, s.size, s.kernel,
-           s.stride, name[port]);
+    printf("%3d->%3d %2dx%2d k%d s%d %-8s", s.in, s.out, s.size, s.size, s.kernel, s.stride,
+           name[port]);
     against_peak(&b, &peak,
                  2.0 * IMAGES * s.out * places * places * s.in * s.kernel * s.kernel);
     bench_free(&b);

@@ -5,8 +5,8 @@
 #include "runtime/base/arena.h"
 
 /*
- * Where the dims of big[p.., at, t..], index[p.., i..] and small[p.., i.., t..]; the index may
- * be the same for all p.
+ * Where the dims of big[p.., at, t..], index[p.., i..] and small[p.., i.., t..]; the index
+ * may be the same for all p.
  */
 struct chosen {
     struct index big[HYP_RANK], index[HYP_RANK], small[HYP_RANK];
@@ -115,4 +115,3 @@ bool lower_scatter(struct lower *l, const struct node *n)
     lower_finish(l, n->out0);
     return !l->failed;
 }
-

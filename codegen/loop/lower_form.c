@@ -256,10 +256,10 @@ static sx_id form_operand(struct lower *l, struct kstage *s, value_id v,
     const uint8_t sxt = lower_type(l, v);
     const int made = lower_made(l, v);
     if (made >= 0)
-        return sx_arg(&l->k->sx,
-                      lower_add_operand(
-                          l, s, (struct koperand){.stage = true, .id = (uint16_t)made}),
-                      sxt);
+        return sx_arg(
+            &l->k->sx,
+            lower_add_operand(l, s, (struct koperand){.stage = true, .id = (uint16_t)made}),
+            sxt);
     struct koperand o = load_port(l, v, f, port, box);
     for (unsigned i = 0; i < box->holes.nguard; i++)
         lower_guard(l, &o, box->holes.guard[i].index, box->holes.guard[i].bound);

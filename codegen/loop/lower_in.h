@@ -4,8 +4,8 @@
  *
  * A group that holds a window (a form whose output dims combine axes) is lowered piece by
  * piece: form_solve() cuts its output into parts whose elements have axes of their own, and
- * all members of the group are lowered once for each part.  So a dim of the group's space is
- * not an axis but an index over axes: "2a+1" for the odd rows.
+ * all members of the group are lowered once for each part.  So a dim of the group's space
+ * is not an axis but an index over axes: "2a+1" for the odd rows.
  */
 #ifndef HYP_CODEGEN_LOOP_LOWER_IN_H
 #define HYP_CODEGEN_LOOP_LOWER_IN_H

@@ -47,7 +47,8 @@ struct group {
     bool chunked; /* anchors are partials of a chunked sum: one unit a block */
     bool rowsum, colsum, scatter;
     /* A convolution (sched_window.c): box, the last of the axes that only one factor walks
-     * (number `image`), makes the lanes of a panel, its first axis in blocks; col is its last. */
+     * (number `image`), makes the lanes of a panel, its first axis in blocks; col is its
+     * last. */
     bool window;
     uint8_t image, nbox, box[LOOP_AXES];
     int32_t block;

@@ -519,8 +519,8 @@ void sched_pack(struct sched *s)
     {
         if (s->g->window && it->role == ROLE_ANCHOR)
             choose_window(s, it);
-        for (uint32_t x = 0; it->role == ROLE_ANCHOR && !s->g->window &&
-                             x < s->k->stage[it->stage].nseg;
+        for (uint32_t x = 0;
+             it->role == ROLE_ANCHOR && !s->g->window && x < s->k->stage[it->stage].nseg;
              x++)
             choose(s, it, x, ragged);
     }

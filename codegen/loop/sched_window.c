@@ -6,8 +6,8 @@
  * block of the next one (the box).  What the second factor reads for a panel, through
  * whatever strides and guards, is packed into a stack tile [k][lane] as long as it stays in
  * L1; tiles of rows then run over it with their accumulators in registers, and lay them
- * down between blocks of k.  A chain that is laid down and taken up again is the same chain,
- * so blocks change no bit.
+ * down between blocks of k.  A chain that is laid down and taken up again is the same
+ * chain, so blocks change no bit.
  */
 #include <string.h>
 
@@ -82,7 +82,8 @@ static void choose_box(const struct kernel *k, struct group *g, const uint8_t *c
     const int32_t e = k->axis[col[first]].c;
     g->block = lanes / inside < e ? lanes / inside : e;
     if (e > g->block) /* even blocks */
-        g->block = (e + (e + g->block - 1) / g->block - 1) / ((e + g->block - 1) / g->block);
+        g->block =
+            (e + (e + g->block - 1) / g->block - 1) / ((e + g->block - 1) / g->block);
     for (unsigned i = first; i < n; i++)
         g->box[g->nbox++] = col[i];
     for (unsigned i = 0; i < first; i++)
@@ -218,8 +219,8 @@ static struct index block_loops(struct sched *s, const struct panel *p, unsigned
 
 /* ---- packing ---- */
 
-static void pack_lanes(struct sched *s, const struct panel *p, struct index to, int32_t lane,
-                       int32_t width)
+static void pack_lanes(struct sched *s, const struct panel *p, struct index to,
+                       int32_t lane, int32_t width)
 {
     struct index j = index_const(lane);
     unsigned opened = 0;
@@ -268,8 +269,8 @@ static void pack_block(struct sched *s, const struct panel *p)
 /* ---- tiles ---- */
 
 /* h = results or back, element by element. */
-static void move_tile(struct sched *s, const struct panel *p, uint16_t reg, struct index row,
-                      int32_t mr, bool back)
+static void move_tile(struct sched *s, const struct panel *p, uint16_t reg,
+                      struct index row, int32_t mr, bool back)
 {
     struct index in = index_const(0), out;
     unsigned opened = 1;
@@ -424,8 +425,8 @@ void sched_window(struct sched *s)
         p.inner *= extent(s, p.seg->red[i]);
     p.step = k_step(s, &p);
     p.packed = nb_tile(s, "x", TILE_STACK, p.k->dtype, p.step * p.inner, p.nr, true);
-    struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(extent(s, g->box[0])),
-                            g->block);
+    struct stmt *f =
+        nb_for(s, FOR_SEQ, index_const(0), index_const(extent(s, g->box[0])), g->block);
     p.first = index_axis(f->axis, 1);
     sum_panel(s, &p);
     nb_close(s);

@@ -131,7 +131,8 @@ static void plan_cols(struct sched *s)
     s->ncb = 1;
     s->cols = (struct cols){.width = 16};
     bool panels = g->nanchor || g->colsum;
-    if (g->col < 0 || g->window || g->nouter || g->rowsum || s->k->axis[g->col].b || s->scalar)
+    if (g->col < 0 || g->window || g->nouter || g->rowsum || s->k->axis[g->col].b ||
+        s->scalar)
         return;
     int32_t n = s->k->axis[g->col].c;
     if (panels) {

@@ -446,6 +446,25 @@ static value_id convolution(struct maker *m)
     return graph_form(m->g, &f, 1, in, t.sample, DT_F32);
 }
 
+/* The last axis as a diagonal: an axis in two dims, which form_solve() leaves whole. */
+static value_id diagonal(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    struct form f = {.naxis = t->rank, .nport = 2};
+    if (!has_unit_axis(t) || t->rank == HYP_RANK || m->o->no_windows)
+        return 0;
+    for (unsigned i = 0; i <= t->rank; i++) {
+        const unsigned k = i < t->rank ? i : t->rank - 1U;
+        f.port[0].shape[i] = f.port[1].shape[i] = f.axis[k] = t->dim[k];
+        f.port[0].dim[i] = f.port[1].dim[i] =
+            (struct dimmap){.n = 1, .axis = {(int8_t)k}, .coef = {1}};
+    }
+    f.port[0].rank = (uint8_t)(t->rank + 1);
+    f.port[1].rank = t->rank;
+    return graph_form(m->g, &f, 0, &x, t->sample, DT_F32);
+}
+
 /* A tensor for a port of a form: data, or a weight. */
 static value_id port_leaf(struct maker *m, const struct port *q, bool sample)
 {
@@ -590,6 +609,7 @@ static make_fn *const makers[] = {unary,
                                   fold,
                                   convolution,
                                   image_convolution,
+                                  diagonal,
                                   stride_or_flip,
                                   choose,
                                   bury_batch,
