@@ -199,16 +199,21 @@ static bool is_cut(const struct sched *s)
     return extent(s, s->g->box[0]) % s->g->block != 0;
 }
 
-/* All reduced axes, the first within the block; gives k within the block. */
-static struct index block_loops(struct sched *s, const struct panel *p, unsigned *opened)
+/* The first reduced axis, within the block. */
+static void first_loop(struct sched *s, const struct panel *p)
+{
+    const uint8_t axis = p->seg->red[0];
+    struct stmt *f = nb_for(s, FOR_SEQ, p->k0, index_offset(p->k0, p->step), 1);
+    f->bound = s->k->axis[axis];
+    s->at[axis] = index_axis(f->axis, 1);
+}
+
+/* k within the block, where all the reduced axes have their loops. */
+static struct index block_k(const struct sched *s, const struct panel *p)
 {
     const struct kseg *g = p->seg;
-    struct stmt *f = nb_for(s, FOR_SEQ, p->k0, index_offset(p->k0, p->step), 1);
-    struct index at = index_axis(f->axis, 1);
-    f->bound = s->k->axis[g->red[0]];
-    s->at[g->red[0]] = at;
+    struct index at = s->at[g->red[0]];
     index_add(&at, &p->k0, ext_const(-1));
-    *opened = 1 + sched_loops(s, g->red + 1, g->nred - 1U);
     for (unsigned i = 1; i < g->nred; i++) {
         struct index up = index_const(0);
         index_add(&up, &at, s->k->axis[g->red[i]]);
@@ -219,11 +224,14 @@ static struct index block_loops(struct sched *s, const struct panel *p, unsigned
 
 /* ---- packing ---- */
 
-static void pack_lanes(struct sched *s, const struct panel *p, struct index to,
+static void pack_lanes(struct sched *s, const struct panel *p, struct index box,
                        int32_t lane, int32_t width)
 {
-    struct index j = index_const(lane);
-    unsigned opened = 0;
+    struct index j = index_const(lane), to = lane_index(s, box), k;
+    unsigned opened = 1;
+    first_loop(s, p);
+    k = block_k(s, p);
+    index_add(&to, &k, ext_const(p->nr));
     if (width > 1) {
         struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
         index_term(&j, (struct term){f->axis, 1, 0, {1, 0}});
@@ -251,17 +259,16 @@ static int32_t fit_width(int32_t width, int32_t left)
     return width;
 }
 
+/* The first reduced axis is innermost: guards and strides are those of the others. */
 static void pack_block(struct sched *s, const struct panel *p)
 {
-    unsigned opened;
-    const struct index k = block_loops(s, p, &opened);
+    const struct kseg *g = p->seg;
+    const unsigned opened = sched_loops(s, g->red + 1, g->nred - 1U);
     const struct lanes l = box_loops(s, p);
-    struct index to = lane_index(s, l.at);
-    index_add(&to, &k, ext_const(p->nr));
     const int32_t n = last_lanes(s);
     for (int32_t at = 0, w; at < n; at += w) {
         w = fit_width(16, n - at);
-        pack_lanes(s, p, to, at, w);
+        pack_lanes(s, p, l.at, at, w);
     }
     sched_close(s, opened + l.opened);
 }
@@ -294,7 +301,9 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
     struct index m = index_const(0);
     unsigned opened;
     move_tile(s, p, h, row, mr, false);
-    struct index k = block_loops(s, p, &opened), from = index_const(0);
+    first_loop(s, p);
+    opened = 1 + sched_loops(s, p->seg->red + 1, p->seg->nred - 1U);
+    struct index k = block_k(s, p), from = index_const(0);
     if (mr > 1) {
         struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(mr), 1);
         m = index_axis(f->axis, 1);
