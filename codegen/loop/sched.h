@@ -51,9 +51,10 @@ struct group {
      * last. */
     bool window;
     uint8_t image, nbox, box[LOOP_AXES];
-    int32_t block;
-    uint8_t npass;  /* walks over a row */
-    uint32_t *item; /* indices, in order */
+    int32_t block, nr; /* nr: lanes of a panel */
+    double used;       /* the share of them that is not idle */
+    uint8_t npass;     /* walks over a row */
+    uint32_t *item;    /* indices, in order */
     uint32_t nitem, nanchor;
 };
 struct groups {

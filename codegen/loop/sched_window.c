@@ -80,14 +80,36 @@ static void choose_box(const struct kernel *k, struct group *g, const uint8_t *c
            inside * k->axis[col[first]].c * 2 <= lanes)
         inside *= k->axis[col[first--]].c;
     const int32_t e = k->axis[col[first]].c;
-    g->block = lanes / inside < e ? lanes / inside : e;
-    if (e > g->block) /* even blocks */
-        g->block =
-            (e + (e + g->block - 1) / g->block - 1) / ((e + g->block - 1) / g->block);
+    const int32_t most = lanes / inside < e ? lanes / inside : e;
+    const int32_t panels = (e + most - 1) / most;
+    g->block = (e + panels - 1) / panels; /* even ones */
+    g->nr = lanes;
+    g->used = (double)e * inside / ((double)panels * lanes);
+    g->nbox = g->nouter = 0;
     for (unsigned i = first; i < n; i++)
         g->box[g->nbox++] = col[i];
     for (unsigned i = 0; i < first; i++)
         g->outer[g->nouter++] = col[i];
+}
+
+/* Two vectors a row, unless one or three leave much fewer lanes idle. */
+static void best_box(const struct kernel *k, const struct target *t, struct group *g,
+                     const uint8_t *col, unsigned n)
+{
+    static const int32_t vectors[] = {2, 3, 1};
+    struct group best = *g, try = *g;
+    choose_box(k, &best, col, n, t->nr);
+    for (unsigned i = 1; i < sizeof vectors / sizeof *vectors; i++) {
+        choose_box(k, &try, col, n, vectors[i] * t->nr / 2);
+        if (try.used > 1.2 * best.used)
+            best = try;
+    }
+    for (unsigned i = 0; i < best.nouter; i++)
+        g->outer[g->nouter++] = best.outer[i];
+    g->nbox = best.nbox;
+    memcpy(g->box, best.box, sizeof g->box);
+    g->block = best.block;
+    g->nr = best.nr;
 }
 
 static bool inner_fits(const struct kernel *k, const struct kseg *seg,
@@ -130,7 +152,7 @@ bool window_open(const struct kernel *k, const struct target *t, struct group *g
     }
     if (nrow != 1 || ncol < 2 || !is_small(k->axis[last]) || k->axis[row].c > 2048)
         return false;
-    choose_box(k, &own, col, ncol, t->nr);
+    best_box(k, t, &own, col, ncol);
     for (unsigned i = 0; chunked && i < own.nouter; i++)
         if (!is_small(k->axis[own.outer[i]]))
             return false;
@@ -139,6 +161,7 @@ bool window_open(const struct kernel *k, const struct target *t, struct group *g
     g->window = true;
     g->image = (uint8_t)image;
     g->block = own.block;
+    g->nr = own.nr;
     g->nbox = own.nbox;
     g->nouter = own.nouter;
     memcpy(g->box, own.box, sizeof g->box);
@@ -224,6 +247,19 @@ static struct index block_k(const struct sched *s, const struct panel *p)
 
 /* ---- packing ---- */
 
+/* Beyond the axis's end they read 0. */
+static void guard_loads(struct sched *s, struct stmt *st, uint8_t axis)
+{
+    for (uint32_t i = 0; i < st->nload; i++) {
+        struct nload *l = &st->load[i];
+        struct guard *g = arena_array(s->arena, l->nguard + 1U, sizeof *g);
+        if (l->nguard)
+            memcpy(g, l->guard, l->nguard * sizeof *g);
+        g[l->nguard++] = (struct guard){s->at[axis], s->k->axis[axis]};
+        l->guard = g;
+    }
+}
+
 static void pack_lanes(struct sched *s, const struct panel *p, struct index box,
                        int32_t lane, int32_t width)
 {
@@ -241,14 +277,10 @@ static void pack_lanes(struct sched *s, const struct panel *p, struct index box,
     struct stmt *st = nb_set_tile(s, p->packed, index_sum(to, j));
     st->place = p->k->place;
     st->value = sched_expr(s, st, p->k, p->seg->factor[s->g->image]);
-    for (uint32_t i = 0; is_cut(s) && i < st->nload; i++) { /* beyond the last: 0 */
-        struct guard *g = arena_array(s->arena, st->load[i].nguard + 1U, sizeof *g);
-        if (st->load[i].nguard)
-            memcpy(g, st->load[i].guard, st->load[i].nguard * sizeof *g);
-        g[st->load[i].nguard++] =
-            (struct guard){s->at[s->g->box[0]], s->k->axis[s->g->box[0]]};
-        st->load[i].guard = g;
-    }
+    if (is_cut(s))
+        guard_loads(s, st, s->g->box[0]);
+    if (lane + width > last_lanes(s))
+        guard_loads(s, st, (uint8_t)s->g->col);
     sched_close(s, opened);
 }
 
@@ -259,6 +291,21 @@ static int32_t fit_width(int32_t width, int32_t left)
     return width;
 }
 
+/*
+ * Lanes that are no power of two are rounded up, where there is room: what is too much is
+ * 0, and the next lanes of the box come after it.
+ */
+static int32_t pack_width(const struct sched *s, const struct panel *p, int32_t at)
+{
+    const int32_t n = last_lanes(s);
+    int32_t width = 1, boxes = 1;
+    for (unsigned i = 0; i + 1 < s->g->nbox; i++)
+        boxes *= i ? extent(s, s->g->box[i]) : s->g->block;
+    while (width < n - at && width < 16)
+        width *= 2;
+    return (boxes - 1) * n + at + width <= p->nr ? width : fit_width(width, n - at);
+}
+
 /* The first reduced axis is innermost: guards and strides are those of the others. */
 static void pack_block(struct sched *s, const struct panel *p)
 {
@@ -267,7 +314,7 @@ static void pack_block(struct sched *s, const struct panel *p)
     const struct lanes l = box_loops(s, p);
     const int32_t n = last_lanes(s);
     for (int32_t at = 0, w; at < n; at += w) {
-        w = fit_width(16, n - at);
+        w = pack_width(s, p, at);
         pack_lanes(s, p, l.at, at, w);
     }
     sched_close(s, opened + l.opened);
@@ -416,7 +463,7 @@ static int32_t row_tile(const struct sched *s, int32_t rows)
     static const int32_t sizes[] = {12, 8, 6, 4, 3, 2, 1};
     int32_t best = 1;
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i] <= s->t->mr && sizes[i] <= rows && best == 1)
+        if (sizes[i] * s->g->nr <= s->t->mr * s->t->nr && sizes[i] <= rows && best == 1)
             best = sizes[i];
     return best;
 }
@@ -424,7 +471,7 @@ static int32_t row_tile(const struct sched *s, int32_t rows)
 void sched_window(struct sched *s)
 {
     const struct group *g = s->g;
-    struct panel p = {.it = &s->gs.item[g->item[0]], .nr = s->t->nr, .inner = 1};
+    struct panel p = {.it = &s->gs.item[g->item[0]], .nr = g->nr, .inner = 1};
     p.k = &s->k->stage[p.it->stage];
     p.nseg = p.it->part == PART_PARTIAL ? p.it->seg : 0;
     p.seg = &p.k->seg[p.nseg];
