@@ -387,6 +387,11 @@ static bool fit_role(const struct cutter *c, const struct group *g, struct item 
     }
     if (s->op == K_MAP)
         return fit_map(c, g, it, d);
+    if (sched_is_window_fold(c->k, s)) {
+        it->role = ROLE_FOLD;
+        return !g->nanchor && !g->rowsum && g->col == s->axis[s->naxis - 1] &&
+               space_of(g, s) == whole(g);
+    }
     if (s->op == K_FOLD || s->order == ORDER_LANES)
         return fit_row(c, g, it, d);
     return fit_anchor(c, g, it, d);
@@ -532,6 +537,8 @@ static void open_group(const struct cutter *c, struct group *g, const struct ite
         axes_from_space(g, s, true);
     } else if (s->op == K_SCATTER) {
         scatter_axes(c->k, g, s);
+    } else if (sched_is_window_fold(c->k, s)) {
+        axes_from_space(g, s, true);
     } else if (s->op == K_FOLD || (s->op == K_SUM && s->order == ORDER_LANES)) {
         axes_from_space(g, s, false);
         const uint8_t *red = s->op == K_FOLD ? s->red : s->seg[0].red;

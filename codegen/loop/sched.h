@@ -29,6 +29,7 @@ enum role {
     ROLE_ROWSUM,  /* sum by lanes or fold over the columns, kept for rows */
     ROLE_COLSUM,  /* sum in chunks over the rows, kept for columns: its partials */
     ROLE_COMBINE, /* adds up the partials of a chunked sum */
+    ROLE_FOLD,    /* a fold over windows, for rows and columns */
     ROLE_SCATTER  /* a group of its own */
 };
 /* Chunked sums are two items: the partials of each segment, and what combines them. */
@@ -145,6 +146,8 @@ struct stmt *nb_set_buf(struct sched *s, uint16_t buf, struct index index);
 
 /* expr.c: an expression of a kernel stage at s->at, its operands loaded by `st` */
 sx_id sched_expr(struct sched *s, struct stmt *st, const struct kstage *stage, sx_id e);
+/* The number that an index is: no batch in it. */
+sx_id sched_number(struct sched *s, const struct index *x);
 /* 1 + the load of the statement that reads a stage's operand. */
 uint16_t sched_operand(struct sched *s, struct stmt *st, const struct kstage *stage,
                        uint32_t operand);
@@ -205,6 +208,10 @@ struct tile_point {
 };
 sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
                    unsigned which, const struct tile_point *t);
+
+/* sched_fold.c: folds whose places are lanes */
+bool sched_is_window_fold(const struct kernel *k, const struct kstage *s);
+void sched_fold(struct sched *s, struct item *it, struct index base, int32_t width);
 
 /* sched_chunk.c */
 void sched_colsum_tiles(struct sched *s, int32_t width, enum tile_space space);

@@ -269,7 +269,9 @@ static bool walk_is_empty(const struct sched *s, unsigned pass, bool replay)
 {
     EACH_ITEM(s, i, it)
     {
-        bool point = (it->role == ROLE_POINT || it->role == ROLE_COMBINE) && !replay;
+        bool point =
+            (it->role == ROLE_POINT || it->role == ROLE_COMBINE || it->role == ROLE_FOLD) &&
+            !replay;
         if ((point || it->role == ROLE_COLSUM) && it->pass == pass)
             return false;
         if (it->role == ROLE_ROWSUM && it->pass == pass + 1 &&

@@ -715,6 +715,33 @@ static void gen_images(struct gen *g)
     store_new(g, y);
 }
 
+/* The largest in windows, its number, or both; every window meets the image, or not. */
+static void gen_pools(struct gen *g)
+{
+    const struct image m = gen_image(g);
+    const uint8_t space[] = {m.ax[IMG_N], m.ax[IMG_C], m.ax[IMG_Y], m.ax[IMG_X]};
+    const bool both = maybe(g, 70), number = maybe(g, 50);
+    uint32_t made[2];
+    uint16_t buf = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        const uint32_t s = made[i] = stage(g, K_FOLD, space, 4);
+        struct kstage *k = &g->k->stage[s];
+        k->value = read_image(g, s, &m);
+        if (i && both) /* of the same elements */
+            k->operand[0].id = buf;
+        buf = k->operand[0].id;
+        k->comb = number != (i == 1) ? COMB_ARGMAX : COMB_MAX;
+        k->dtype = k->comb == COMB_ARGMAX ? DT_I32 : DT_F32;
+        memcpy(k->red, m.ax + IMG_U, 2);
+        k->nred = 2;
+        if (k->comb == COMB_ARGMAX || maybe(g, 60))
+            store_new(g, s);
+    }
+    const uint32_t largest = made[number], y = stage(g, K_MAP, space, 4);
+    g->k->stage[y].value = mix(g, read_stage(g, y, largest), broadcast(g, y, space, 4));
+    store_new(g, y);
+}
+
 /* Labels and masks: i32 and bool operands, i32 and bool results. */
 static void gen_types(struct gen *g)
 {
@@ -845,9 +872,10 @@ static void gen_scatter(struct gen *g)
 struct kernel *kernel_random(uint64_t seed, struct arena *a)
 {
     static void (*const all[])(struct gen *) = {
-        gen_maps,    gen_contract, gen_contract, gen_rows,     gen_chunks,    gen_weights,
-        gen_scalars, gen_batched,  gen_pairs,    gen_in_place, gen_old_value, gen_digits,
-        gen_windows, gen_types,    gen_gather,   gen_scatter,  gen_images,    gen_images};
+        gen_maps,      gen_contract, gen_contract, gen_rows,  gen_chunks,
+        gen_weights,   gen_scalars,  gen_batched,  gen_pairs, gen_in_place,
+        gen_old_value, gen_digits,   gen_windows,  gen_types, gen_gather,
+        gen_scatter,   gen_images,   gen_images,   gen_pools};
     struct gen g = {.a = a, .k = arena_alloc(a, sizeof *g.k), .state = seed};
     for (int i = 0; i < 4; i++)
         gen_next(&g.state);
