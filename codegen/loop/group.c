@@ -512,9 +512,9 @@ static bool is_convolution(const struct cutter *c, struct group *g, const struct
 {
     const struct kstage *s = &c->k->stage[it->stage];
     const bool part = it->part == PART_PARTIAL;
-    const bool whole = it->part == PART_ALL && s->nseg == 1 && s->order == ORDER_SEQ;
+    const bool whole = it->part == PART_ALL && s->order == ORDER_SEQ;
     if (s->op != K_SUM || !(part || whole) || sched_has_digits(c->k) ||
-        !window_open(c->k, c->t, g, s, &s->seg[it->seg]))
+        !window_open(c->k, c->t, g, s, it->seg, part ? 1 : s->nseg))
         return false;
     g->chunked = part;
     return true;

@@ -48,10 +48,10 @@ struct group {
     bool chunked; /* anchors are partials of a chunked sum: one unit a block */
     bool rowsum, colsum, scatter;
     /* A convolution (sched_window.c): box, the last of the axes that only one factor walks
-     * (number `image`), makes the lanes of a panel, its first axis in blocks; col is its
-     * last. */
+     * (number `image`, by segment), makes the lanes of a panel, its first axis in blocks;
+     * col is its last. */
     bool window;
-    uint8_t image, nbox, box[LOOP_AXES];
+    uint8_t image[8], nbox, box[LOOP_AXES];
     int32_t block, nr; /* nr: lanes of a panel */
     double used;       /* the share of them that is not idle */
     uint8_t npass;     /* walks over a row */
@@ -227,7 +227,7 @@ struct index sched_row_major(const struct kernel *k, const struct kstage *st);
 
 /* sched_window.c: is the sum a convolution? Then the group's axes. */
 bool window_open(const struct kernel *k, const struct target *t, struct group *g,
-                 const struct kstage *s, const struct kseg *seg);
+                 const struct kstage *s, uint32_t first, uint32_t nseg);
 void sched_window(struct sched *s);
 
 /* sched_scatter.c: a unit owns its columns (and outer axes) of the destination */

@@ -170,12 +170,11 @@ static bool columns_are_ragged(const struct sched *s)
 }
 
 /* The rows' factor of a convolution: in blocks, unless its rows lie along k. */
-static void choose_window(struct sched *s, const struct item *it)
+static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
 {
     const struct kstage *k = &s->k->stage[it->stage];
-    const uint32_t seg = it->part == PART_PARTIAL ? it->seg : 0;
     const struct kseg *g = &k->seg[seg];
-    const unsigned w = 1U - s->g->image;
+    const unsigned w = 1U - s->g->image[seg];
     const struct index *x = plain_load(s, k, g->factor[w]);
     bool plain, along;
     if (!x)
@@ -517,8 +516,12 @@ void sched_pack(struct sched *s)
     s->pack_nr = sched_tile_shape(s).nr;
     EACH_ITEM(s, i, it)
     {
-        if (s->g->window && it->role == ROLE_ANCHOR)
-            choose_window(s, it);
+        if (s->g->window && it->role == ROLE_ANCHOR && it->part == PART_PARTIAL)
+            choose_window(s, it, it->seg);
+        for (uint32_t x = 0; s->g->window && it->part == PART_ALL &&
+                             it->role == ROLE_ANCHOR && x < s->k->stage[it->stage].nseg;
+             x++)
+            choose_window(s, it, x);
         for (uint32_t x = 0;
              it->role == ROLE_ANCHOR && !s->g->window && x < s->k->stage[it->stage].nseg;
              x++)

@@ -13,6 +13,8 @@
 
 #include "codegen/loop/sched.h"
 
+enum { MOST_ROWS = 2048 };
+
 struct panel {
     struct item *it;
     const struct kstage *k;
@@ -124,48 +126,68 @@ static bool inner_fits(const struct kernel *k, const struct kseg *seg,
     return seg->nred && n * t->nr * 4 <= t->l2 / 2;
 }
 
-bool window_open(const struct kernel *k, const struct target *t, struct group *g,
-                 const struct kstage *s, const struct kseg *seg)
+/* Who walks which axis of the result in a segment. */
+struct walkers {
+    uint8_t image, row, ncol, nrest;
+    uint8_t col[LOOP_AXES], rest[LOOP_AXES]; /* rest: both, or neither */
+};
+
+static bool find_walkers(const struct kernel *k, const struct kstage *s,
+                         const struct kseg *seg, struct walkers *w)
 {
-    const bool chunked = s->order == ORDER_CHUNK;
-    uint32_t set[2] = {0}, space = 0;
-    uint8_t col[LOOP_AXES], ncol = 0, nrow = 0, row = 0;
-    const uint8_t last = s->naxis ? s->axis[s->naxis - 1] : 0;
-    if (s->naxis < 2 || !inner_fits(k, seg, t) ||
-        !factor_axes(k, s, seg->factor[0], &set[0]) ||
+    uint32_t set[2] = {0};
+    unsigned rows = 0;
+    const uint8_t last = s->axis[s->naxis - 1];
+    *w = (struct walkers){0};
+    if (!factor_axes(k, s, seg->factor[0], &set[0]) ||
         !factor_axes(k, s, seg->factor[1], &set[1]))
         return false;
-    const unsigned image = set[1] >> last & 1;
-    if (set[1 - image] >> last & 1)
-        return false;
-    struct group own = {.row = -1, .col = -1};
+    w->image = set[1] >> last & 1;
     for (unsigned i = 0; i < s->naxis; i++) {
         const uint8_t x = s->axis[i];
-        const bool in = set[image] >> x & 1, other = set[1 - image] >> x & 1;
-        space |= 1U << x;
+        const bool in = set[w->image] >> x & 1, other = set[1 - w->image] >> x & 1;
         if (in && !other)
-            col[ncol++] = x;
-        else if (other && !in && is_small(k->axis[x]) && ++nrow)
-            row = x;
+            w->col[w->ncol++] = x;
+        else if (other && !in && is_small(k->axis[x]) && ++rows)
+            w->row = x;
         else
-            own.outer[own.nouter++] = x;
+            w->rest[w->nrest++] = x;
     }
-    if (nrow != 1 || ncol < 2 || !is_small(k->axis[last]) || k->axis[row].c > 2048)
+    return rows == 1 && w->ncol > 1 && w->col[w->ncol - 1] == last &&
+           is_small(k->axis[last]) && k->axis[w->row].c <= MOST_ROWS;
+}
+
+static bool same_walkers(const struct walkers *x, const struct walkers *y)
+{
+    return x->row == y->row && x->ncol == y->ncol && x->nrest == y->nrest &&
+           !memcmp(x->col, y->col, x->ncol) && !memcmp(x->rest, y->rest, x->nrest);
+}
+
+bool window_open(const struct kernel *k, const struct target *t, struct group *g,
+                 const struct kstage *s, uint32_t first, uint32_t nseg)
+{
+    struct walkers w, all = {0};
+    struct group own = {.row = -1};
+    if (s->naxis < 2 || nseg > sizeof own.image)
         return false;
-    best_box(k, t, &own, col, ncol);
-    for (unsigned i = 0; chunked && i < own.nouter; i++)
+    for (uint32_t i = first; i < first + nseg; i++) {
+        if (!inner_fits(k, &s->seg[i], t) || !find_walkers(k, s, &s->seg[i], &w) ||
+            (i > first && !same_walkers(&w, &all)))
+            return false;
+        own.image[i] = w.image;
+        all = w;
+    }
+    memcpy(own.outer, all.rest, all.nrest);
+    own.nouter = all.nrest;
+    best_box(k, t, &own, all.col, all.ncol);
+    for (unsigned i = 0; s->order == ORDER_CHUNK && i < own.nouter; i++)
         if (!is_small(k->axis[own.outer[i]]))
             return false;
-    g->row = row;
-    g->col = last;
-    g->window = true;
-    g->image = (uint8_t)image;
-    g->block = own.block;
-    g->nr = own.nr;
-    g->nbox = own.nbox;
-    g->nouter = own.nouter;
-    memcpy(g->box, own.box, sizeof g->box);
-    memcpy(g->outer, own.outer, sizeof g->outer);
+    own.row = all.row;
+    own.col = s->axis[s->naxis - 1];
+    own.window = true;
+    own.item = g->item;
+    *g = own;
     return true;
 }
 
@@ -276,7 +298,7 @@ static void pack_lanes(struct sched *s, const struct panel *p, struct index box,
     s->at[s->g->col] = index_sum(last_first(s, p), j);
     struct stmt *st = nb_set_tile(s, p->packed, index_sum(to, j));
     st->place = p->k->place;
-    st->value = sched_expr(s, st, p->k, p->seg->factor[s->g->image]);
+    st->value = sched_expr(s, st, p->k, p->seg->factor[s->g->image[p->nseg]]);
     if (is_cut(s))
         guard_loads(s, st, s->g->box[0]);
     if (lane + width > last_lanes(s))
@@ -367,9 +389,10 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
     index_add(&st->index, &m, ext_const(p->nr));
     index_add(&from, &k, ext_const(p->nr));
     const sx_id image = nb_load_tile(s, st, p->packed, index_sum(from, j));
-    const sx_id other = sched_factor(s, st, p->it, p->nseg, 1U - s->g->image, NULL);
-    st->value = s->g->image ? other : image;
-    st->value2 = s->g->image ? image : other;
+    const unsigned which = s->g->image[p->nseg];
+    const sx_id other = sched_factor(s, st, p->it, p->nseg, 1U - which, NULL);
+    st->value = which ? other : image;
+    st->value2 = which ? image : other;
     sched_close(s, opened + 1);
     move_tile(s, p, h, row, mr, true);
 }
@@ -427,24 +450,6 @@ static void finish_panel(struct sched *s, struct panel *p)
     sched_close(s, l.opened + guarded + 1);
 }
 
-static void sum_panel(struct sched *s, struct panel *p)
-{
-    const struct ext n = s->k->axis[p->seg->red[0]];
-    struct index lo = index_const(0), hi = {.off = n};
-    if (s->g->chunked) {
-        index_add(&lo, &s->unit, ext_const(p->k->chunk));
-        hi = index_offset(lo, p->k->chunk);
-    }
-    p->results = nb_tile(s, "y", TILE_STACK, p->k->dtype, p->rows, p->nr, true);
-    struct stmt *f = nb_for(s, FOR_SEQ, lo, hi, p->step);
-    f->bound = n;
-    p->k0 = index_axis(f->axis, 1);
-    pack_block(s, p);
-    row_tiles(s, p);
-    nb_close(s);
-    finish_panel(s, p);
-}
-
 /* As much of k as half of L1 holds; blocks of a chunk end with it. */
 static int32_t k_step(const struct sched *s, const struct panel *p)
 {
@@ -456,6 +461,33 @@ static int32_t k_step(const struct sched *s, const struct panel *p)
     while (s->g->chunked && p->k->chunk % step)
         step--;
     return step;
+}
+
+/* The panel sums this segment now. */
+static void set_segment(const struct sched *s, struct panel *p, uint32_t seg)
+{
+    p->nseg = seg;
+    p->seg = &p->k->seg[seg];
+    p->inner = 1;
+    for (unsigned i = 1; i < p->seg->nred; i++)
+        p->inner *= extent(s, p->seg->red[i]);
+    p->step = k_step(s, p);
+}
+
+static void sum_segment(struct sched *s, struct panel *p)
+{
+    const struct ext n = s->k->axis[p->seg->red[0]];
+    struct index lo = index_const(0), hi = {.off = n};
+    if (s->g->chunked) {
+        index_add(&lo, &s->unit, ext_const(p->k->chunk));
+        hi = index_offset(lo, p->k->chunk);
+    }
+    struct stmt *f = nb_for(s, FOR_SEQ, lo, hi, p->step);
+    f->bound = n;
+    p->k0 = index_axis(f->axis, 1);
+    pack_block(s, p);
+    row_tiles(s, p);
+    nb_close(s);
 }
 
 static int32_t row_tile(const struct sched *s, int32_t rows)
@@ -471,19 +503,26 @@ static int32_t row_tile(const struct sched *s, int32_t rows)
 void sched_window(struct sched *s)
 {
     const struct group *g = s->g;
-    struct panel p = {.it = &s->gs.item[g->item[0]], .nr = g->nr, .inner = 1};
+    struct panel p = {.it = &s->gs.item[g->item[0]], .nr = g->nr};
+    const bool part = p.it->part == PART_PARTIAL;
     p.k = &s->k->stage[p.it->stage];
-    p.nseg = p.it->part == PART_PARTIAL ? p.it->seg : 0;
-    p.seg = &p.k->seg[p.nseg];
+    const uint32_t first = part ? p.it->seg : 0, end = part ? first + 1 : p.k->nseg;
+    int32_t depth = 0;
     p.rows = extent(s, g->row);
     p.mr = row_tile(s, p.rows);
-    for (unsigned i = 1; i < p.seg->nred; i++)
-        p.inner *= extent(s, p.seg->red[i]);
-    p.step = k_step(s, &p);
-    p.packed = nb_tile(s, "x", TILE_STACK, p.k->dtype, p.step * p.inner, p.nr, true);
+    for (uint32_t i = first; i < end; i++) {
+        set_segment(s, &p, i);
+        depth = p.step * p.inner > depth ? p.step * p.inner : depth;
+    }
+    p.packed = nb_tile(s, "x", TILE_STACK, p.k->dtype, depth, p.nr, true);
     struct stmt *f =
         nb_for(s, FOR_SEQ, index_const(0), index_const(extent(s, g->box[0])), g->block);
     p.first = index_axis(f->axis, 1);
-    sum_panel(s, &p);
+    p.results = nb_tile(s, "y", TILE_STACK, p.k->dtype, p.rows, p.nr, true);
+    for (uint32_t i = first; i < end; i++) {
+        set_segment(s, &p, i);
+        sum_segment(s, &p);
+    }
+    finish_panel(s, &p);
     nb_close(s);
 }
