@@ -50,7 +50,7 @@ struct group {
     /* A convolution (sched_window.c): box, the last of the axes that only one factor walks
      * (number `image`, by segment), makes the lanes of a panel, its first axis in blocks;
      * col is its last. */
-    bool window;
+    bool window, batch; /* batch: box[0] is the batch, and a unit is a block of it */
     uint8_t image[8], nbox, box[LOOP_AXES];
     int32_t block, nr; /* nr: lanes of a panel */
     double used;       /* the share of them that is not idle */

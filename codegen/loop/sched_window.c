@@ -78,10 +78,11 @@ static void choose_box(const struct kernel *k, struct group *g, const uint8_t *c
 {
     int32_t inside = 1;
     unsigned first = n - 1;
-    while (first > 0 && is_small(k->axis[col[first - 1]]) &&
+    while (first > 0 && is_small(k->axis[col[first]]) &&
            inside * k->axis[col[first]].c * 2 <= lanes)
         inside *= k->axis[col[first--]].c;
-    const int32_t e = k->axis[col[first]].c;
+    const bool batch = !is_small(k->axis[col[first]]); /* small images: several of them */
+    const int32_t e = batch ? lanes / inside : k->axis[col[first]].c;
     const int32_t most = lanes / inside < e ? lanes / inside : e;
     const int32_t panels = (e + most - 1) / most;
     g->block = (e + panels - 1) / panels; /* even ones */
@@ -180,7 +181,8 @@ bool window_open(const struct kernel *k, const struct target *t, struct group *g
     memcpy(own.outer, all.rest, all.nrest);
     own.nouter = all.nrest;
     best_box(k, t, &own, all.col, all.ncol);
-    for (unsigned i = 0; s->order == ORDER_CHUNK && i < own.nouter; i++)
+    own.batch = !is_small(k->axis[own.box[0]]);
+    for (unsigned i = 0; (own.batch || s->order == ORDER_CHUNK) && i < own.nouter; i++)
         if (!is_small(k->axis[own.outer[i]]))
             return false;
     own.row = all.row;
@@ -241,7 +243,7 @@ static struct index last_first(const struct sched *s, const struct panel *p)
 
 static bool is_cut(const struct sched *s)
 {
-    return extent(s, s->g->box[0]) % s->g->block != 0;
+    return s->g->batch || extent(s, s->g->box[0]) % s->g->block != 0;
 }
 
 /* The first reduced axis, within the block. */
@@ -515,14 +517,19 @@ void sched_window(struct sched *s)
         depth = p.step * p.inner > depth ? p.step * p.inner : depth;
     }
     p.packed = nb_tile(s, "x", TILE_STACK, p.k->dtype, depth, p.nr, true);
-    struct stmt *f =
-        nb_for(s, FOR_SEQ, index_const(0), index_const(extent(s, g->box[0])), g->block);
-    p.first = index_axis(f->axis, 1);
+    p.first = index_const(0);
+    if (g->batch) {
+        index_add(&p.first, &s->unit, ext_const(g->block));
+    } else {
+        struct stmt *f =
+            nb_for(s, FOR_SEQ, index_const(0), index_const(extent(s, g->box[0])), g->block);
+        p.first = index_axis(f->axis, 1);
+    }
     p.results = nb_tile(s, "y", TILE_STACK, p.k->dtype, p.rows, p.nr, true);
     for (uint32_t i = first; i < end; i++) {
         set_segment(s, &p, i);
         sum_segment(s, &p);
     }
     finish_panel(s, &p);
-    nb_close(s);
+    sched_close(s, !g->batch);
 }

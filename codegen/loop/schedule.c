@@ -162,9 +162,19 @@ static bool plan_flat(struct sched *s, struct grid *gr)
     return true;
 }
 
-/* What a block of a chunked sum is a block of. */
+/* Units are blocks of something, and of the outer axes where it is a convolution. */
+static bool in_blocks(const struct group *g)
+{
+    return g->chunked || g->batch;
+}
+
+/* What a block of a chunked sum is a block of; or of a convolution of small images. */
 static struct ext block_extent(const struct sched *s, int32_t *div)
 {
+    if (s->g->batch) {
+        *div = s->g->block;
+        return s->k->axis[s->g->box[0]];
+    }
     const struct item *it = &s->gs.item[s->g->item[0]];
     const struct kstage *k = &s->k->stage[it->stage];
     *div = k->chunk;
@@ -195,7 +205,7 @@ static struct grid plan_grid(struct sched *s)
     s->rows = unit_rows(s);
     if (plan_flat(s, &gr))
         return gr;
-    if (g->chunked) {
+    if (in_blocks(g)) {
         int32_t chunk;
         struct ext e = block_extent(s, &chunk);
         for (unsigned i = 0; g->window && i < g->nouter; i++)
@@ -266,7 +276,7 @@ static unsigned decode(struct sched *s, const struct grid *gr)
     unsigned opened = 0;
     s->row0 = index_const(0);
     s->unit = index_axis(grid, 1);
-    if (g->nouter && !g->chunked)
+    if (g->nouter && !in_blocks(g))
         return decode_outer(s, grid);
     if (s->ncb > 1)
         s->unit = digit_of(grid, s->ncb, 0);
@@ -274,7 +284,7 @@ static unsigned decode(struct sched *s, const struct grid *gr)
         struct index cb = s->ncb > 1 ? digit_of(grid, 1, s->ncb) : index_axis(grid, 1);
         index_add(&s->cols.lo, &cb, ext_const(s->cols.len));
     }
-    if (g->chunked) {
+    if (in_blocks(g)) {
         int32_t chunk;
         struct ext e = block_extent(s, &chunk);
         struct index first = index_const(0);
