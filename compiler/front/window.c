@@ -245,7 +245,7 @@ struct val *mb_convolve_transpose(struct mb *b, struct ecx *x, const struct prim
 
 /* ---- pools ---- */
 
-static bool is_image(struct mb *b, value_id v, struct loc loc)
+bool mb_is_image(struct mb *b, value_id v, struct loc loc)
 {
     const struct type *t = graph_type(b->g, v);
     if (mb_axes(t) >= 2 && is_number(t, t->rank - 2U) && t->rank + 2 <= HYP_AXES)
@@ -286,7 +286,7 @@ static value_id pool_args(struct mb *b, struct args *a, struct window *w, struct
     int32_t place[2];
     const value_id v = mb_f32(b, a->val[0], a->at[0]);
     *w = (struct window){.dilation = {1, 1}};
-    if (!v || !is_image(b, v, a->at[0]) ||
+    if (!v || !mb_is_image(b, v, a->at[0]) ||
         !pair_of(b, a->val[1], a->at[1], 1, "a window", w->k) ||
         !pair_of(b, a->val[2] ? a->val[2] : a->val[1], a->at[a->val[2] ? 2 : 1], 1,
                  "a stride", w->stride) ||
@@ -371,7 +371,7 @@ struct val *mb_upsample(struct mb *b, struct ecx *x, const struct prim *p, struc
     const value_id v = mb_value(b, a->val[0], a->at[0]);
     (void)x;
     (void)p;
-    if (!v || !is_image(b, v, a->at[0]) ||
+    if (!v || !mb_is_image(b, v, a->at[0]) ||
         !pair_of(b, a->val[1], a->at[1], 1, "a factor", w.k))
         return mb_poison(b);
     const struct type t = *graph_type(b->g, v);
@@ -416,7 +416,7 @@ struct val *mb_tiles(struct mb *b, struct ecx *x, const struct prim *p, struct a
     const value_id size = mb_index(b, a->val[1], a->at[1]);
     (void)x;
     (void)p;
-    if (!v || !size || !is_image(b, v, a->at[0]))
+    if (!v || !size || !mb_is_image(b, v, a->at[0]))
         return mb_poison(b);
     struct type image = *graph_type(b->g, v);
     const struct type *ts = graph_type(b->g, size);

@@ -110,6 +110,18 @@ def sent(x, e):
     return torch.zeros_like(x).flatten(2).scatter_add(2, at.flatten(2), e.flatten(2)).view(x.shape)
 
 
+def resample(x, angle, dx, dy):
+    """By torch's sampling grid: columns, then rows, in [-1, 1] between the middles of the outer pixels."""
+    h, w = x.shape[-2:]
+    one = torch.ones_like(angle)
+    across, down = torch.meshgrid(torch.arange(w) - (w - 1) / 2, torch.arange(h) - (h - 1) / 2, indexing="xy")
+    move = lambda v: v[:, None, None] * one[:, None, None]
+    a, b = across - move(dx), down - move(dy)
+    c, s = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
+    grid = torch.stack([(a * c - b * s) / ((w - 1) / 2), (a * s + b * c) / ((h - 1) / 2)], -1)
+    return F.grid_sample(x, grid, align_corners=True, padding_mode="zeros")
+
+
 def covered(x, u, t):
     rows, columns = torch.arange(x.shape[-2]), torch.arange(x.shape[-1])
     across = -(-x.shape[-1] // t)
@@ -147,6 +159,13 @@ CASES = [
         ("e",),
         None,
         lambda w, i: curved(sent(i["x"], i["e"])),
+    ),
+    (
+        "resample",
+        "curved(resample(x, angle=given.t, dx=3 * given.t, dy=-1.5))",
+        ("x",),
+        None,
+        lambda w, i: curved(resample(i["x"], i["t"], 3 * i["t"], -1.5 + 0 * i["t"])),
     ),
     ("tiles", "curved(covered(x, given.u, 3))", ("x",), None, lambda w, i: curved(covered(i["x"], i["u"], 3))),
 ]
