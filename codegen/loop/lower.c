@@ -174,7 +174,7 @@ uint32_t lower_add_operand(struct lower *l, struct kstage *s, struct koperand o)
 static struct index address(struct lower *l, const struct type *t, const struct index *at)
 {
     struct index ix = index_const(0);
-    struct ext stride[HYP_RANK];
+    struct ext stride[HYP_RANK] = {{0}};
     lower_strides(l, t->dim, t->rank, stride);
     for (unsigned i = 0; i < t->rank; i++)
         if (stride[i].b && at[i].off.b)
