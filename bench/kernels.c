@@ -1,9 +1,9 @@
 /*
  * Speed of generated kernels against this machine's FMA peak, measured in the same run: the
- * contraction shapes of the shipped models in all three roles, and element-wise functions
- * and draws.
+ * contraction shapes of the shipped models in all three roles, convolutions, and
+ * element-wise functions and draws.
  *
- *     kernel_bench [target]
+ *     kernel_bench [target [windows]]
  *
  * The machine may be shared: a kernel's time is the best of many short runs, and so is the
  * peak's.
@@ -16,11 +16,12 @@
 #include "codegen/backend.h"
 #include "codegen/llvm/llvm.h"
 #include "codegen/loop/loop.h"
+#include "codegen/loop/lower.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/diag.h"
 #include "runtime/pool.h"
 
-enum { BATCH = 512, ROUNDS = 15, THREADS = 2 };
+enum { BATCH = 512, IMAGES = 64, ROUNDS = 15, THREADS = 2 };
 
 static double clock_now(clockid_t id)
 {
@@ -45,6 +46,7 @@ static double used(void)
 struct bench {
     const struct target *target;
     struct arena *a;
+    int64_t batch;
     struct nest *n;
     struct code *code;
     struct loaded_stage *stage;
@@ -68,8 +70,8 @@ static void give_memory(struct bench *b)
         const struct kbuf *k = &b->n->buf[i];
         size_t n = 1, row = 1;
         for (unsigned d = 0; d < k->rank; d++) {
-            n *= (size_t)ext_at(k->dim[d], BATCH);
-            row *= d ? (size_t)ext_at(k->dim[d], BATCH) : 1;
+            n *= (size_t)ext_at(k->dim[d], b->batch);
+            row *= d ? (size_t)ext_at(k->dim[d], b->batch) : 1;
         }
         n += 12 * row;
         float *f = buf[i] = memory(b->a, 4 * n);
@@ -83,7 +85,8 @@ static void give_memory(struct bench *b)
     union hyp_word *scalar = arena_array(b->a, b->n->nscalar + 1, sizeof *scalar);
     for (uint32_t i = 0; i < b->n->nscalar; i++)
         scalar[i].f = 1e-3F;
-    b->args = (struct hyp_kargs){.buf = buf, .scalar = scalar, .batch = BATCH, .seed = 1};
+    b->args =
+        (struct hyp_kargs){.buf = buf, .scalar = scalar, .batch = b->batch, .seed = 1};
 }
 
 static void compile(struct bench *b)
@@ -111,9 +114,9 @@ static void compile_kernel(struct bench *b, const char *text)
     compile(b);
 }
 
-static int64_t units(const struct nstage *s)
+static int64_t units(const struct bench *b, const struct nstage *s)
 {
-    int64_t n = ext_at(s->units, BATCH), d = s->units_div > 1 ? s->units_div : 1;
+    int64_t n = ext_at(s->units, b->batch), d = s->units_div > 1 ? s->units_div : 1;
     return (n + d - 1) / d;
 }
 
@@ -121,7 +124,7 @@ static void run(void *cx, unsigned thread)
 {
     struct bench *b = cx;
     for (uint32_t s = 0; s < b->n->nstage; s++) {
-        int64_t n = units(&b->n->stage[s]), lo = n * thread / b->threads,
+        int64_t n = units(b, &b->n->stage[s]), lo = n * thread / b->threads,
                 hi = n * (thread + 1) / b->threads;
         if (lo < hi)
             b->stage[s].fn(&b->args, lo, hi, b->scratch[thread]);
@@ -148,7 +151,7 @@ static double seconds(struct bench *b, unsigned threads)
 
 static void bench_new(struct bench *b, const struct target *t, struct pool *pool)
 {
-    *b = (struct bench){.target = t, .a = arena_new(), .pool = pool};
+    *b = (struct bench){.target = t, .a = arena_new(), .pool = pool, .batch = BATCH};
 }
 
 static void bench_free(struct bench *b)
@@ -243,6 +246,16 @@ static const char *dw_text(struct arena *a, struct shape s)
                      s.n, s.k, s.n, s.k, s.n, s.k, s.n, s.k, s.k, s.k);
 }
 
+static void against_peak(struct bench *b, struct bench *peak, double flops)
+{
+    for (unsigned threads = 1; threads <= THREADS; threads++) {
+        double rate = flops / seconds(b, threads), p = peak_rate(peak, threads);
+        printf("  %u thread%s %6.1f GFLOP/s %3.0f%% of %5.1f", threads,
+               threads > 1 ? "s" : " ", rate * 1e-9, 100 * rate / p, p * 1e-9);
+    }
+    printf("\n");
+}
+
 static void contraction(const struct target *t, struct pool *pool, struct shape s,
                         unsigned role)
 {
@@ -254,16 +267,87 @@ static void contraction(const struct target *t, struct pool *pool, struct shape 
     bench_new(&peak, t, pool);
     compile_kernel(&b, text[role](b.a, s));
     peak_new(&peak);
-    double flops = 2.0 * s.m * s.k * s.n;
     printf("%4dx%4dx%4d %-8s", s.m, s.k, s.n, name[role]);
-    for (unsigned threads = 1; threads <= THREADS; threads++) {
-        double rate = flops / seconds(&b, threads), p = peak_rate(&peak, threads);
-        printf("  %u thread%s %6.1f GFLOP/s %3.0f%% of %5.1f", threads,
-               threads > 1 ? "s" : " ", rate * 1e-9, 100 * rate / p, p * 1e-9);
-    }
-    printf("\n");
+    against_peak(&b, &peak, 2.0 * s.m * s.k * s.n);
     bench_free(&b);
     bench_free(&peak);
+}
+
+/* ---- convolutions, as the graph's forms are lowered ---- */
+
+struct image_shape {
+    int32_t in, out, size, kernel, stride, pad; /* size: rows and columns of the image */
+};
+
+static uint32_t slot_of(void *cx, value_id v)
+{
+    (void)cx;
+    return v;
+}
+
+/* Kernel of one read-out; the other ports are leaves. */
+static struct kernel *image_kernel(struct bench *b, const struct form *f, uint8_t port)
+{
+    static struct fuse_options all;
+    struct graph *g = arena_alloc(b->a, sizeof *g);
+    struct diag_sink *ds = diag_sink_new(b->a, 10);
+    value_id in[2];
+    graph_init(g, b->a);
+    graph_region(g, REGION_HOST, "host");
+    const region_id phase = g->at = graph_region(g, REGION_PHASE, "bench");
+    g->where = graph_place(g, (struct loc){0}, 0, WHY_WRITTEN, "image");
+    for (unsigned j = 0, n = 0; j < 3; j++) {
+        struct type t = {.dtype = DT_F32, .rank = f->port[j].rank, .sample = j < 2};
+        memcpy(t.dim, f->port[j].shape, sizeof t.dim);
+        if (j != port)
+            in[n++] = graph_leaf(g, j < 2 ? LEAF_DATA : LEAF_PARAM, 0, 0,
+                                 arena_fmt(b->a, "t%u", j), t);
+    }
+    const value_id y = graph_form(g, f, port, in, port < 2, DT_F32);
+    graph_root(g, phase, ROOT_OUTPUT, 0, 0, y, "y");
+    const struct fusion *fu = fuse(g, phase, &all, b->a);
+    struct lowered *l = lower_group(fu, 0, slot_of, NULL, b->a, ds);
+    if (!l) {
+        diag_print(ds, stderr, false);
+        exit(1);
+    }
+    return l->kernel;
+}
+
+static void convolution(const struct target *t, struct pool *pool, struct image_shape s,
+                        uint8_t port)
+{
+    static const char *const name[] = {"forward", "dX", "dW"};
+    const int32_t places = (s.size + 2 * s.pad - s.kernel) / s.stride + 1;
+    const int32_t in[3] = {s.in, s.size, s.size}, out[3] = {s.out, places, places};
+    const int32_t k[2] = {s.kernel, s.kernel}, stride[2] = {s.stride, s.stride};
+    const int32_t pad[2] = {s.pad, s.pad}, dilation[2] = {1, 1};
+    const struct form f =
+        form_conv((struct ext){0, 1}, in, out, k, stride, pad, dilation, 1);
+    struct bench b, peak;
+    bench_new(&b, t, pool);
+    bench_new(&peak, t, pool);
+    b.batch = IMAGES;
+    b.n = nest_schedule(image_kernel(&b, &f, port), t, b.a);
+    compile(&b);
+    peak_new(&peak);
+    printf("%3d->%3d %2dx%2d k%d s%d %-8s", s.in, s.out, s.size, s.size, s.kernel, s.stride,
+           name[port]);
+    against_peak(&b, &peak,
+                 2.0 * IMAGES * s.out * places * places * s.in * s.kernel * s.kernel);
+    bench_free(&b);
+    bench_free(&peak);
+}
+
+static void convolutions(const struct target *t, struct pool *pool)
+{
+    static const struct image_shape shapes[] = {{64, 128, 16, 4, 2, 1},
+                                                {3, 64, 32, 4, 2, 1},
+                                                {32, 64, 16, 3, 1, 1},
+                                                {16, 32, 14, 4, 2, 1}};
+    for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (uint8_t port = 0; port < 3; port++)
+            convolution(t, pool, shapes[i], port);
 }
 
 /* ---- element by element ---- */
@@ -306,6 +390,11 @@ int main(int argc, char **argv)
         return 1;
     printf("target %s: register tile %dx%d, vectors of %d\n", t->name, t->mr, t->nr,
            t->vec);
+    convolutions(t, pool);
+    if (argc > 2) {
+        pool_free(pool);
+        return 0;
+    }
     for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++)
         for (unsigned role = 0; role < 3; role++)
             contraction(t, pool, shapes[i], role);

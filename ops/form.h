@@ -145,6 +145,16 @@ struct form_piece {
 };
 uint32_t form_solve(const struct form *f, unsigned p, struct arena *a,
                     struct form_piece **out);
+/* Every dim of port p is at most one axis, forwards or backwards: nothing is to be solved.
+ */
+bool form_is_direct(const struct form *f, unsigned p);
+/*
+ * What kernels (and the interpreter of graphs, which sums in the same order) walk: the
+ * pieces of a form that is not direct.  0 where it is direct or not solved: then it is
+ * walked whole.
+ */
+uint32_t form_pieces(const struct form *f, unsigned p, struct arena *a,
+                     struct form_piece **out);
 /*
  * C^X = col2im o contract through T[n,y,x,c,u,v]: `contract` has f's ports with T for p,
  * and is read out at p; `fold` has ports T, X and is read out at 1.  False where it does

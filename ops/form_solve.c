@@ -30,7 +30,7 @@ struct solver {
 };
 
 /* More pieces than this are a form that nobody meant. */
-enum { MOST_PIECES = 1 << 14 };
+enum { MOST_PIECES = 1 << 14, WALKED_PIECES = 128 };
 
 /* One overlapping dim: h = s*o + d*k + off; k is -1 if there is none. */
 struct window {
@@ -497,4 +497,21 @@ uint32_t form_solve(const struct form *f, unsigned p, struct arena *a,
         return 0;
     *out = s.piece;
     return s.n;
+}
+
+bool form_is_direct(const struct form *f, unsigned p)
+{
+    const struct port *q = &f->port[p];
+    for (unsigned r = 0; r < q->rank; r++)
+        if (q->dim[r].n > 1 ||
+            (q->dim[r].n == 1 && q->dim[r].coef[0] != 1 && q->dim[r].coef[0] != -1))
+            return false;
+    return !axis_in_two_dims(q);
+}
+
+uint32_t form_pieces(const struct form *f, unsigned p, struct arena *a,
+                     struct form_piece **out)
+{
+    const uint32_t n = form_is_direct(f, p) ? 0 : form_solve(f, p, a, out);
+    return n <= WALKED_PIECES ? n : 0;
 }

@@ -213,57 +213,59 @@ static int64_t address(const struct port *q, const int64_t *i, int64_t batch)
 }
 
 /*
- * A read-out of two ports in which at most one term reaches an element is no sum: it copies
- * (as kernels do, by an index), and what nothing reaches is 0.
+ * A read-out of two ports that reduces nothing is no sum: it copies (as kernels do, by an
+ * index), and what nothing reaches is 0.
  */
-static bool copy_form(struct eval *x, const struct node *n)
+static void copy_form(struct eval *x, const struct node *n, const struct form *f,
+                      double *out)
 {
-    const struct form *f = &x->g->form[n->attr];
-    const int64_t batch = x->e->batch, nout = elems(x, n->out0);
+    const int64_t batch = x->e->batch;
     int64_t i[HYP_AXES] = {0};
-    if (f->nport != 2 || form_reduced(f, n->port) || n->nin == f->nport)
-        return false;
     const double *src = x->value[graph_in(x->g, n)[0]];
-    double *out = make(x, n->out0);
-    bool *seen = arena_array(x->scratch, (size_t)nout + 1, sizeof *seen);
+    const bool round = x->e->f32 && graph_type(x->g, n->out0)->dtype == DT_F32;
     for (bool more = true; more;) {
         const int64_t to = address(&f->port[n->port], i, batch);
         const int64_t from = address(&f->port[1 - n->port], i, batch);
-        if (to >= 0 && from >= 0) {
-            if (seen[to])
-                return false;
-            seen[to] = true;
-            out[to] = x->e->f32 && graph_type(x->g, n->out0)->dtype == DT_F32
-                          ? (double)(float)src[from]
-                          : src[from];
-        }
+        if (to >= 0 && from >= 0)
+            out[to] = round ? (double)(float)src[from] : src[from];
         more = false;
         for (unsigned k = f->naxis; !more && k-- > 0;) {
             more = ++i[k] < ext_at(f->axis[k], batch);
             i[k] = more ? i[k] : 0;
         }
     }
-    return true;
+}
+
+/* One chain for each element that f reaches, from what is there. */
+static void eval_part(struct eval *x, const struct node *n, const struct form *f,
+                      bool whole, double *out)
+{
+    const double *t[HYP_PORTS] = {0};
+    if (f->nport == 2 && !whole && !form_reduced(f, n->port)) {
+        copy_form(x, n, f, out);
+        return;
+    }
+    for (unsigned i = 0; i + 1 < f->nport; i++)
+        t[i < n->port ? i : i + 1] = x->value[graph_in(x->g, n)[i]];
+    form_eval_onto(f, n->port, x->e->batch, t, out, x->e->f32);
 }
 
 static void eval_form(struct eval *x, const struct node *n)
 {
-    const bool copied = copy_form(x, n);
-    arena_reset(x->scratch);
-    if (copied)
-        return;
-    const double *t[HYP_PORTS] = {0};
     const struct form *f = &x->g->form[n->attr];
-    for (unsigned i = 0; i + 1 < f->nport; i++)
-        t[i < n->port ? i : i + 1] = x->value[graph_in(x->g, n)[i]];
+    struct form_piece *piece = NULL;
     double *out = make(x, n->out0);
-    if (n->nin != f->nport) {
-        form_eval(f, n->port, x->e->batch, t, out, x->e->f32);
-        return;
-    }
-    memcpy(out, x->value[graph_in(x->g, n)[n->nin - 1]],
-           (size_t)elems(x, n->out0) * sizeof *out);
-    form_eval_onto(f, n->port, x->e->batch, t, out, x->e->f32);
+    const bool goes_on = n->nin == f->nport;
+    if (goes_on)
+        memcpy(out, x->value[graph_in(x->g, n)[n->nin - 1]],
+               (size_t)elems(x, n->out0) * sizeof *out);
+    const uint32_t pieces = form_pieces(f, n->port, x->scratch, &piece);
+    for (uint32_t i = 0; i < pieces; i++)
+        if (!piece[i].zero)
+            eval_part(x, n, &piece[i].form, goes_on, out);
+    if (pieces == 0)
+        eval_part(x, n, f, goes_on || !form_is_direct(f, n->port), out);
+    arena_reset(x->scratch);
 }
 
 /* Visits the box with the reduced axes innermost; each output's first of the largest. */

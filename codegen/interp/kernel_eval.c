@@ -173,16 +173,27 @@ static double sum(struct keval *e, struct sx_prog *const *prog)
     return acc;
 }
 
+static bool takes_part(const struct keval *e)
+{
+    for (uint32_t o = 0; o < e->stage->noperand; o++)
+        if (!guards_hold(e->stage->operand[o].guard, e->stage->operand[o].nguard, e->at,
+                         e->batch, e->scalar))
+            return false;
+    return true;
+}
+
 static double fold(struct keval *e, const struct sx_prog *p)
 {
     const struct kstage *s = e->stage;
-    int64_t n = volume(e, s->red, s->nred), where = 0;
+    int64_t n = volume(e, s->red, s->nred), where = -1;
     double best = 0;
     for (int64_t i = 0; i < n; i++) {
         double v;
         move_to(e, s->red, s->nred, i);
+        if (!takes_part(e))
+            continue;
         run(e, p, &v);
-        if (i == 0 || v > best) {
+        if (where < 0 || v > best) {
             best = v;
             where = i;
         }

@@ -159,6 +159,43 @@ static LLVMValueRef gather(struct ll *l, const struct memory *m, const struct ll
     return v;
 }
 
+/* Lanes two elements apart, as a strided window's are. */
+static bool is_every_second(const struct ll *l, const struct memory *m,
+                            const struct ll_at *at)
+{
+    if (m->dtype == DT_BOOL || at->step.b || l->width < 4)
+        return false;
+    for (int32_t i = 0; i < l->width; i++)
+        if (at->lane[i] != at->lane[0] + 2 * i)
+            return false;
+    return true;
+}
+
+/*
+ * A vector twice as wide of which every second element is read: no lane reads what it must
+ * not.  The mask of a pair is that of its lane and nothing, an i64 of which the upper half
+ * is 0.
+ */
+static LLVMValueRef every_second(struct ll *l, const struct memory *m,
+                                 const struct ll_at *at, LLVMValueRef cond)
+{
+    LLVMTypeRef elem = ll_dtype(l, m->dtype), wide = ll_vector(elem, 2 * l->width);
+    LLVMTypeRef ints = ll_vector(l->h->i32, 2 * l->width);
+    int32_t pick[LL_LANES];
+    LLVMValueRef c = cond ? ll_splat(l, cond, l->width)
+                          : LLVMConstAllOnes(ll_vector(l->h->i1, l->width));
+    c = LLVMBuildSExt(l->b, c, ll_vector(l->h->i32, l->width), "");
+    c = LLVMBuildZExt(l->b, c, ll_vector(l->h->i64, l->width), "");
+    c = LLVMBuildBitCast(l->b, c, ints, "");
+    c = LLVMBuildICmp(l->b, LLVMIntNE, c, LLVMConstNull(ints), "");
+    LLVMValueRef x[] = {lane_pointer(l, at, elem, 0), ll_i32(l, align_of(m->dtype)), c,
+                        LLVMConstNull(wide)};
+    LLVMValueRef v = masked(l, "llvm.masked.load", wide, x, l->h->ptr);
+    for (int32_t i = 0; i < l->width; i++)
+        pick[i] = 2 * i;
+    return ll_shuffle(l, v, NULL, pick, l->width);
+}
+
 static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const struct index *x,
                                 LLVMValueRef off, LLVMValueRef cond)
 {
@@ -178,6 +215,8 @@ static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const stru
         return scalar_load(l, m, lane_pointer(l, &at, elem, 0), cond);
     if (at.contiguous)
         return vector_load(l, m, lane_pointer(l, &at, elem, 0), cond);
+    if (is_every_second(l, m, &at))
+        return every_second(l, m, &at, cond);
     return gather(l, m, &at, NULL, cond);
 }
 

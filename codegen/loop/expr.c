@@ -109,6 +109,11 @@ sx_id sched_expr(struct sched *s, struct stmt *st, const struct kstage *stage, s
     return e ? sx_rewrite(&s->n->sx, &s->k->sx, e, move_leaf, &m) : 0;
 }
 
+sx_id sched_number(struct sched *s, const struct index *x)
+{
+    return index_value(&s->n->sx, x);
+}
+
 /* What others pick by is never inlined, so it is a load. */
 uint16_t sched_operand(struct sched *s, struct stmt *st, const struct kstage *stage,
                        uint32_t operand)

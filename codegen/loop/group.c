@@ -379,10 +379,28 @@ static bool fit_partial(const struct cutter *c, const struct group *g, struct it
     return tiles_fit(c, g, d, it->pass, false);
 }
 
+/* Over all of the convolution's axes, in any order. */
+static bool fit_window(const struct cutter *c, const struct group *g, struct item *it,
+                       const struct deps *d)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    if (g->nitem == 0) {
+        it->role = ROLE_ANCHOR;
+        return true;
+    }
+    const struct kstage *first = &c->k->stage[c->gs->item[g->item[0]].stage];
+    it->role = ROLE_POINT;
+    it->pass = point_pass(c, d);
+    return !g->chunked && s->op == K_MAP && it->pass == 0 && s->naxis == first->naxis &&
+           !memcmp(s->axis, first->axis, s->naxis);
+}
+
 static bool fit_role(const struct cutter *c, const struct group *g, struct item *it,
                      const struct deps *d)
 {
     const struct kstage *s = &c->k->stage[it->stage];
+    if (g->window)
+        return fit_window(c, g, it, d);
     if (it->part == PART_PARTIAL)
         return !g->scatter && fit_partial(c, g, it, d);
     if (g->chunked || (g->scatter && g->nitem))
@@ -397,6 +415,11 @@ static bool fit_role(const struct cutter *c, const struct group *g, struct item 
     }
     if (s->op == K_MAP)
         return fit_map(c, g, it, d);
+    if (sched_is_window_fold(c->k, s)) {
+        it->role = ROLE_FOLD;
+        return !g->nanchor && !g->rowsum && g->col == s->axis[s->naxis - 1] &&
+               space_of(g, s) == whole(g);
+    }
     if (s->op == K_FOLD || s->order == ORDER_LANES)
         return fit_row(c, g, it, d);
     return fit_anchor(c, g, it, d);
@@ -513,10 +536,24 @@ static void scatter_axes(const struct kernel *k, struct group *g, const struct k
             g->outer[g->nouter++] = s->axis[i];
 }
 
+static bool is_convolution(const struct cutter *c, struct group *g, const struct item *it)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    const bool part = it->part == PART_PARTIAL;
+    const bool whole = it->part == PART_ALL && s->order == ORDER_SEQ;
+    if (s->op != K_SUM || !(part || whole) || sched_has_digits(c->k) ||
+        !window_open(c->k, c->t, g, s, it->seg, part ? 1 : s->nseg))
+        return false;
+    g->chunked = part;
+    return true;
+}
+
 static void open_group(const struct cutter *c, struct group *g, const struct item *it)
 {
     const struct kstage *s = &c->k->stage[it->stage];
     g->row = g->col = -1;
+    if (is_convolution(c, g, it))
+        return;
     if (it->part == PART_PARTIAL) {
         const struct kseg *seg = &s->seg[it->seg];
         if (seg->nred == 1 && s->naxis <= 1 && s->chunk == c->t->unit_rows) {
@@ -528,6 +565,8 @@ static void open_group(const struct cutter *c, struct group *g, const struct ite
         axes_from_space(g, s, true);
     } else if (s->op == K_SCATTER) {
         scatter_axes(c->k, g, s);
+    } else if (sched_is_window_fold(c->k, s)) {
+        axes_from_space(g, s, true);
     } else if (s->op == K_FOLD || (s->op == K_SUM && s->order == ORDER_LANES)) {
         axes_from_space(g, s, false);
         const uint8_t *red = s->op == K_FOLD ? s->red : s->seg[0].red;

@@ -20,7 +20,8 @@
 #include "compiler/ir/target.h"
 
 #define LOOP_AXES  KERNEL_AXES
-#define LOOP_TERMS 12
+#define LOOP_TERMS 16
+#define LOOP_RED   KERNEL_REDUCED /* reduced axes of a sum or fold */
 #define NEST_AXES  96
 
 /* coef * ((axis / div) % mod); div 1 and mod 0: plain */
@@ -85,9 +86,9 @@ struct kstore {
     uint16_t buf;
     struct index index; /* over the stage's axes */
 };
-struct kseg {             /* one product of a sum */
-    uint8_t nred, red[4]; /* reduced axes, outermost first */
-    sx_id factor[2];      /* over the stage's operands; factor[1] 0: a plain sum */
+struct kseg {                    /* one product of a sum */
+    uint8_t nred, red[LOOP_RED]; /* reduced axes, outermost first */
+    sx_id factor[2];             /* over the stage's operands; factor[1] 0: a plain sum */
 };
 /*
  * What a stage computes at a point of its space:
@@ -101,7 +102,7 @@ struct kseg {             /* one product of a sum */
  *         first.  No block at all (B = 0): 0.
  * K_FOLD  starts from the first element in lexicographic order; best = value > best ? value
  * : best. COMB_MAX gives best, COMB_ARGMAX (i32) its row-major number among the reduced
- * axes.
+ * axes. Elements at which a guard of an operand fails do not take part; of none: 0, and -1.
  * K_SCATTER one chain from +0 over the reduced axes lexicographically, of the values whose
  *         operand `at` is the point's number along the axis `along`; neither they nor `at`
  *         walk that axis.
@@ -117,9 +118,9 @@ struct kstage {
     struct kseg
         *seg; /* K_SUM: segments, accumulated one after the other into the same chain */
     uint32_t nseg;
-    uint8_t nred, red[4]; /* K_FOLD, K_SCATTER */
-    uint8_t along;        /* K_SCATTER */
-    uint16_t at;          /* K_SCATTER: operand, an i32 */
+    uint8_t nred, red[LOOP_RED]; /* K_FOLD, K_SCATTER */
+    uint8_t along;               /* K_SCATTER */
+    uint16_t at;                 /* K_SCATTER: operand, an i32 */
     struct kstore *store;
     uint32_t nstore;
     place_id place;

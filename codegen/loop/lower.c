@@ -3,7 +3,7 @@
  *
  * Products first, then node by node in graph order.  Operands become stage references
  * inside the group, buffer loads with row-major indices outside, and scalars where the host
- * computes them.
+ * computes them.  With a window all of this is done for every piece of its output.
  */
 #include "codegen/loop/lowering.h"
 
@@ -30,18 +30,30 @@ static bool lower_node(struct lower *l, const struct node *n)
 
 static void start(struct lower *l, const struct group *gr)
 {
-    static const char names[] = "nopqrstu";
     l->group = gr;
     l->out = arena_alloc(l->a, sizeof *l->out);
     l->k = l->out->kernel = arena_alloc(l->a, sizeof *l->k);
     l->k->arena = l->a;
     l->k->name = "k";
     sx_init(&l->k->sx, l->a);
+}
+
+/* Axes of the space: its dims as they are (NULL), or a piece of the window's output. */
+static void start_piece(struct lower *l, const struct form_piece *piece)
+{
+    const struct type *t = &l->group->main;
     l->stage_of = arena_array(l->a, l->g->nvalue + 1, sizeof *l->stage_of);
-    for (unsigned d = 0; d < gr->main.rank; d++)
-        l->main_axis[d] = low_is_one(gr->main.dim[d])
-                              ? -1
-                              : low_new_axis(l, gr->main.dim[d], names[l->k->naxis]);
+    memset(l->taken, 0, sizeof l->taken);
+    l->ntaken = 0;
+    l->ninlined = l->nreduced = 0;
+    l->piece = piece;
+    if (piece)
+        low_piece(l, piece);
+    else
+        for (unsigned d = 0; d < t->rank; d++)
+            l->main[d] =
+                low_is_one(t->dim[d]) ? index_const(0) : low_axis(l, t->dim[d], LOW_SPACE);
+    low_order_axes(l);
 }
 
 /* READ, WRITE or both, from the loads and stores. */
@@ -90,7 +102,7 @@ static bool goes_on(const struct lower *l, const struct node *n)
 }
 
 /* Products first: one walk computes them together, and what reads them after. */
-static void lower_members(struct lower *l, bool products)
+static void lower_kind(struct lower *l, bool products)
 {
     for (uint32_t i = 0; i < l->group->n && !l->failed; i++) {
         const struct node *n = &l->g->node[l->group->node[i]];
@@ -100,6 +112,28 @@ static void lower_members(struct lower *l, bool products)
     }
 }
 
+static void lower_members(struct lower *l, const struct form_piece *piece)
+{
+    start_piece(l, piece);
+    lower_kind(l, true);
+    lower_kind(l, false);
+}
+
+static void lower_pieces(struct lower *l)
+{
+    struct form_piece *piece = NULL;
+    uint32_t n = 0;
+    l->window = low_find_window(l);
+    if (l->window) {
+        const struct node *w = &l->g->node[l->window];
+        n = form_pieces(&l->g->form[w->attr], w->port, l->a, &piece);
+    }
+    for (uint32_t i = 0; i < n && !l->failed; i++)
+        lower_members(l, &piece[i]);
+    if (n == 0)
+        lower_members(l, NULL);
+}
+
 struct lowered *lower_group(const struct fusion *f, uint32_t group, storage_fn *slot,
                             void *cx, struct arena *a, struct diag_sink *ds)
 {
@@ -107,8 +141,7 @@ struct lowered *lower_group(const struct fusion *f, uint32_t group, storage_fn *
     const struct group *gr = &f->group[group];
 
     start(&l, gr);
-    lower_members(&l, true);
-    lower_members(&l, false);
+    lower_pieces(&l);
     if (l.failed) {
         if (!diag_errors(ds))
             low_refuse(&l, &l.g->node[gr->node[0]], "a space of this rank");
@@ -126,24 +159,21 @@ struct lowered *lower_copy(const struct fusion *f, value_id v, uint32_t to,
     struct lower l = {.f = f, .g = f->g, .a = a, .ds = ds, .slot = slot, .cx = cx};
     struct group gr = {.kind = GROUP_MAP, .main = *graph_type(f->g, v)};
     const struct node *n = &f->g->node[f->g->value[v].def];
-    int8_t axis[HYP_RANK];
+    struct index at[HYP_RANK];
 
     start(&l, &gr);
+    start_piece(&l, NULL);
     struct kstage *s = low_new_stage(&l, n, K_MAP);
     s->dtype = gr.main.dtype;
-    low_value_axes(&l, &gr.main, axis);
-    low_space(s, &gr.main, axis);
+    low_value_at(&l, &gr.main, at);
+    low_space(&l, s, &gr.main, at);
     if (f->role[f->g->value[v].def] == ROLE_HOST)
         s->value = low_host(&l, v);
     else
-        s->value = sx_arg(&l.k->sx, low_add_operand(&l, s, low_load(&l, v, axis)),
+        s->value = sx_arg(&l.k->sx, low_add_operand(&l, s, low_load(&l, v, at)),
                           low_sx_type(&l, v));
     struct kstore *st = arena_alloc(a, sizeof *st);
-    struct ext stride[HYP_RANK];
-    low_strides(&l, gr.main.dim, gr.main.rank, stride);
-    for (unsigned i = 0; i < gr.main.rank; i++)
-        if (axis[i] >= 0)
-            low_index_add(&l, &st->index, (uint8_t)axis[i], stride[i]);
+    st->index = low_address(&l, &gr.main, at);
     st->buf = (uint16_t)l.k->nbuf;
     l.k->buf = arena_grow(a, l.k->buf, &l.cbuf, l.k->nbuf + 1, sizeof *l.k->buf);
     l.out->slot = arena_grow(a, l.out->slot, &l.cslot, l.k->nbuf + 1, sizeof(uint32_t));

@@ -1,12 +1,14 @@
-/* Elements by index: gather and scatter. */
+/*
+ * Lowering of gathers and scatters: operands that data pick, sums that data send.
+ */
 #include "codegen/loop/lowering.h"
 
 /*
- * Kernel axes of big[p.., at, t..], index[p.., i..] and small[p.., i.., t..]; the index may
- * be the same for all p.
+ * Where the dims of big[p.., at, t..], index[p.., i..] and small[p.., i.., t..]; the index
+ * may be the same for all p.
  */
 struct chosen {
-    int8_t big[HYP_RANK], index[HYP_RANK], small[HYP_RANK];
+    struct index big[HYP_RANK], index[HYP_RANK], small[HYP_RANK];
     unsigned np, ni; /* dims p; dims i */
     bool aligned;
 };
@@ -57,11 +59,11 @@ bool low_gather(struct lower *l, const struct node *n)
     struct ext stride[HYP_RANK];
     struct kstage *s = low_new_stage(l, n, K_MAP);
 
-    low_value_axes(l, graph_type(l->g, n->out0), c.small);
-    low_space(s, graph_type(l->g, n->out0), c.small);
+    low_value_at(l, graph_type(l->g, n->out0), c.small);
+    low_space(l, s, graph_type(l->g, n->out0), c.small);
     index_axes(&c);
     for (unsigned i = 0; i < big->rank; i++)
-        c.big[i] = i == axis ? -1 : c.small[i < axis ? i : i - 1 + c.ni];
+        c.big[i] = i == axis ? index_const(0) : c.small[i < axis ? i : i - 1 + c.ni];
     low_strides(l, big->dim, big->rank, stride);
     struct koperand o = low_load(l, in[0], c.big);
     choose_by(l, s, &o, in[1], &c, stride[axis], big->dim[axis]);
@@ -76,12 +78,12 @@ static void scatter_axes(struct lower *l, struct kstage *s, const struct type *v
 {
     for (unsigned i = 0; i < values->rank; i++) {
         const bool summed = i >= c->np && i < c->np + c->ni;
-        c->small[i] = -1;
+        c->small[i] = index_const(0);
         if (!summed)
             c->small[i] = c->big[i < c->np ? i : i - c->ni + 1];
-        else if (!low_is_one(values->dim[i]) && s->nred < 4)
+        else if (!low_is_one(values->dim[i]) && s->nred < LOOP_RED)
             s->red[s->nred++] =
-                (uint8_t)(c->small[i] = low_new_axis(l, values->dim[i], 'i'));
+                (c->small[i] = low_axis(l, values->dim[i], LOW_SUM)).t[0].axis;
         else if (!low_is_one(values->dim[i]))
             l->failed = true;
     }
@@ -98,11 +100,13 @@ bool low_scatter(struct lower *l, const struct node *n)
         return low_refuse(l, n, "scatters of whole numbers");
     struct kstage *s = low_new_stage(l, n, K_SCATTER);
 
-    low_value_axes(l, big, c.big);
-    low_space(s, big, c.big);
-    if (c.big[axis] < 0) /* one place only, but data say who gets there */
-        s->axis[s->naxis++] = (uint8_t)(c.big[axis] = low_new_axis(l, ext_const(1), 'a'));
-    s->along = (uint8_t)c.big[axis];
+    low_value_at(l, big, c.big);
+    low_space(l, s, big, c.big);
+    if (c.big[axis].n == 0) { /* one place only, but data say who gets there */
+        c.big[axis] = low_axis(l, ext_const(1), LOW_SPACE);
+        s->axis[s->naxis++] = c.big[axis].t[0].axis;
+    }
+    s->along = c.big[axis].t[0].axis;
     scatter_axes(l, s, values, &c);
     index_axes(&c);
     s->at = (uint16_t)low_add_operand(l, s, low_load(l, in[1], c.index));

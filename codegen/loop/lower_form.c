@@ -1,68 +1,55 @@
 /*
- * Forms and folds.  A form's box is rewritten over kernel axes: axes that the read-out port
- * fixes become (+-)(axis - offset), the others are reduced; a load that may leave its
- * tensor carries guards, which is zero padding.
+ * Forms and folds.
+ *
+ * A form's box is rewritten over kernel axes: axes that the read-out port fixes become
+ * indices over those of its dims, the others are reduced; a load that may leave its tensor
+ * carries guards, which is zero padding.  An output dim that combines axes is solved into
+ * pieces (lower_piece.c); where that is not done either, the whole box is summed for every
+ * element, of which the guards let pass what reaches it.
  */
 #include "codegen/loop/lowering.h"
 
 #include <string.h>
 
-/* A box axis over kernel axes: sign * (axis - off), or a kernel axis of its own. */
-struct box_axis {
-    int8_t axis; /* -1: constant `off` */
-    int32_t sign;
-    struct ext off;
-    bool known;
-};
-
-static bool fix_axis(struct lower *l, const struct form *f, const struct dimmap *d,
-                     int8_t axis, struct box_axis *box)
+static struct index minus(struct index x, struct ext off)
 {
-    if (d->n == 0)
-        return true; /* guarded by the caller */
-    if (d->n != 1 || (d->coef[0] != 1 && d->coef[0] != -1))
-        return false;
-    (void)l;
-    (void)f;
-    box[d->axis[0]] = (struct box_axis){axis, d->coef[0], d->off, true};
-    return true;
+    x.off.c -= off.c;
+    x.off.b -= off.b;
+    return x;
+}
+
+static struct index times(struct index x, int32_t by)
+{
+    struct index r = index_const(0);
+    index_add(&r, &x, ext_const(by));
+    return r;
 }
 
 /* index of a dim at the point of the box: off + sum coef * box */
-static struct index dim_index(struct lower *l, const struct dimmap *d,
-                              const struct box_axis *box)
+static struct index dim_index(const struct dimmap *d, const struct box *box)
 {
     struct index ix = {.off = d->off};
-    for (unsigned i = 0; i < d->n; i++) {
-        const struct box_axis *b = &box[d->axis[i]];
-        const int32_t c = d->coef[i] * b->sign;
-        if (b->axis >= 0)
-            low_index_add(l, &ix, (uint8_t)b->axis, ext_const(c));
-        ix.off.c -= c * b->off.c;
-        ix.off.b -= c * b->off.b;
-    }
+    for (unsigned i = 0; i < d->n; i++)
+        index_add(&ix, &box->at[d->axis[i]], ext_const(d->coef[i]));
     return ix;
 }
 
-/* True if the index surely stays in 0..extent-1: one plain axis of that very extent, or a
- * constant. */
+/* True if the index surely stays in 0..extent-1: a plain axis of that very extent, or
+ * numbers. */
 static bool stays_inside(const struct lower *l, const struct index *ix, struct ext extent)
 {
-    if (ix->off.b || ix->off.c < 0)
+    int64_t lo = ix->off.c, hi = ix->off.c;
+    if (ix->off.b)
         return false;
     if (ix->n == 0)
-        return extent.b ? ix->off.c == 0 : ix->off.c < extent.c;
-    int64_t hi = ix->off.c;
+        return lo >= 0 && (extent.b ? lo == 0 : lo < extent.c);
     for (unsigned i = 0; i < ix->n; i++) {
-        const struct ext e = l->k->axis[ix->t[i].axis];
-        if (ix->t[i].coef.b || ix->t[i].coef.c < 0)
-            return false;
+        const struct ext e = l->k->axis[ix->t[i].axis], c = ix->t[i].coef;
         if (e.b)
-            return ix->n == 1 && ix->off.c == 0 && ix->t[i].coef.c == 1 &&
-                   ext_eq(e, extent);
-        hi += (int64_t)ix->t[i].coef.c * (e.c - 1);
+            return ix->n == 1 && lo == 0 && c.c == 1 && !c.b && ext_eq(e, extent);
+        *(c.c < 0 ? &lo : &hi) += (int64_t)c.c * (e.c - 1);
     }
-    return !extent.b && hi < extent.c;
+    return !extent.b && lo >= 0 && hi < extent.c;
 }
 
 void low_add_guard(struct lower *l, struct koperand *o, struct index ix, struct ext bound)
@@ -76,7 +63,7 @@ void low_add_guard(struct lower *l, struct koperand *o, struct index ix, struct 
 
 /* Load of operand v, which stands at port p of f, at the point of the box. */
 static struct koperand load_port(struct lower *l, value_id v, const struct form *f,
-                                 unsigned p, const struct box_axis *box)
+                                 unsigned p, const struct box *box)
 {
     const struct port *port = &f->port[p];
     struct koperand o = {.id = low_buffer(l, v)};
@@ -84,26 +71,22 @@ static struct koperand load_port(struct lower *l, value_id v, const struct form 
 
     low_strides(l, port->shape, port->rank, stride);
     for (unsigned d = 0; d < port->rank; d++) {
-        struct index ix = dim_index(l, &port->dim[d], box);
+        const struct index ix = dim_index(&port->dim[d], box);
         if (!stays_inside(l, &ix, port->shape[d]))
             low_add_guard(l, &o, ix, port->shape[d]);
-        for (unsigned i = 0; i < ix.n; i++)
-            low_index_add(l, &o.index, ix.t[i].axis,
-                          stride[d].b ? low_ext_scale(stride[d], ix.t[i].coef.c)
-                                      : low_ext_scale(ix.t[i].coef, stride[d].c));
         if (stride[d].b && ix.off.b)
             l->failed = true;
-        const struct ext off = stride[d].b ? low_ext_scale(stride[d], ix.off.c)
-                                           : low_ext_scale(ix.off, stride[d].c);
-        o.index.off.c += off.c;
-        o.index.off.b += off.b;
+        else
+            index_add(&o.index, &ix, stride[d]);
     }
     return o;
 }
 
+/* ---- the box ---- */
+
 /* The axis of a chain's link that other products of the group may have as well. */
-static int8_t reduced_axis(struct lower *l, unsigned link, unsigned place,
-                           struct ext extent)
+static uint8_t reduced_axis(struct lower *l, unsigned link, unsigned place,
+                            struct ext extent)
 {
     for (uint32_t i = 0; i < l->nreduced; i++)
         if (l->reduced[i].link == link && l->reduced[i].place == place &&
@@ -111,75 +94,84 @@ static int8_t reduced_axis(struct lower *l, unsigned link, unsigned place,
             return l->reduced[i].axis;
     l->reduced =
         arena_grow(l->a, l->reduced, &l->creduced, l->nreduced + 1, sizeof *l->reduced);
-    const int8_t axis = low_new_axis(l, extent, (char)('i' + (int)l->nreduced % 8));
+    const struct index ix = low_axis(l, extent, LOW_SUM);
+    const uint8_t axis = ix.n ? ix.t[0].axis : 0;
     l->reduced[l->nreduced++] = (struct reduced){link, place, axis};
     return axis;
 }
 
-/* Axes the output fixes, guards for holes of the output, fresh axes for the reduced ones.
- */
-static bool solve_box(struct lower *l, const struct node *n, const struct form *f,
-                      unsigned link, struct box_axis *box, struct koperand *holes,
-                      struct kseg *seg)
+/* Axes that nothing fixes are reduced, in box order. */
+static void reduce_rest(struct lower *l, const struct form *f, unsigned link,
+                        struct box *box, struct kseg *seg)
 {
-    const struct port *out = &f->port[n->port];
-    int8_t axis[HYP_RANK];
-
-    low_value_axes(l, graph_type(l->g, n->out0), axis);
-    for (unsigned d = 0; d < out->rank; d++) {
-        if (!fix_axis(l, f, &out->dim[d], axis[d], box))
-            return false;
-        struct index ix = {0};
-        if (axis[d] >= 0)
-            low_index_add(l, &ix, (uint8_t)axis[d], ext_const(1));
-        if (out->dim[d].n == 0) {
-            ix.off = (struct ext){-out->dim[d].off.c, -out->dim[d].off.b};
-            if (axis[d] >= 0 || ix.off.c || ix.off.b)
-                low_add_guard(l, holes, ix, ext_const(1));
-            continue;
-        }
-        const struct box_axis *b = &box[out->dim[d].axis[0]];
-        if (axis[d] < 0) { /* extent 1: the box axis is the constant -sign * off */
-            ix.off = low_ext_scale(b->off, -b->sign);
-        } else {
-            ix.n = 0;
-            low_index_add(l, &ix, (uint8_t)axis[d], ext_const(b->sign));
-            ix.off = low_ext_scale(b->off, -b->sign);
-        }
-        if (!stays_inside(l, &ix, f->axis[out->dim[d].axis[0]]))
-            low_add_guard(l, holes, ix, f->axis[out->dim[d].axis[0]]);
-    }
     for (unsigned x = 0; x < f->naxis; x++) {
-        if (box[x].known)
+        if (box->known[x])
             continue;
-        box[x] = (struct box_axis){-1, 1, {0, 0}, true};
+        box->known[x] = true;
+        box->at[x] = index_const(0);
         if (low_is_one(f->axis[x]))
             continue;
-        box[x].axis = reduced_axis(l, link, seg->nred, f->axis[x]);
-        if (seg->nred == 4)
-            return false;
-        seg->red[seg->nred++] = (uint8_t)box[x].axis;
+        if (seg->nred == LOOP_RED) {
+            l->failed = true;
+            return;
+        }
+        const uint8_t axis = reduced_axis(l, link, seg->nred, f->axis[x]);
+        box->at[x] = index_axis(axis, 1);
+        seg->red[seg->nred++] = axis;
     }
-    return true;
 }
+
+/* An output dim of one axis fixes it: axis = coef * (dim - off), coef being 1 or -1. */
+static void fix_axes(struct lower *l, const struct form *f, unsigned out,
+                     const struct index *at, struct box *box)
+{
+    const struct port *q = &f->port[out];
+    for (unsigned d = 0; d < q->rank; d++) {
+        const struct dimmap *m = &q->dim[d];
+        const struct index here = minus(at[d], m->off);
+        const struct index ix = m->n ? times(here, m->coef[0]) : here;
+        const struct ext extent = m->n ? f->axis[m->axis[0]] : ext_const(1);
+        if (m->n) {
+            box->at[m->axis[0]] = ix;
+            box->known[m->axis[0]] = true;
+        }
+        if (!stays_inside(l, &ix, extent))
+            low_add_guard(l, &box->holes, ix, extent);
+    }
+}
+
+/* Nothing is fixed: the sum runs over the whole box, and meets each element by guards. */
+static void meet(struct lower *l, const struct form *f, unsigned out, unsigned link,
+                 const struct index *at, struct box *box, struct kseg *seg)
+{
+    const struct port *q = &f->port[out];
+    reduce_rest(l, f, link, box, seg);
+    for (unsigned d = 0; d < q->rank; d++) {
+        struct index ix = dim_index(&q->dim[d], box);
+        index_add(&ix, &at[d], ext_const(-1));
+        low_add_guard(l, &box->holes, ix, ext_const(1));
+    }
+}
+
+/* ---- sums ---- */
 
 /* A factor: a map inlined there, a stage of the group, or a load. */
 static sx_id form_operand(struct lower *l, struct kstage *s, value_id v,
-                          const struct form *f, unsigned port, const struct box_axis *box,
-                          const struct koperand *holes, uint32_t inner)
+                          const struct form *f, unsigned port, const struct box *box,
+                          uint32_t inner)
 {
     const int made = inner ? (int)inner - 1 : low_made(l, v);
     if (made >= 0)
         return low_use_stage(l, s, v, (uint32_t)made);
     struct koperand o = load_port(l, v, f, port, box);
-    for (unsigned i = 0; i < holes->nguard; i++)
-        low_add_guard(l, &o, holes->guard[i].index, holes->guard[i].bound);
+    for (unsigned i = 0; i < box->holes.nguard; i++)
+        low_add_guard(l, &o, box->holes.guard[i].index, box->holes.guard[i].bound);
     return sx_arg(&l->k->sx, low_add_operand(l, s, o), low_sx_type(l, v));
 }
 
 /* A sum over points of the group's own space: along its rows or down its columns. */
 static bool own_box(const struct lower *l, const struct node *n, const struct form *f,
-                    struct box_axis *box, struct kseg *seg)
+                    struct box *box, struct kseg *seg)
 {
     const unsigned in = 1U - n->port;
     const uint32_t reduced = form_reduced(f, n->port);
@@ -193,9 +185,9 @@ static bool own_box(const struct lower *l, const struct node *n, const struct fo
         const struct dimmap *dm = &f->port[in].dim[d];
         if (to[d] < 0 || dm->n != 1)
             continue;
-        box[dm->axis[0]] = (struct box_axis){l->main_axis[to[d]], 1, {0, 0}, true};
+        box->at[dm->axis[0]] = l->main[to[d]];
         if (reduced >> dm->axis[0] & 1)
-            seg->red[seg->nred++] = (uint8_t)l->main_axis[to[d]];
+            seg->red[seg->nred++] = l->main[to[d]].t[0].axis;
     }
     return true;
 }
@@ -205,27 +197,48 @@ struct link {
     const struct node *n;
     const struct form *f;
     unsigned link; /* number of those before it in the chain */
-    struct box_axis box[HYP_AXES];
-    struct koperand holes;
+    struct box box;
     struct kseg seg;
     uint32_t inner[2]; /* 1 + stage of a map inlined into a factor */
 };
 
+/* Fills box and segment; of a window, the form becomes its piece's. */
+static void find_box(struct lower *l, struct link *k)
+{
+    const struct node *n = k->n;
+    struct index at[HYP_RANK];
+
+    if (own_box(l, n, k->f, &k->box, &k->seg))
+        return;
+    if (l->piece && n == &l->g->node[l->window]) {
+        k->f = &l->piece->form;
+        low_piece_box(l, n, &k->box);
+        reduce_rest(l, k->f, k->link, &k->box, &k->seg);
+        return;
+    }
+    low_value_at(l, graph_type(l->g, n->out0), at);
+    if (!form_is_direct(k->f, n->port)) {
+        meet(l, k->f, n->port, k->link, at, &k->box, &k->seg);
+        return;
+    }
+    fix_axes(l, k->f, n->port, at, &k->box);
+    reduce_rest(l, k->f, k->link, &k->box, &k->seg);
+}
+
 static bool prepare_link(struct lower *l, struct link *k)
 {
+    find_box(l, k);
+    if (l->failed)
+        return low_refuse(l, k->n, "so many axes");
     const struct form *f = k->f;
-    if (!own_box(l, k->n, f, k->box, &k->seg) &&
-        !solve_box(l, k->n, f, k->link, k->box, &k->holes, &k->seg))
-        return low_refuse(l, k->n, "windows");
     for (unsigned p = 0, i = 0; p < f->nport; p++) {
         if (p == k->n->port)
             continue;
         const struct node *in = low_inlined(l, graph_in(l->g, k->n)[i++]);
-        int8_t axis[HYP_RANK];
+        struct index at[HYP_RANK];
         for (unsigned d = 0; in && d < f->port[p].rank; d++)
-            axis[d] =
-                (int8_t)(f->port[p].dim[d].n ? k->box[f->port[p].dim[d].axis[0]].axis : -1);
-        k->inner[i - 1] = in ? 1 + low_inline(l, in, axis) : 0;
+            at[d] = dim_index(&f->port[p].dim[d], &k->box);
+        k->inner[i - 1] = in ? 1 + low_inline(l, in, at) : 0;
     }
     return true;
 }
@@ -236,7 +249,7 @@ static void add_segment(struct lower *l, struct kstage *s, struct link *k)
     for (unsigned p = 0; p < k->f->nport; p++)
         if (p != k->n->port) {
             k->seg.factor[nf] = form_operand(l, s, graph_in(l->g, k->n)[nf], k->f, p,
-                                             k->box, &k->holes, k->inner[nf]);
+                                             &k->box, k->inner[nf]);
             nf++;
         }
     if (s->op == K_MAP) {
@@ -270,10 +283,27 @@ static struct link *chain_of(struct lower *l, const struct node *n, unsigned *co
     return k;
 }
 
+/* Elements that no term reaches. */
+static bool low_nothing(struct lower *l, const struct node *n)
+{
+    struct index at[HYP_RANK];
+    struct kstage *s = low_new_stage(l, n, K_MAP);
+    low_value_at(l, graph_type(l->g, n->out0), at);
+    low_space(l, s, graph_type(l->g, n->out0), at);
+    s->value = s->dtype == DT_F32   ? sx_const(&l->k->sx, 0)
+               : s->dtype == DT_I32 ? sx_int(&l->k->sx, 0)
+                                    : sx_bool(&l->k->sx, false);
+    low_finish(l, n->out0);
+    return !l->failed;
+}
+
 bool low_form(struct lower *l, const struct node *n)
 {
-    int8_t axis[HYP_RANK];
+    struct index at[HYP_RANK];
     unsigned count;
+
+    if (l->piece && l->piece->zero && n == &l->g->node[l->window])
+        return low_nothing(l, n);
     struct link *k = chain_of(l, n, &count);
 
     for (unsigned i = 0; i < count; i++)
@@ -281,8 +311,8 @@ bool low_form(struct lower *l, const struct node *n)
             return false;
     struct kstage *s =
         low_new_stage(l, n, k[0].seg.nred || k[0].f->nport == 3 ? K_SUM : K_MAP);
-    low_value_axes(l, graph_type(l->g, n->out0), axis);
-    low_space(s, graph_type(l->g, n->out0), axis);
+    low_value_at(l, graph_type(l->g, n->out0), at);
+    low_space(l, s, graph_type(l->g, n->out0), at);
     for (unsigned i = 0; i < count; i++) {
         add_segment(l, s, &k[i]);
         if (i + 1 < count)
@@ -292,34 +322,21 @@ bool low_form(struct lower *l, const struct node *n)
     return !l->failed;
 }
 
-/* Folds skip what lies outside their source; kernels' folds would read 0 there. */
-static bool is_windowed(const struct port *p)
-{
-    for (unsigned d = 0; d < p->rank; d++)
-        if (p->dim[d].n > 1)
-            return true;
-    return false;
-}
-
 bool low_fold(struct lower *l, const struct node *n)
 {
     struct link k = {.n = n, .f = &l->g->form[n->attr]};
-    int8_t axis[HYP_RANK];
+    struct index at[HYP_RANK];
 
-    if (is_windowed(&k.f->port[1U - n->port]))
-        return low_refuse(l, n, "windows");
     if (!prepare_link(l, &k))
         return false;
-    low_value_axes(l, graph_type(l->g, n->out0), axis);
+    low_value_at(l, graph_type(l->g, n->out0), at);
     for (unsigned o = 0; o < 2; o++) {
         struct kstage *s = low_new_stage(l, n, K_FOLD);
         s->comb = o ? COMB_ARGMAX : COMB_MAX;
         s->dtype = graph_type(l->g, n->out0 + o)->dtype;
-        low_space(s, graph_type(l->g, n->out0), axis);
-        s->value = form_operand(l, s, graph_in(l->g, n)[0], k.f, 1U - n->port, k.box,
-                                &k.holes, k.inner[0]);
-        if (s->operand[s->noperand - 1].nguard)
-            return low_refuse(l, n, "folds that leave their source");
+        low_space(l, s, graph_type(l->g, n->out0), at);
+        s->value =
+            form_operand(l, s, graph_in(l->g, n)[0], k.f, 1U - n->port, &k.box, k.inner[0]);
         s->nred = k.seg.nred;
         memcpy(s->red, k.seg.red, sizeof s->red);
         low_finish(l, n->out0 + o);

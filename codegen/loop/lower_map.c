@@ -1,6 +1,6 @@
 /*
  * Maps.  One that fusion inlined has a stage in every kernel that reads it, one for each
- * setting of axes at which it is read.
+ * place at which it is read.
  */
 #include "codegen/loop/lowering.h"
 
@@ -10,28 +10,28 @@ struct map_cx {
     struct lower *l;
     struct kstage *s;
     const struct node *n;
-    sx_id *arg;         /* memo of operands */
-    uint32_t *inner;    /* by operand: 1 + stage of the map inlined there */
-    const int8_t *axis; /* kernel axis of the output's dims */
+    sx_id *arg;             /* memo of operands */
+    uint32_t *inner;        /* by operand: 1 + stage of the map inlined there */
+    const struct index *at; /* the output's dims */
 };
 
-/* Kernel axes of operand v of a map whose dims have `axis`. */
-static void operand_axes(struct lower *l, const struct node *n, value_id v,
-                         const int8_t *axis, int8_t out[HYP_RANK])
+/* Where the dims of operand v are, of a map whose dims are at `at`. */
+static void operand_at(struct lower *l, const struct node *n, value_id v,
+                       const struct index *at, struct index out[HYP_RANK])
 {
     const struct type *t = graph_type(l->g, v);
     int8_t to[HYP_RANK];
     if (!map_align(graph_type(l->g, n->out0), t, to))
         l->failed = true;
     for (unsigned d = 0; d < t->rank; d++)
-        out[d] = (int8_t)(to[d] < 0 ? -1 : axis[to[d]]);
+        out[d] = to[d] < 0 ? index_const(0) : at[to[d]];
 }
 
 static sx_id map_operand(struct map_cx *m, uint32_t i)
 {
     struct lower *l = m->l;
     const value_id v = graph_in(l->g, m->n)[i];
-    int8_t axis[HYP_RANK];
+    struct index at[HYP_RANK];
 
     if (m->inner[i])
         return low_use_stage(l, m->s, v, m->inner[i] - 1);
@@ -40,9 +40,34 @@ static sx_id map_operand(struct map_cx *m, uint32_t i)
     const int made = low_made(l, v);
     if (made >= 0)
         return low_use_stage(l, m->s, v, (uint32_t)made);
-    operand_axes(l, m->n, v, m->axis, axis);
-    return sx_arg(&l->k->sx, low_add_operand(l, m->s, low_load(l, v, axis)),
+    operand_at(l, m->n, v, m->at, at);
+    return sx_arg(&l->k->sx, low_add_operand(l, m->s, low_load(l, v, at)),
                   low_sx_type(l, v));
+}
+
+/* The number of an index, as an expression. */
+static sx_id number_of(struct lower *l, struct sxb *b, const struct index *x)
+{
+    sx_id e = x->n && !x->off.c ? 0 : sx_int(b, x->off.c);
+    if (x->off.b)
+        l->failed = true;
+    for (unsigned i = 0; i < x->n; i++) {
+        sx_id term = sx_axis(b, x->t[i].axis);
+        if (x->t[i].coef.c != 1)
+            term = sx_make(b, SX_IMUL, term, sx_int(b, x->t[i].coef.c), 0);
+        e = e ? sx_make(b, SX_IADD, e, term, 0) : term;
+    }
+    return e;
+}
+
+/* The axis that is the row of the batch. */
+static int8_t sample_axis(struct lower *l, const struct index *at)
+{
+    if (at->n == 0 && !at->off.c)
+        return -1;
+    if (!index_is_plain(at) || at->n != 1)
+        l->failed = true;
+    return (int8_t)at->t[0].axis;
 }
 
 static sx_id map_leaf(void *cx, struct sxb *to, const struct sx_node *leaf, sx_id element)
@@ -56,10 +81,11 @@ static sx_id map_leaf(void *cx, struct sxb *to, const struct sx_node *leaf, sx_i
             m->arg[leaf->a] = map_operand(m, leaf->a);
         return m->arg[leaf->a];
     case SX_AXIS:
-        return m->axis[leaf->a] < 0 ? sx_int(to, 0)
-                                    : sx_axis(to, (uint32_t)m->axis[leaf->a]);
+        return number_of(m->l, to, &m->at[leaf->a]);
     case SX_RNG:
-        return sx_rng(to, low_draw(m->l, leaf->a, t->sample ? m->axis[0] : -1), element);
+        return sx_rng(
+            to, low_draw(m->l, leaf->a, t->sample ? sample_axis(m->l, &m->at[0]) : -1),
+            element);
     default:
         return 0;
     }
@@ -71,50 +97,60 @@ const struct node *low_inlined(const struct lower *l, value_id v)
     return l->f->role[def] == ROLE_INLINE ? &l->g->node[def] : NULL;
 }
 
-/* The stage of a map at the point where its dims have `axis`, after those it reads. */
-static void map_stage(struct lower *l, const struct node *n, const int8_t *axis)
+/* The stage of a map where its dims are at `at`, after those it reads. */
+static void map_stage(struct lower *l, const struct node *n, const struct index *at)
 {
-    struct map_cx m = {.l = l, .n = n, .axis = axis};
+    struct map_cx m = {.l = l, .n = n, .at = at};
 
     m.arg = arena_array(l->a, n->nin + 1U, sizeof *m.arg);
     m.inner = arena_array(l->a, n->nin + 1U, sizeof *m.inner);
     for (unsigned i = 0; i < n->nin; i++) {
         const value_id v = graph_in(l->g, n)[i];
         const struct node *in = low_inlined(l, v);
-        int8_t at[HYP_RANK];
-        operand_axes(l, n, v, axis, at);
-        m.inner[i] = in ? 1 + low_inline(l, in, at) : 0;
+        struct index inner[HYP_RANK];
+        if (in) {
+            operand_at(l, n, v, at, inner);
+            m.inner[i] = 1 + low_inline(l, in, inner);
+        }
     }
     struct kstage *s = m.s = low_new_stage(l, n, K_MAP);
-    low_space(s, graph_type(l->g, n->out0), axis);
+    low_space(l, s, graph_type(l->g, n->out0), at);
     if (l->f->host[l->g->value[n->out0].def])
         s->value = low_host(l, n->out0);
     else
         s->value = sx_rewrite(&l->k->sx, &l->g->sx, n->attr, map_leaf, &m);
 }
 
-/* One stage for every setting of axes. */
-uint32_t low_inline(struct lower *l, const struct node *n, const int8_t *axis)
+static bool same_place(const struct index *x, const struct index *y, unsigned rank)
+{
+    for (unsigned i = 0; i < rank; i++)
+        if (!index_equal(&x[i], &y[i]))
+            return false;
+    return true;
+}
+
+/* One stage for every place. */
+uint32_t low_inline(struct lower *l, const struct node *n, const struct index *at)
 {
     const unsigned rank = graph_type(l->g, n->out0)->rank;
     for (uint32_t i = 0; i < l->ninlined; i++)
-        if (l->inlined[i].node == n && memcmp(l->inlined[i].axis, axis, rank) == 0)
+        if (l->inlined[i].node == n && same_place(l->inlined[i].at, at, rank))
             return l->inlined[i].stage;
-    map_stage(l, n, axis);
+    map_stage(l, n, at);
     low_add_place(l, n->place);
     l->inlined =
         arena_grow(l->a, l->inlined, &l->cinlined, l->ninlined + 1, sizeof *l->inlined);
     struct inlined *x = &l->inlined[l->ninlined++];
     x->node = n;
     x->stage = l->k->nstage - 1;
-    memcpy(x->axis, axis, rank);
+    memcpy(x->at, at, rank * sizeof *at);
     return x->stage;
 }
 
 void low_map(struct lower *l, const struct node *n)
 {
-    int8_t axis[HYP_RANK];
-    low_value_axes(l, graph_type(l->g, n->out0), axis);
-    map_stage(l, n, axis);
+    struct index at[HYP_RANK];
+    low_value_at(l, graph_type(l->g, n->out0), at);
+    map_stage(l, n, at);
     low_finish(l, n->out0);
 }

@@ -3,36 +3,9 @@
 
 #include <string.h>
 
-static const struct index no_index = {0};
-
 /* ---- indices ---- */
 
-/* Sorted by axis, as indices are everywhere. */
-void low_index_add(struct lower *l, struct index *ix, uint8_t axis, struct ext coef)
-{
-    unsigned at = 0;
-    while (at < ix->n && ix->t[at].axis < axis)
-        at++;
-    if (at < ix->n && ix->t[at].axis == axis) {
-        ix->t[at].coef.c += coef.c;
-        ix->t[at].coef.b += coef.b;
-        return;
-    }
-    if (ix->n == LOOP_TERMS) {
-        l->failed = true;
-        return;
-    }
-    for (unsigned i = ix->n++; i > at; i--)
-        ix->t[i] = ix->t[i - 1];
-    ix->t[at] = (struct term){axis, 1, 0, coef};
-}
-
-struct ext low_ext_scale(struct ext e, int32_t by)
-{
-    return (struct ext){e.c * by, e.b * by};
-}
-
-/* Row-major low_strides; a stride is a product, of which at most one factor may hold B. */
+/* Row-major strides; a stride is a product, of which at most one factor may hold B. */
 void low_strides(struct lower *l, const struct ext *dim, unsigned rank, struct ext *out)
 {
     struct ext s = {1, 0};
@@ -41,29 +14,65 @@ void low_strides(struct lower *l, const struct ext *dim, unsigned rank, struct e
         if (s.b && dim[i].b && i > 0)
             l->failed = true;
         s = dim[i].b ? (struct ext){dim[i].c * s.c, dim[i].b * s.c}
-                     : low_ext_scale(s, dim[i].c);
+                     : (struct ext){s.c * dim[i].c, s.b * dim[i].c};
     }
 }
 
-/* Kernel axis of an extent; a fresh one. */
-int8_t low_new_axis(struct lower *l, struct ext extent, char name)
+/* The first name that no axis has. */
+static char free_name(const struct kernel *k, enum low_axis use)
 {
-    if (l->k->naxis == LOOP_AXES) {
-        l->failed = true;
-        return 0;
-    }
-    l->k->axis[l->k->naxis] = extent;
-    l->k->axis_name[l->k->naxis] = name;
-    return (int8_t)l->k->naxis++;
+    static const char *const names[] = {
+        [LOW_SPACE] = "nopqrstuijklmvwxyzabcdefghABCDEF",
+        [LOW_SUM] = "ijklmabcdefghvwxyzABCDEFnopqrstu",
+    };
+    const char *c = names[use];
+    while (c[1] && memchr(k->axis_name, *c, k->naxis))
+        c++;
+    return *c;
 }
 
-/* The kernel axis of every dim of a member's value; -1 where the extent is 1. */
-void low_value_axes(const struct lower *l, const struct type *t, int8_t axis[HYP_RANK])
+struct index low_axis(struct lower *l, struct ext extent, enum low_axis use)
+{
+    struct kernel *k = l->k;
+    uint8_t at = 0;
+    while (at < k->naxis && (l->taken[at] || !ext_eq(k->axis[at], extent)))
+        at++;
+    if (at == LOOP_AXES) {
+        l->failed = true;
+        return index_const(0);
+    }
+    if (at == k->naxis) {
+        k->axis_name[at] = free_name(k, use);
+        k->axis[at] = extent;
+        k->naxis++;
+    }
+    l->taken[at] = ++l->ntaken;
+    return index_axis(at, 1);
+}
+
+/* Of a dim, the axis that walks farthest comes first. */
+void low_order_axes(struct lower *l)
+{
+    memset(l->taken, 0, sizeof l->taken);
+    l->ntaken = 0;
+    for (unsigned d = 0; d < l->group->main.rank; d++)
+        for (unsigned n = 0; n < l->main[d].n; n++) {
+            const struct term *best = NULL;
+            for (unsigned i = 0; i < l->main[d].n; i++)
+                if (!l->taken[l->main[d].t[i].axis] &&
+                    (!best || l->main[d].t[i].coef.c > best->coef.c))
+                    best = &l->main[d].t[i];
+            if (best)
+                l->taken[best->axis] = ++l->ntaken;
+        }
+}
+
+void low_value_at(const struct lower *l, const struct type *t, struct index at[HYP_RANK])
 {
     int8_t to[HYP_RANK];
     group_align(&l->group->main, t, to);
     for (unsigned i = 0; i < t->rank; i++)
-        axis[i] = (int8_t)(to[i] < 0 ? -1 : l->main_axis[to[i]]);
+        at[i] = to[i] < 0 ? index_const(0) : l->main[to[i]];
 }
 
 /* ---- buffers, scalars, draws ---- */
@@ -140,20 +149,24 @@ struct kstage *low_new_stage(struct lower *l, const struct node *n, uint8_t op)
     return s;
 }
 
-void low_space(struct kstage *s, const struct type *t, const int8_t *axis)
+/* In the order of the piece's axes, each once. */
+void low_space(struct lower *l, struct kstage *s, const struct type *t,
+               const struct index *at)
 {
-    for (unsigned i = 0; i < t->rank; i++) {
-        unsigned at = s->naxis;
-        if (axis[i] < 0)
-            continue;
-        for (; at && s->axis[at - 1] > axis[i]; at--)
-            s->axis[at] = s->axis[at - 1];
-        s->axis[at] = (uint8_t)axis[i];
-        s->naxis++;
-    }
+    for (unsigned i = 0; i < t->rank; i++)
+        for (unsigned k = 0; k < at[i].n; k++) {
+            const uint8_t axis = at[i].t[k].axis;
+            unsigned to = s->naxis;
+            if (memchr(s->axis, axis, s->naxis))
+                continue;
+            for (; to && l->taken[s->axis[to - 1]] > l->taken[axis]; to--)
+                s->axis[to] = s->axis[to - 1];
+            s->axis[to] = axis;
+            s->naxis++;
+        }
 }
 
-/* The stage that made value v, if it is in this group and lines up; NULL otherwise. */
+/* The stage that made value v, if it is in this group and lines up; -1 otherwise. */
 int low_made(const struct lower *l, value_id v)
 {
     const value_id base = l->f->base[v];
@@ -170,37 +183,36 @@ uint32_t low_add_operand(struct lower *l, struct kstage *s, struct koperand o)
     return s->noperand++;
 }
 
-/* Load of value v at the point where its dim i has kernel axis axis[i] (-1: 0). */
-struct koperand low_load(struct lower *l, value_id v, const int8_t *axis)
+struct index low_address(struct lower *l, const struct type *t, const struct index *at)
 {
-    const struct type *t = graph_type(l->g, v);
-    struct koperand o = {.id = low_buffer(l, v), .index = no_index};
-    struct ext stride[HYP_RANK];
-
+    struct index ix = index_const(0);
+    struct ext stride[HYP_RANK] = {{0}};
     low_strides(l, t->dim, t->rank, stride);
     for (unsigned i = 0; i < t->rank; i++)
-        if (axis[i] >= 0)
-            low_index_add(l, &o.index, (uint8_t)axis[i], stride[i]);
-    return o;
+        if (stride[i].b && at[i].off.b)
+            l->failed = true;
+        else
+            index_add(&ix, &at[i], stride[i]);
+    return ix;
+}
+
+struct koperand low_load(struct lower *l, value_id v, const struct index *at)
+{
+    return (struct koperand){.id = low_buffer(l, v),
+                             .index = low_address(l, graph_type(l->g, v), at)};
 }
 
 void low_add_store(struct lower *l, struct kstage *s, value_id v)
 {
     const struct type *t = graph_type(l->g, v);
     struct kstore *p = arena_array(l->a, s->nstore + 1, sizeof *p);
-    int8_t axis[HYP_RANK];
-    struct ext stride[HYP_RANK];
+    struct index at[HYP_RANK];
 
     if (s->nstore)
         memcpy(p, s->store, s->nstore * sizeof *p);
-    p[s->nstore] = (struct kstore){low_buffer(l, v), no_index};
-    low_value_axes(l, t, axis);
-    low_strides(l, t->dim, t->rank, stride);
-    for (unsigned i = 0; i < t->rank; i++)
-        if (axis[i] >= 0)
-            low_index_add(l, &p[s->nstore].index, (uint8_t)axis[i], stride[i]);
+    low_value_at(l, t, at);
+    p[s->nstore++] = (struct kstore){low_buffer(l, v), low_address(l, t, at)};
     s->store = p;
-    s->nstore++;
 }
 
 void low_add_place(struct lower *l, place_id place)

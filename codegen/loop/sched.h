@@ -2,7 +2,8 @@
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
  * one stage of the nest (two with packing).  Files: simplify.c, group.c, schedule.c
  * (driver, expressions, places of values), sched_map.c (columns and points), sched_row.c,
- * sched_contract.c, sched_pack.c, sched_chunk.c, sched_scatter.c, build.c (statements).
+ * sched_contract.c, sched_window.c, sched_pack.c, sched_chunk.c, sched_scatter.c, build.c
+ * (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -28,6 +29,7 @@ enum role {
     ROLE_ROWSUM,  /* sum by lanes or fold over the columns, kept for rows */
     ROLE_COLSUM,  /* sum in chunks over the rows, kept for columns: its partials */
     ROLE_COMBINE, /* adds up the partials of a chunked sum */
+    ROLE_FOLD,    /* a fold over windows, for rows and columns */
     ROLE_SCATTER  /* a group of its own */
 };
 /* Chunked sums are two items: the partials of each segment, and what combines them. */
@@ -45,8 +47,15 @@ struct group {
     uint8_t nouter, outer[LOOP_AXES];
     bool chunked; /* anchors are partials of a chunked sum: one unit a block */
     bool rowsum, colsum, scatter;
-    uint8_t npass;  /* walks over a row */
-    uint32_t *item; /* indices, in order */
+    /* A convolution (sched_window.c): box, the last of the axes that only one factor walks
+     * (number `image`, by segment), makes the lanes of a panel, its first axis in blocks;
+     * col is its last. */
+    bool window, batch; /* batch: box[0] is the batch, and a unit is a block of it */
+    uint8_t image[8], nbox, box[LOOP_AXES];
+    int32_t block, nr; /* nr: lanes of a panel */
+    double used;       /* the share of them that is not idle */
+    uint8_t npass;     /* walks over a row */
+    uint32_t *item;    /* indices, in order */
     uint32_t nitem, nanchor;
 };
 struct groups {
@@ -138,6 +147,8 @@ struct stmt *nb_set_buf(struct sched *s, uint16_t buf, struct index index);
 
 /* expr.c: an expression of a kernel stage at s->at, its operands loaded by `st` */
 sx_id sched_expr(struct sched *s, struct stmt *st, const struct kstage *stage, sx_id e);
+/* The number that an index is: no batch in it. */
+sx_id sched_number(struct sched *s, const struct index *x);
 /* 1 + the load of the statement that reads a stage's operand. */
 uint16_t sched_operand(struct sched *s, struct stmt *st, const struct kstage *stage,
                        uint32_t operand);
@@ -199,6 +210,10 @@ struct tile_point {
 sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
                    unsigned which, const struct tile_point *t);
 
+/* sched_fold.c: folds whose places are lanes */
+bool sched_is_window_fold(const struct kernel *k, const struct kstage *s);
+void sched_fold(struct sched *s, struct item *it, struct index base, int32_t width);
+
 /* sched_chunk.c */
 void sched_colsum_tiles(struct sched *s, int32_t width, enum tile_space space);
 /* reg: the first lane of `base` in the sums' register tiles; -1: they are in stack tiles */
@@ -206,8 +221,15 @@ void sched_colsum_store(struct sched *s, struct index base, int32_t width, int32
 void sched_partial_store(struct sched *s, struct item *it, struct index value);
 void sched_combine(struct sched *s, struct item *it, struct index base, int32_t width);
 
-/* schedule.c: a stage's values as a dense buffer of its space */
+/* schedule.c: digits of axes are taken: everything is walked one element at a time */
+bool sched_has_digits(const struct kernel *k);
+/* A stage's values as a dense buffer of its space */
 struct index sched_row_major(const struct kernel *k, const struct kstage *st);
+
+/* sched_window.c: is the sum a convolution? Then the group's axes. */
+bool window_open(const struct kernel *k, const struct target *t, struct group *g,
+                 const struct kstage *s, uint32_t first, uint32_t nseg);
+void sched_window(struct sched *s);
 
 /* sched_scatter.c: a unit owns its columns (and outer axes) of the destination */
 void sched_scatter(struct sched *s);

@@ -254,6 +254,8 @@ static void open_homes(struct sched *s, const struct walk *w, struct index base,
     {
         if (it->role == ROLE_COMBINE && w->pass == 0 && !w->replay)
             sched_combine(s, it, base, width);
+        if (it->role == ROLE_FOLD && w->pass == 0 && !w->replay)
+            sched_fold(s, it, base, width);
         if (it->role != ROLE_POINT || it->pass != w->pass || w->replay ||
             stored_only(s, it))
             continue;
@@ -283,7 +285,7 @@ static void lane_homes(struct sched *s, const struct walk *w, struct index j)
             *h = (struct home){HOME_TILE, (uint16_t)(t->stack - 1), stack_index(s)};
         } else if (it->role == ROLE_ANCHOR) {
             *h = (struct home){HOME_TILE, (uint16_t)(t->acc - 1), anchor_index(w, j)};
-        } else if (it->role == ROLE_COMBINE) {
+        } else if (it->role == ROLE_COMBINE || it->role == ROLE_FOLD) {
             h->index = j;
         }
     }
@@ -313,8 +315,9 @@ void sched_points(struct sched *s, const struct walk *w, struct index base, int3
             point_store(s, it);
         else if (it->role == ROLE_POINT && here)
             point(s, it, j);
-        else if ((it->role == ROLE_COMBINE || it->role == ROLE_ANCHOR) && here &&
-                 !s->g->chunked)
+        else if ((it->role == ROLE_COMBINE || it->role == ROLE_FOLD ||
+                  it->role == ROLE_ANCHOR) &&
+                 here && !s->g->chunked)
             sched_deliver(s, it, s->home[it->stage].index);
         else if (it->role == ROLE_ANCHOR && here)
             sched_partial_store(s, it, anchor_index(w, j));

@@ -171,8 +171,27 @@ static bool columns_are_ragged(const struct sched *s)
     return s->k->axis[s->g->col].c % sched_tile_shape(s).nr != 0;
 }
 
+/* The rows' factor of a convolution: in blocks, unless its rows lie along k. */
+static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    const struct kseg *g = &k->seg[seg];
+    const unsigned w = 1U - s->g->image[seg];
+    const struct index *x = plain_load(s, k, g->factor[w]);
+    bool plain, along;
+    if (!x)
+        return;
+    along = ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
+    for (unsigned i = 0; i < s->g->nouter; i++)
+        along |= index_uses(x, s->g->outer[i]);
+    if (!along)
+        s->packs[(it->stage * 8U + seg) * 2 + w].kind = PACK_BLOCKS;
+}
+
 static bool packs(const struct sched *s)
 {
+    if (s->g->window)
+        return true;
     return s->g->nanchor && !s->g->chunked && !s->g->nouter && !s->scalar;
 }
 
@@ -573,7 +592,14 @@ void sched_pack(struct sched *s)
     s->pack_nr = sched_tile_shape(s).nr;
     EACH_ITEM(s, i, it)
     {
-        for (uint32_t x = 0; it->role == ROLE_ANCHOR && x < s->k->stage[it->stage].nseg;
+        if (s->g->window && it->role == ROLE_ANCHOR && it->part == PART_PARTIAL)
+            choose_window(s, it, it->seg);
+        for (uint32_t x = 0; s->g->window && it->part == PART_ALL &&
+                             it->role == ROLE_ANCHOR && x < s->k->stage[it->stage].nseg;
+             x++)
+            choose_window(s, it, x);
+        for (uint32_t x = 0;
+             it->role == ROLE_ANCHOR && !s->g->window && x < s->k->stage[it->stage].nseg;
              x++)
             choose(s, it, x, ragged);
     }

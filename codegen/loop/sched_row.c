@@ -127,38 +127,86 @@ static sx_id flat_number(struct sched *s, const struct kstage *k)
     return e;
 }
 
-/* Starts from the first element: the loop meets it again, which changes nothing. */
-static void fold(struct sched *s, struct item *it)
+static bool is_guarded(const struct kstage *k)
+{
+    for (uint32_t o = 0; o < k->noperand; o++)
+        if (k->operand[o].nguard)
+            return true;
+    return false;
+}
+
+/* Elements outside of the source do not take part: their iterations are skipped. */
+static bool guard_elements(struct sched *s, const struct kstage *k)
+{
+    if (!is_guarded(k))
+        return false;
+    struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    for (uint32_t o = 0; o < k->noperand; o++)
+        for (unsigned i = 0; i < k->operand[o].nguard; i++)
+            nb_guard(s, f, index_substitute(&k->operand[o].guard[i].index, s->at),
+                     k->operand[o].guard[i].bound);
+    return true;
+}
+
+/* The value and number of the first element; guarded: of none yet. */
+static void first_element(struct sched *s, struct item *it, uint16_t best, uint16_t where)
 {
     const struct kstage *k = &s->k->stage[it->stage];
-    struct sxb *b = &s->n->sx;
-    uint16_t best = nb_tile(s, "b", TILE_REG, DT_F32, 1, 1, false);
-    uint16_t where = best;
+    const bool guarded = is_guarded(k);
     for (unsigned i = 0; i < k->nred; i++)
         s->at[k->red[i]] = index_const(0);
     fold_homes(s);
     struct stmt *st = nb_set_tile(s, best, index_const(0));
-    st->value = sched_expr(s, st, k, k->value);
-    if (k->comb == COMB_ARGMAX) {
+    st->value = guarded ? sx_const(&s->n->sx, 0) : sched_expr(s, st, k, k->value);
+    if (where == best)
+        return;
+    st = nb_set_tile(s, where, index_const(0));
+    st->value = sx_int(&s->n->sx, guarded ? -1 : 0);
+}
+
+/* The number first: it says whether the element that the loops are at has won. */
+static void fold_number(struct sched *s, struct item *it, uint16_t best, uint16_t where)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    struct sxb *b = &s->n->sx;
+    struct stmt *st = nb_set_tile(s, where, index_const(0));
+    sx_id value, wins = fold_wins(s, st, it, best, &value);
+    const sx_id at = nb_load_tile(s, st, where, index_const(0));
+    if (is_guarded(k))
+        wins = sx_make(b, SX_OR, wins, sx_make(b, SX_LT, at, sx_int(b, 0), 0), 0);
+    st->value = sx_make(b, SX_SEL, wins, flat_number(s, k), at);
+}
+
+static void fold_value(struct sched *s, struct item *it, uint16_t best, uint16_t where)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    struct sxb *b = &s->n->sx;
+    struct stmt *st = nb_set_tile(s, best, index_const(0));
+    sx_id value, wins = fold_wins(s, st, it, best, &value);
+    if (is_guarded(k))
+        wins = sx_make(b, SX_EQ, nb_load_tile(s, st, where, index_const(0)),
+                       flat_number(s, k), 0);
+    st->place = k->place;
+    st->value = sx_make(b, SX_SEL, wins, value, nb_load_tile(s, st, best, index_const(0)));
+}
+
+/* Starts from the first element: the loop meets it again, which changes nothing. */
+static void fold(struct sched *s, struct item *it)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    uint16_t best = nb_tile(s, "b", TILE_REG, DT_F32, 1, 1, false), where = best;
+    if (k->comb == COMB_ARGMAX || is_guarded(k))
         where = nb_tile(s, "i", TILE_REG, DT_I32, 1, 1, false);
-        st = nb_set_tile(s, where, index_const(0));
-        st->value = sx_int(b, 0);
-    }
+    first_element(s, it, best, where);
     unsigned opened = sched_loops(s, k->red, k->nred);
     fold_homes(s);
-    sx_id value, wins;
-    if (k->comb == COMB_ARGMAX) {
-        st = nb_set_tile(s, where, index_const(0));
-        wins = fold_wins(s, st, it, best, &value);
-        st->value = sx_make(b, SX_SEL, wins, flat_number(s, k),
-                            nb_load_tile(s, st, where, index_const(0)));
-    }
-    st = nb_set_tile(s, best, index_const(0));
-    st->place = k->place;
-    wins = fold_wins(s, st, it, best, &value);
-    st->value = sx_make(b, SX_SEL, wins, value, nb_load_tile(s, st, best, index_const(0)));
+    opened += guard_elements(s, k);
+    if (where != best)
+        fold_number(s, it, best, where);
+    fold_value(s, it, best, where);
     sched_close(s, opened);
-    s->home[it->stage] = (struct home){HOME_TILE, where, index_const(0)};
+    s->home[it->stage] =
+        (struct home){HOME_TILE, k->comb == COMB_ARGMAX ? where : best, index_const(0)};
     deliver_scalar(s, it);
 }
 
@@ -240,7 +288,9 @@ static bool walk_is_empty(const struct sched *s, unsigned pass, bool replay)
 {
     EACH_ITEM(s, i, it)
     {
-        bool point = (it->role == ROLE_POINT || it->role == ROLE_COMBINE) && !replay;
+        bool point =
+            (it->role == ROLE_POINT || it->role == ROLE_COMBINE || it->role == ROLE_FOLD) &&
+            !replay;
         if ((point || it->role == ROLE_COLSUM) && it->pass == pass)
             return false;
         if (it->role == ROLE_ROWSUM && it->pass == pass + 1 &&

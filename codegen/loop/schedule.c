@@ -131,7 +131,8 @@ static void plan_cols(struct sched *s)
     s->ncb = 1;
     s->cols = (struct cols){.width = 16};
     bool panels = g->nanchor || g->colsum;
-    if (g->col < 0 || g->nouter || g->rowsum || s->k->axis[g->col].b || s->scalar)
+    if (g->col < 0 || g->window || g->nouter || g->rowsum || s->k->axis[g->col].b ||
+        s->scalar)
         return;
     int32_t n = s->k->axis[g->col].c;
     if (panels) {
@@ -161,9 +162,19 @@ static bool plan_flat(struct sched *s, struct grid *gr)
     return true;
 }
 
-/* What a block of a chunked sum is a block of. */
+/* Units are blocks of something, and of the outer axes where it is a convolution. */
+static bool in_blocks(const struct group *g)
+{
+    return g->chunked || g->batch;
+}
+
+/* What a block of a chunked sum is a block of; or of a convolution of small images. */
 static struct ext block_extent(const struct sched *s, int32_t *div)
 {
+    if (s->g->batch) {
+        *div = s->g->block;
+        return s->k->axis[s->g->box[0]];
+    }
     const struct item *it = &s->gs.item[s->g->item[0]];
     const struct kstage *k = &s->k->stage[it->stage];
     *div = k->chunk;
@@ -194,15 +205,17 @@ static struct grid plan_grid(struct sched *s)
     s->rows = unit_rows(s);
     if (plan_flat(s, &gr))
         return gr;
-    if (g->chunked) {
+    if (in_blocks(g)) {
         int32_t chunk;
         struct ext e = block_extent(s, &chunk);
+        for (unsigned i = 0; g->window && i < g->nouter; i++)
+            s->ncb *= s->k->axis[g->outer[i]].c;
         set_units(&gr, e, chunk, s->ncb);
     } else if (g->nouter) {
         for (unsigned i = 0; i < g->nouter && !(gr.units.b && s->k->axis[g->outer[i]].b);
              i++)
             gr.units = ext_mul(gr.units, s->k->axis[g->outer[i]]);
-    } else {
+    } else if (!g->window) {
         gr.rows_in_unit = false;
         set_units(&gr, g->row < 0 ? ext_const(1) : s->k->axis[g->row], s->rows, s->ncb);
     }
@@ -263,7 +276,7 @@ static unsigned decode(struct sched *s, const struct grid *gr)
     unsigned opened = 0;
     s->row0 = index_const(0);
     s->unit = index_axis(grid, 1);
-    if (g->nouter && !g->chunked)
+    if (g->nouter && !in_blocks(g))
         return decode_outer(s, grid);
     if (s->ncb > 1)
         s->unit = digit_of(grid, s->ncb, 0);
@@ -271,12 +284,20 @@ static unsigned decode(struct sched *s, const struct grid *gr)
         struct index cb = s->ncb > 1 ? digit_of(grid, 1, s->ncb) : index_axis(grid, 1);
         index_add(&s->cols.lo, &cb, ext_const(s->cols.len));
     }
-    if (g->chunked) {
+    if (in_blocks(g)) {
         int32_t chunk;
         struct ext e = block_extent(s, &chunk);
         struct index first = index_const(0);
         index_add(&first, &s->unit, ext_const(chunk));
         opened += skip_idle(s, first, e);
+        if (g->window) {
+            for (int32_t i = g->nouter, div = 1; i-- > 0;) {
+                const int32_t n = s->k->axis[g->outer[i]].c;
+                s->at[g->outer[i]] = digit_of(grid, div, n);
+                div *= n;
+            }
+            return opened;
+        }
         return opened + sched_loops(s, g->outer, g->nouter);
     }
     if (gr->rows_in_unit || g->row < 0)
@@ -303,6 +324,10 @@ static void unit_body(struct sched *s)
         sched_scatter(s);
         return;
     }
+    if (g->window) {
+        sched_window(s);
+        return;
+    }
     if (panels) {
         sched_panels(s);
         return;
@@ -327,7 +352,7 @@ static void emit_group(struct sched *s, const struct group *g)
     nb_stage(s, gr.units, gr.div);
     unsigned opened = decode(s, &gr);
     sched_unit_values(s);
-    if (gr.rows_in_unit && g->row >= 0) {
+    if (gr.rows_in_unit && g->row >= 0 && !g->window) {
         struct stmt *f = nb_for(s, FOR_SEQ, index_const(0),
                                 (struct index){.off = s->k->axis[g->row]}, s->rows);
         s->row0 = index_axis(f->axis, 1);
@@ -340,7 +365,7 @@ static void emit_group(struct sched *s, const struct group *g)
 }
 
 /* Digits of axes are taken somewhere: everything is walked one element at a time. */
-static bool has_digits(const struct kernel *k)
+bool sched_has_digits(const struct kernel *k)
 {
     for (uint32_t i = 0; i < k->nstage; i++)
         for (uint32_t o = 0; o < k->stage[i].noperand + k->stage[i].nstore; o++) {
@@ -374,7 +399,7 @@ struct nest *nest_schedule(const struct kernel *k, const struct target *t, struc
     s->k = kernel_simplify(k, a);
     s->t = t;
     s->n = new_nest(k, s);
-    s->scalar = has_digits(s->k);
+    s->scalar = sched_has_digits(s->k);
     sched_group(s->k, t, a, &s->gs);
     s->home = arena_array(a, k->nstage + 1, sizeof *s->home);
     s->partial = arena_array(a, k->nstage + 1, sizeof *s->partial);

@@ -432,6 +432,11 @@ extern const unsigned mb_nprims;
 
 /* choose.c: element `at` (one number, which the run knows) of an axis. 0: reported */
 value_id mb_pick(struct mb *b, value_id v, unsigned axis, struct val *at, struct loc loc);
+/* The i32 of a whole number or a list of them; a setting or counter is rounded down. 0:
+ * reported. */
+value_id mb_index(struct mb *b, struct val *v, struct loc loc);
+/* Elements of v by their number in a sample, ranges not checked. 0: reported */
+value_id mb_take_at(struct mb *b, value_id v, value_id at, struct loc loc);
 
 struct val *mb_flat(struct mb *b, struct val *x, struct loc loc);
 /* Values of one shape on a new first axis. */

@@ -18,11 +18,7 @@ static bool whole_list(const struct val *v)
     return v->kind == VAL_LIST;
 }
 
-/*
- * The i32 of a whole number, or of a list of them; a setting or counter is rounded down.
- * 0: reported.
- */
-static value_id whole_index(struct mb *b, struct val *v, struct loc loc)
+value_id mb_index(struct mb *b, struct val *v, struct loc loc)
 {
     struct sxb *s = &b->g->sx;
     int64_t n;
@@ -90,7 +86,7 @@ static value_id to_front(struct graph *g, value_id v, unsigned axis)
 value_id mb_pick(struct mb *b, value_id v, unsigned axis, struct val *at, struct loc loc)
 {
     struct graph *g = b->g;
-    value_id index = whole_index(b, at, loc);
+    value_id index = mb_index(b, at, loc);
     if (!index)
         return 0;
     const struct type t = *graph_type(g, v), *it = graph_type(g, index);
@@ -127,10 +123,24 @@ static struct type in_a_row(const struct type *t)
     return to;
 }
 
+value_id mb_take_at(struct mb *b, value_id v, value_id at, struct loc loc)
+{
+    const struct type row = in_a_row(graph_type(b->g, v));
+    const unsigned axis = mb_first(&row);
+    struct type out;
+    bool aligned;
+    if (!gather_type(&row, graph_type(b->g, at), (uint8_t)axis, &out, &aligned)) {
+        diag(b->ds, E0902, loc, "limit exceeded: rank %d", HYP_RANK);
+        return 0;
+    }
+    const value_id flat = graph_reshape(b->g, v, &row);
+    return graph_gather(b->g, flat, at, (uint8_t)axis);
+}
+
 struct val *mb_take(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
 {
     const value_id v = mb_value(b, a->val[0], a->at[0]);
-    const value_id at = whole_index(b, a->val[1], a->at[1]);
+    const value_id at = mb_index(b, a->val[1], a->at[1]);
     (void)x;
     (void)p;
     if (!v || !at)
@@ -140,14 +150,8 @@ struct val *mb_take(struct mb *b, struct ecx *x, const struct prim *p, struct ar
     if (varies(b, row.dim[axis], a->at[0]) ||
         !in_range(b, a->val[1], at, row.dim[axis].c, a->at[1]))
         return mb_poison(b);
-    struct type out;
-    bool aligned;
-    if (!gather_type(&row, graph_type(b->g, at), (uint8_t)axis, &out, &aligned)) {
-        diag(b->ds, E0902, a->loc, "limit exceeded: rank %d", HYP_RANK);
-        return mb_poison(b);
-    }
-    const value_id flat = graph_reshape(b->g, v, &row);
-    return mb_tensor(b, graph_gather(b->g, flat, at, (uint8_t)axis));
+    const value_id y = mb_take_at(b, v, at, a->loc);
+    return y ? mb_tensor(b, y) : mb_poison(b);
 }
 
 struct val *mb_put(struct mb *b, struct ecx *x, const struct prim *p, struct args *a)
@@ -156,7 +160,7 @@ struct val *mb_put(struct mb *b, struct ecx *x, const struct prim *p, struct arg
     bool aligned;
     unsigned clash;
     const value_id e = mb_f32(b, a->val[0], a->at[0]);
-    const value_id at = whole_index(b, a->val[1], a->at[1]);
+    const value_id at = mb_index(b, a->val[1], a->at[1]);
     (void)x;
     (void)p;
     if (!mb_shape(b, a->val[2], a->at[2], &shape) || !e || !at)

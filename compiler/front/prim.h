@@ -16,6 +16,8 @@ enum reduction {
     RED_LOGSUMEXP
 };
 
+enum pool { POOL_MAX, POOL_MEAN, POOL_ARGMAX };
+
 /* prim.c */
 prim_fn mb_where, mb_scalar, mb_floor, mb_identity, mb_refused;
 /* reduce.c */
@@ -25,6 +27,10 @@ prim_fn mb_matmul, mb_outer;
 /* arrange.c */
 prim_fn mb_reshape, mb_flatten, mb_transpose, mb_concat, mb_split, mb_roll, mb_expand,
     mb_along, mb_fill, mb_arange, mb_linspace, mb_eye, mb_onehot, mb_take, mb_put;
+/* window.c, resample.c */
+prim_fn mb_convolve, mb_convolve_transpose, mb_pool, mb_upsample, mb_tiles, mb_resample;
+/* [.., row, column], both constant; E0301 */
+bool mb_is_image(struct mb *b, value_id v, struct loc loc);
 /* structure.c */
 prim_fn mb_shape_of, mb_dim, mb_depth, mb_size, mb_as_axis, mb_as_samples, mb_map_over,
     mb_chain, mb_taps_of, mb_stop, mb_scale_grad, mb_grad;

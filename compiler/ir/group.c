@@ -63,6 +63,8 @@ enum group_sum group_sum_kind(const struct graph *g, const struct node *n)
 
 static bool plain_port(const struct form *f, unsigned p)
 {
+    if (!form_is_direct(f, p)) /* a diagonal */
+        return false;
     for (unsigned i = 0; i < f->port[p].rank; i++) {
         const struct dimmap *d = &f->port[p].dim[i];
         const struct ext e = f->port[p].shape[i];
@@ -72,6 +74,15 @@ static bool plain_port(const struct form *f, unsigned p)
             return false;
     }
     return true;
+}
+
+/* A convolution packs what it reads, and that as it lies. */
+static bool has_window(const struct form *f)
+{
+    for (unsigned p = 0; p < f->nport; p++)
+        if (!form_is_direct(f, p))
+            return true;
+    return false;
 }
 
 bool group_may_compute(const struct graph *g, const value_id *base, node_id reader,
@@ -86,7 +97,7 @@ bool group_may_compute(const struct graph *g, const value_id *base, node_id read
         if (!type_eq(graph_type(g, in), graph_type(g, v)))
             return false;
         if (n->op != OP_MAP && group_sum_kind(g, n) == SUM_OTHER &&
-            (n->op != OP_FORM || f->nport != 3 || i + 1U >= f->nport ||
+            (n->op != OP_FORM || f->nport != 3 || i + 1U >= f->nport || has_window(f) ||
              !plain_port(f, n->port) || !plain_port(f, i < n->port ? i : i + 1)))
             return false;
     }

@@ -7,7 +7,8 @@
 
 #include <stdint.h>
 
-#define KERNEL_AXES 8 /* of all spaces and sums of a kernel together */
+#define KERNEL_AXES    31 /* of all spaces and sums of a kernel together */
+#define KERNEL_REDUCED 12 /* of one sum or fold */
 
 enum mem_level { MEM_L2, MEM_L3, MEM_DRAM, MEM_LEVELS };
 

@@ -138,12 +138,18 @@ static value_id look_through(const struct canon *c, const struct rebuild *r, val
         const struct type *t = graph_type(g, src), *wide = graph_type(g, v);
         const struct port *whole = &f->port[n->port], *part = &f->port[1 - n->port];
         bool plain = map_align(wide, t, to) && map_align(out, t, at);
+        uint32_t seen = 0; /* an axis in two dims is a diagonal */
         for (unsigned i = 0; plain && i < wide->rank; i++)
             plain =
                 whole->dim[i].n <= 1 && !whole->dim[i].off.c && !whole->dim[i].off.b &&
                 (whole->dim[i].n ? whole->dim[i].coef[0] == 1 &&
                                        ext_eq(f->axis[whole->dim[i].axis[0]], wide->dim[i])
                                  : ext_eq(wide->dim[i], ext_const(1)));
+        for (unsigned i = 0; plain && i < wide->rank; i++)
+            if (whole->dim[i].n) {
+                plain = !(seen >> whole->dim[i].axis[0] & 1);
+                seen |= 1U << whole->dim[i].axis[0];
+            }
         for (unsigned i = 0; plain && i < t->rank; i++) {
             const struct dimmap *d = &part->dim[i];
             plain = d->n <= 1 && !d->off.c && !d->off.b &&

@@ -37,10 +37,11 @@ static void drop_unit_axes(struct form *f)
         }
 }
 
-/* Each dim is one whole axis, or an extent of 1. */
+/* Each dim is one whole axis of its own, or an extent of 1. */
 static bool is_plain_port(const struct form *f, unsigned p)
 {
     const struct port *q = &f->port[p];
+    uint32_t seen = 0;
     for (unsigned i = 0; i < q->rank; i++) {
         const struct dimmap *d = &q->dim[i];
         if (d->n > 1 || d->off.c || d->off.b)
@@ -48,6 +49,9 @@ static bool is_plain_port(const struct form *f, unsigned p)
         if (d->n ? d->coef[0] != 1 || !ext_eq(f->axis[d->axis[0]], q->shape[i])
                  : !ext_eq(q->shape[i], ext_const(1)))
             return false;
+        if (d->n && (seen >> d->axis[0] & 1)) /* a diagonal */
+            return false;
+        seen |= d->n ? 1U << d->axis[0] : 0;
     }
     return true;
 }

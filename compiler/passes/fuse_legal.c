@@ -230,6 +230,29 @@ static bool too_many_axes(struct fuse_cx *c, const struct pairing *x)
     return false;
 }
 
+/* Its output is computed piece by piece, and with it the whole group. */
+static bool holds_window(const struct fuse_cx *c, uint32_t group)
+{
+    const struct group *gr = &c->f->group[group];
+    for (uint32_t i = 0; i < gr->n; i++) {
+        const struct node *n = &c->g->node[gr->node[i]];
+        if (n->op == OP_FORM && group_sum_kind(c->g, n) == SUM_OTHER &&
+            !form_is_direct(&c->g->form[n->attr], n->port))
+            return true;
+    }
+    return false;
+}
+
+/* One window a group; pieces have no whole rows or columns to sum. */
+static bool windows_clash(struct fuse_cx *c, const struct pairing *x)
+{
+    const bool p = holds_window(c, x->p), q = holds_window(c, x->q);
+    return (p && q) ||
+           ((p || q) &&
+            (x->sibling || holds_sum(c, x->p, SUM_ROW) || holds_sum(c, x->q, SUM_ROW) ||
+             holds_sum(c, x->p, SUM_COL) || holds_sum(c, x->q, SUM_COL)));
+}
+
 /* What is computed again is so in order not to be kept: not where its operands are made. */
 static bool undoes_remat(struct fuse_cx *c, const struct pairing *x)
 {
@@ -260,9 +283,9 @@ enum fuse_why fuse_may_join(struct fuse_cx *c, uint32_t p, uint32_t q, bool sibl
     } check[] = {
         {FUSE_ANCHOR, two_anchors},   {FUSE_BUDGET, too_large},
         {FUSE_BUDGET, too_many_axes}, {FUSE_ORDER, other_order},
-        {FUSE_SPACE, other_space},    {FUSE_ROW, long_row},
-        {FUSE_ALIAS, out_of_order},   {FUSE_REMAT, undoes_remat},
-        {FUSE_CYCLE, has_detour},
+        {FUSE_SPACE, other_space},    {FUSE_SPACE, windows_clash},
+        {FUSE_ROW, long_row},         {FUSE_ALIAS, out_of_order},
+        {FUSE_REMAT, undoes_remat},   {FUSE_CYCLE, has_detour},
     };
     const struct pairing x = {p, q, &c->f->group[fuse_host(c, p, q)].main, sibling, 0};
     for (unsigned i = 0; i < sizeof check / sizeof *check; i++)

@@ -20,16 +20,6 @@ enum {
     CHUNK_SUMS = ROWS
 };
 
-/* Each output element is met by its own box points only, one for each setting of reduced
- * axes. */
-static bool is_sum(const struct form *f, unsigned port)
-{
-    for (unsigned i = 0; i < f->port[port].rank; i++)
-        if (f->port[port].dim[i].n > 1)
-            return false;
-    return true;
-}
-
 static int batch_axis(const struct form *f, uint32_t reduced)
 {
     for (unsigned k = 0; k < f->naxis; k++)
@@ -85,14 +75,14 @@ static void set_order(struct form *f, unsigned port)
         return;
     if (batch >= 0) {
         const struct ext rows = f->port[port].rank ? f->port[port].shape[0] : ext_const(1);
-        if (!is_sum(f, port) || (f->nport == 3 && (rows.b || rows.c >= FEW_ROWS)))
+        if (!form_is_direct(f, port) || (f->nport == 3 && (rows.b || rows.c >= FEW_ROWS)))
             return;
         bring_out(f, (unsigned)batch);
         f->order = ORDER_CHUNK;
         f->chunk = f->nport == 3 ? CHUNK_PRODUCTS : CHUNK_SUMS;
         return;
     }
-    if (f->nport == 2 && is_sum(f, port) && along_last(f, port, reduced))
+    if (f->nport == 2 && form_is_direct(f, port) && along_last(f, port, reduced))
         f->order = ORDER_LANES;
 }
 

@@ -17,13 +17,15 @@ struct segment_cx {
     uint8_t *length;          /* by old value: products in the chain */
     value_id *first, *second; /* by old value: the two products this sum joins; 0: none */
     bool *joined;             /* by old value: emitted by the sum that reads it */
+    form_id *form;            /* by old value: of a product, or of the chain's first */
 };
 
 static bool is_product(const struct graph *g, value_id v)
 {
     const struct node *n = &g->node[g->value[v].def];
     return n->op == OP_FORM && g->form[n->attr].nport == 3 &&
-           g->form[n->attr].order == ORDER_SEQ;
+           g->form[n->attr].order == ORDER_SEQ &&
+           form_is_direct(&g->form[n->attr], n->port); /* pieces are chains of their own */
 }
 
 /*
@@ -56,12 +58,29 @@ static void count_uses(const struct graph *g, uint32_t *uses)
             uses[g->leaf[l].def]++;
 }
 
+/* Convolutions share a chain only with their like: kernels walk it in one way. */
+static bool is_convolution(const struct form *f)
+{
+    for (unsigned p = 0; p < f->nport; p++)
+        if (!form_is_direct(f, p))
+            return true;
+    return false;
+}
+
+static bool alike(const struct graph *g, form_id x, form_id y)
+{
+    const struct form *fx = &g->form[x], *fy = &g->form[y];
+    return x == y || (!is_convolution(fx) && !is_convolution(fy));
+}
+
 /* The right-hand one must be a lone product; the left may be a product or a chain of them.
  */
 static void find_sums(const struct graph *g, struct segment_cx *c)
 {
-    for (value_id v = 1; v < g->nvalue; v++)
+    for (value_id v = 1; v < g->nvalue; v++) {
         c->length[v] = is_product(g, v) && g->node[g->value[v].def].nin == 2;
+        c->form[v] = c->length[v] ? g->node[g->value[v].def].attr : 0;
+    }
     for (node_id id = 1; id < g->nnode; id++) {
         const struct node *n = &g->node[id];
         if (!is_sum(g, n))
@@ -73,11 +92,13 @@ static void find_sums(const struct graph *g, struct segment_cx *c)
             y = z;
         }
         if (x == y || !c->length[x] || c->length[y] != 1 || c->uses[x] != 1 ||
-            c->uses[y] != 1 || c->length[x] + 1 > SEGMENT_MAX)
+            c->uses[y] != 1 || c->length[x] + 1 > SEGMENT_MAX ||
+            !alike(g, c->form[x], c->form[y]))
             continue;
         c->first[n->out0] = x;
         c->second[n->out0] = y;
         c->length[n->out0] = (uint8_t)(c->length[x] + 1);
+        c->form[n->out0] = c->form[x];
         c->joined[y] = true;
     }
 }
@@ -113,6 +134,7 @@ enum pass_result pass_segment(struct pass_cx *cx)
         arena_array(a, g->nvalue + 1, sizeof *c.first),
         arena_array(a, g->nvalue + 1, sizeof *c.second),
         arena_array(a, g->nvalue + 1, sizeof *c.joined),
+        arena_array(a, g->nvalue + 1, sizeof *c.form),
     };
     count_uses(g, c.uses);
     find_sums(g, &c);

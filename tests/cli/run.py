@@ -225,6 +225,47 @@ def test_threads_and_backends_agree():
         equal(read(f"{name}/metrics.csv"), read("r1/metrics.csv"))
 
 
+IMAGES = """hypnograph: 1
+name: images
+data:
+  seen: {source: digits, split: train, take: [0, 300], batch: 50}
+networks:
+  sort(x):
+    a:      leaky_relu(conv(x, 8, 4, 2, 1), 0.2)
+    b:      max_pool(relu(conv(a, 8, 3, pad=1)), 3, stride=2, pad=1)
+    return: linear(flatten(b), 10)
+  code: conv_gaussian(_, 6, 4, 4)
+  draw(z):
+    a:      relu(conv_transpose(upsample(z), 8, 4, 2, 1))
+    return: sigmoid(conv(a, 1, 3, pad=1))
+phases:
+  wake:
+    nodes:
+      kinds: sort(seen.image)
+      wrong: cross_entropy(kinds, seen.label)
+      error: mse(draw(code(seen.image)), seen.image)
+    update:
+      - sort:       wrong
+      - code, draw: error
+optimizers:
+  sort, code, draw: adam(lr=0.003)
+schedule: {epochs: 12, cycle: [wake]}
+probes:
+  right: {metric: accuracy, of: wake.kinds, labels: seen.label, from: seen}
+"""
+
+
+def test_images():
+    """A convolutional classifier and an autoencoder learn; threads and back ends agree to the bit."""
+    write("m.yaml", IMAGES)
+    s = summary("m.yaml", "--out", "r1", "--threads", "1")
+    assert s["values"]["right"] > 0.9, s["values"]
+    assert s["values"]["wake.error"] < 0.05, s["values"]
+    for name, more in (("two", []), ("three", ["--threads", "3"]), ("slow", ["--backend", "interp"])):
+        hypno("train", "m.yaml", "--out", name, "--cycles", "1", "--quiet", *more)
+        assert read(f"{name}/checkpoint.safetensors", "rb") == read("two/checkpoint.safetensors", "rb"), name
+
+
 def test_runs_are_kept():
     write("m.yaml", MODEL)
     hypno("train", "m.yaml", "--epochs", "1", "--quiet")

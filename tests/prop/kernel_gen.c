@@ -638,6 +638,111 @@ static void gen_windows(struct gen *g)
     store_new(g, y);
 }
 
+/* Axes of a convolution, and the image [n, c, h, w] that it walks. */
+enum { IMG_N, IMG_F, IMG_Y, IMG_X, IMG_C, IMG_U, IMG_V, IMG_AXES };
+struct image {
+    uint8_t ax[IMG_AXES];
+    int32_t stride[2], pad[2], dilation[2], size[2];
+};
+
+static struct image gen_image(struct gen *g)
+{
+    static const int32_t depths[] = {1, 2, 3, 5, 6, 7, 13, 24, 25};
+    static const int32_t places[] = {1, 2, 3, 4, 5, 7, 8, 9, 17, 33};
+    struct image m;
+    for (unsigned d = 0; d < 2; d++) {
+        m.stride[d] = 1 + below(g, 3);
+        m.dilation[d] = 1 + below(g, 2);
+    }
+    m.ax[IMG_N] = axis(g, 'n', batch_or(g, 1 + below(g, 3)));
+    m.ax[IMG_F] = axis(g, 'f', ext_const(PICK(g, depths)));
+    m.ax[IMG_C] = axis(g, 'c', ext_const(1 + below(g, 3)));
+    for (unsigned d = 0; d < 2; d++) {
+        const int32_t n = places[below(g, d ? 10 : 5)], k = 1 + below(g, 4);
+        m.ax[IMG_Y + d] = axis(g, (char)('y' - d), ext_const(n));
+        m.ax[IMG_U + d] = axis(g, (char)('u' + d), ext_const(k));
+        m.pad[d] = below(g, k);
+        m.size[d] = (n - 1) * m.stride[d] + (k - 1) * m.dilation[d] + 1 - 2 * m.pad[d];
+        m.size[d] = m.size[d] < 1 ? 1 : m.size[d] + below(g, 2);
+    }
+    return m;
+}
+
+static sx_id read_image(struct gen *g, uint32_t st, const struct image *m)
+{
+    const uint8_t lead[2] = {m->ax[IMG_N], m->ax[IMG_C]};
+    struct guard *in = arena_array(g->a, 2, sizeof *in);
+    struct index at = walk(g, lead, 2);
+    uint16_t buf = buffer(g, DT_F32, BUF_READ, lead, 2);
+    for (unsigned d = 0; d < 2; d++) {
+        struct index up = index_const(0), x = index_const(-m->pad[d]);
+        index_term(&x, (struct term){m->ax[IMG_Y + d], 1, 0, {m->stride[d], 0}});
+        index_term(&x, (struct term){m->ax[IMG_U + d], 1, 0, {m->dilation[d], 0}});
+        in[d] = (struct guard){x, ext_const(m->size[d])};
+        index_add(&up, &at, ext_const(m->size[d]));
+        at = index_sum(up, x);
+        g->k->buf[buf].dim[g->k->buf[buf].rank++] = ext_const(m->size[d]);
+    }
+    const sx_id v = read_buf(g, st, buf, at);
+    struct koperand *p = &g->k->stage[st].operand[g->k->stage[st].noperand - 1];
+    p->guard = in;
+    p->nguard = 2;
+    return v;
+}
+
+/* The result of a convolution, or its weights' gradient: in a chain or in chunks. */
+static void gen_images(struct gen *g)
+{
+    static const uint8_t result[] = {IMG_N, IMG_F, IMG_Y, IMG_X};
+    static const uint8_t weights[] = {IMG_F, IMG_C, IMG_U, IMG_V};
+    static const uint8_t sum[] = {IMG_C, IMG_U, IMG_V}, rows[] = {IMG_N, IMG_Y, IMG_X};
+    const struct image m = gen_image(g);
+    const bool forward = maybe(g, 60);
+    uint8_t space[4], other[4], red[3];
+    for (unsigned i = 0; i < 4; i++) {
+        space[i] = m.ax[forward ? result[i] : weights[i]];
+        other[i] = m.ax[forward ? weights[i] : result[i]];
+        red[i % 3] = m.ax[forward ? sum[i % 3] : rows[i % 3]];
+    }
+    const bool chunks = !forward && maybe(g, 50);
+    uint32_t s = sum_over(g, chunks ? ORDER_CHUNK : ORDER_SEQ, space, 4, red, 3);
+    const unsigned first = maybe(g, 50);
+    g->k->stage[s].seg[0].factor[first] = read_image(g, s, &m);
+    g->k->stage[s].seg[0].factor[1 - first] = read_new(g, s, other, 4);
+    if (maybe(g, 40))
+        store_new(g, s);
+    uint32_t y = stage(g, K_MAP, space, 4);
+    g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, space, 4));
+    store_new(g, y);
+}
+
+/* The largest in windows, its number, or both; every window meets the image, or not. */
+static void gen_pools(struct gen *g)
+{
+    const struct image m = gen_image(g);
+    const uint8_t space[] = {m.ax[IMG_N], m.ax[IMG_C], m.ax[IMG_Y], m.ax[IMG_X]};
+    const bool both = maybe(g, 70), number = maybe(g, 50);
+    uint32_t made[2];
+    uint16_t buf = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        const uint32_t s = made[i] = stage(g, K_FOLD, space, 4);
+        struct kstage *k = &g->k->stage[s];
+        k->value = read_image(g, s, &m);
+        if (i && both) /* of the same elements */
+            k->operand[0].id = buf;
+        buf = k->operand[0].id;
+        k->comb = number != (i == 1) ? COMB_ARGMAX : COMB_MAX;
+        k->dtype = k->comb == COMB_ARGMAX ? DT_I32 : DT_F32;
+        memcpy(k->red, m.ax + IMG_U, 2);
+        k->nred = 2;
+        if (k->comb == COMB_ARGMAX || maybe(g, 60))
+            store_new(g, s);
+    }
+    const uint32_t largest = made[number], y = stage(g, K_MAP, space, 4);
+    g->k->stage[y].value = mix(g, read_stage(g, y, largest), broadcast(g, y, space, 4));
+    store_new(g, y);
+}
+
 /* Labels and masks: i32 and bool operands, i32 and bool results. */
 static void gen_types(struct gen *g)
 {
@@ -768,9 +873,10 @@ static void gen_scatter(struct gen *g)
 struct kernel *kernel_random(uint64_t seed, struct arena *a)
 {
     static void (*const all[])(struct gen *) = {
-        gen_maps,    gen_contract, gen_contract, gen_rows,     gen_chunks,    gen_weights,
-        gen_scalars, gen_batched,  gen_pairs,    gen_in_place, gen_old_value, gen_digits,
-        gen_windows, gen_types,    gen_gather,   gen_scatter};
+        gen_maps,      gen_contract, gen_contract, gen_rows,  gen_chunks,
+        gen_weights,   gen_scalars,  gen_batched,  gen_pairs, gen_in_place,
+        gen_old_value, gen_digits,   gen_windows,  gen_types, gen_gather,
+        gen_scatter,   gen_images,   gen_images,   gen_pools};
     struct gen g = {.a = a, .k = arena_alloc(a, sizeof *g.k), .state = seed};
     for (int i = 0; i < 4; i++)
         gen_next(&g.state);

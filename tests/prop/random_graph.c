@@ -534,6 +534,61 @@ static value_id convolution(struct maker *m)
     return graph_form(m->g, &f, 1, in, t.sample, DT_F32);
 }
 
+/* The last axis as a diagonal: an axis in two dims, which form_solve() leaves whole. */
+static value_id diagonal(struct maker *m)
+{
+    const value_id x = pick(m);
+    const struct type *t = graph_type(m->g, x);
+    struct form f = {.naxis = t->rank, .nport = 2};
+    if (!has_unit_axis(t) || t->rank == HYP_RANK || m->o->no_windows)
+        return 0;
+    for (unsigned i = 0; i <= t->rank; i++) {
+        const unsigned k = i < t->rank ? i : t->rank - 1U;
+        f.port[0].shape[i] = f.port[1].shape[i] = f.axis[k] = t->dim[k];
+        f.port[0].dim[i] = f.port[1].dim[i] =
+            (struct dimmap){.n = 1, .axis = {(int8_t)k}, .coef = {1}};
+    }
+    f.port[0].rank = (uint8_t)(t->rank + 1);
+    f.port[1].rank = t->rank;
+    return graph_form(m->g, &f, 0, &x, t->sample, DT_F32);
+}
+
+/* A tensor for a port of a form: data, or a weight. */
+static value_id port_leaf(struct maker *m, const struct port *q, bool sample)
+{
+    struct type t = {.dtype = DT_F32, .rank = q->rank, .sample = sample};
+    memcpy(t.dim, q->shape, q->rank * sizeof *t.dim);
+    return leaf(m, sample ? LEAF_DATA : LEAF_PARAM, &t);
+}
+
+/* Images of two dims with any kernel, stride, pad, dilation and groups; read out at the
+ * result, the image (rows that no window reaches, too) or the weights. */
+static value_id image_convolution(struct maker *m)
+{
+    int32_t in[3], out[3], k[2], s[2], p[2], d[2];
+    const int32_t groups = below(m, 4) ? 1 : 2;
+    if (m->o->no_windows)
+        return 0;
+    in[0] = groups * (1 + (int32_t)below(m, 3));
+    out[0] = groups * (1 + (int32_t)below(m, 3));
+    for (unsigned i = 0; i < 2; i++) {
+        k[i] = 1 + (int32_t)below(m, 5);
+        s[i] = 1 + (int32_t)below(m, 3);
+        d[i] = 1 + (int32_t)below(m, 2);
+        p[i] = (int32_t)below(m, 3);
+        out[1 + i] = 1 + (int32_t)below(m, 3);
+        const int32_t least = s[i] * (out[1 + i] - 1) + d[i] * (k[i] - 1) + 1 - 2 * p[i];
+        in[1 + i] = (least < 1 ? 1 : least) + (int32_t)below(m, (uint32_t)s[i]);
+    }
+    const struct form f = form_conv((struct ext){0, 1}, in, out, k, s, p, d, groups);
+    const uint8_t port = (uint8_t)below(m, 3);
+    value_id t[2];
+    for (unsigned j = 0, n = 0; j < 3; j++)
+        if (j != port)
+            t[n++] = port_leaf(m, &f.port[j], j < 2);
+    return graph_form(m->g, &f, port, t, port < 2, DT_F32);
+}
+
 /* The last axis reversed, or every second element of it. */
 static value_id stride_or_flip(struct maker *m)
 {
@@ -623,13 +678,40 @@ static value_id choose(struct maker *m)
 /* ---- all ---- */
 
 typedef value_id make_fn(struct maker *m);
-static make_fn *const makers[] = {
-    unary,           unary,        binary,       binary,       mixed,     mixed,
-    sum_some,        product,      product,      pair_product, slice,     concat,
-    permute,         flatten,      retype,       window,       fold,      convolution,
-    stride_or_flip,  choose,       bury_batch,   sum_at_once,  broadcast, covered_product,
-    covered_product, two_products, two_products, siblings,     layer,     normalized,
-    prologue,        permuted_sum};
+static make_fn *const makers[] = {unary,
+                                  unary,
+                                  binary,
+                                  binary,
+                                  mixed,
+                                  mixed,
+                                  sum_some,
+                                  product,
+                                  product,
+                                  pair_product,
+                                  slice,
+                                  concat,
+                                  permute,
+                                  flatten,
+                                  retype,
+                                  window,
+                                  fold,
+                                  convolution,
+                                  image_convolution,
+                                  diagonal,
+                                  stride_or_flip,
+                                  choose,
+                                  bury_batch,
+                                  sum_at_once,
+                                  broadcast,
+                                  covered_product,
+                                  covered_product,
+                                  two_products,
+                                  two_products,
+                                  siblings,
+                                  layer,
+                                  normalized,
+                                  prologue,
+                                  permuted_sum};
 
 static void name_places(struct maker *m, unsigned step)
 {

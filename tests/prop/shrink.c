@@ -20,7 +20,9 @@ static bool cut_node(struct rebuild *r, node_id id)
     }
     for (unsigned i = 0; i < n->nout; i++) {
         char path[32];
-        snprintf(path, sizeof path, "cut%u.%u", id, i);
+        for (unsigned again = 0; again == 0 || graph_find_leaf(r->from, LEAF_PARAM, path);
+             again++) /* numbers of nodes change from cut to cut */
+            snprintf(path, sizeof path, "cut%u.%u.%u", id, i, again);
         r->map[n->out0 + i] =
             graph_leaf(r->to, LEAF_PARAM, 0, 0, path, r->from->value[n->out0 + i].type);
     }

@@ -31,6 +31,7 @@ from common import (
 HERE = Path(__file__).resolve().parent / "ops"
 BATCH, X, Z, WIDTH, CLASSES = 8, 6, 5, 7, 4
 LAYERS = (6, 5, 4, 3, 2, 3)  # G4 weights six layers
+TITLE = ("ops.py", "reference-ops", "Losses, objectives and penalties of the library, with first and second derivatives.")
 
 NETWORKS = """\
   plain: critic(_, 7)
@@ -330,10 +331,10 @@ def make_inputs():
 def print_model():
     used = [n for n in sorted({n for case in CASES for n in case[2]})]
     lines = [
-        "# Printed by ../ops.py from its table; README.md of the folder above says how the nodes are named.",
+        f"# Printed by ../{TITLE[0]} from its table; README.md of the folder above says how the nodes are named.",
         "hypnograph: 1",
-        "name: reference-ops",
-        "about: Losses, objectives and penalties of the library, with first and second derivatives.",
+        f"name: {TITLE[1]}",
+        f"about: {TITLE[2]}",
         "",
         "settings: {batch: 8}",
         "",

@@ -1,7 +1,8 @@
 /*
- * The library's losses, objectives and penalties: values, first and second derivatives, and
- * gradients for weights, against PyTorch in double (tests/reference/ops).  The model is
- * built and goes through all passes; its graph is evaluated as it is defined, in double.
+ * The library's losses, objectives and penalties, its convolutions and pools: values, first
+ * and second derivatives, and gradients for weights, against PyTorch in double
+ * (tests/reference/ops and images: `library_test [FOLDER]`).  The model is built and goes
+ * through all passes; its graph is evaluated as it is defined, in double.
  */
 #include "tests/unit/cmocka_all.h"
 
@@ -23,6 +24,8 @@
 enum { BATCH = 8, MOST_FIELDS = 64 };
 #define TOLERANCE 1e-9
 
+static const char *folder = "ops";
+
 struct fixture {
     struct arena *a;
     struct safetensors init, expect;
@@ -36,7 +39,7 @@ struct fixture {
 static const char *path_of(struct fixture *f, const char *file)
 {
     const char *root = getenv("HYP_SOURCE_DIR");
-    return arena_fmt(f->a, "%s/tests/reference/ops/%s", root ? root : ".", file);
+    return arena_fmt(f->a, "%s/tests/reference/%s/%s", root ? root : ".", folder, file);
 }
 
 static char *read_bytes(struct fixture *f, const char *path, size_t *n)
@@ -285,8 +288,10 @@ static void library(void **state)
     arena_free(f.a);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(library)};
+    if (argc > 1)
+        folder = argv[1];
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

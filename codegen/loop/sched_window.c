@@ -1,0 +1,535 @@
+/*
+ * Convolutions: sums of products over many axes, in all roles.  One axis of the result is
+ * walked by one factor alone (rows: filters), the others by the second factor (an image).
+ *
+ * The innermost of these others make the lanes of a panel: as many whole axes as fit, and a
+ * block of the next one (the box).  What the second factor reads for a panel, through
+ * whatever strides and guards, is packed into a stack tile [k][lane] as long as it stays in
+ * L1; tiles of rows then run over it with their accumulators in registers, and lay them
+ * down between blocks of k.  A chain that is laid down and taken up again is the same
+ * chain, so blocks change no bit.
+ */
+#include <string.h>
+
+#include "codegen/loop/sched.h"
+
+enum { MOST_ROWS = 2048 };
+
+struct panel {
+    struct item *it;
+    const struct kstage *k;
+    const struct kseg *seg;
+    uint32_t nseg; /* number of the segment */
+    int32_t mr, nr, rows;
+    int32_t inner;            /* product of the reduced axes but the first */
+    int32_t step;             /* of the first reduced axis, to a block of k */
+    uint16_t packed, results; /* STACK [step * inner][nr], [rows][nr] */
+    struct index first;       /* of box[0] */
+    struct index k0;          /* the first reduced axis at the block's begin */
+};
+
+static int32_t extent(const struct sched *s, int axis)
+{
+    return s->k->axis[axis].c;
+}
+
+/* ---- is it one? ---- */
+
+static uint32_t axes_of_index(const struct index *x)
+{
+    uint32_t set = 0;
+    for (unsigned i = 0; i < x->n; i++)
+        set |= 1U << x->t[i].axis;
+    return set;
+}
+
+static uint32_t axes_of_load(const struct koperand *p)
+{
+    uint32_t set = axes_of_index(&p->index);
+    for (unsigned i = 0; i < p->nguard; i++)
+        set |= axes_of_index(&p->guard[i].index);
+    return set;
+}
+
+/* The axes that a factor walks; false: it is more than a load. */
+static bool factor_axes(const struct kernel *k, const struct kstage *s, sx_id e,
+                        uint32_t *set)
+{
+    const struct sx_node *x = &k->sx.node[e];
+    if (!e || x->op != SX_ARG)
+        return false;
+    const struct koperand *p = &s->operand[x->a];
+    if (p->pick.from)
+        return false;
+    *set = p->stage ? 0 : axes_of_load(p);
+    for (unsigned i = 0; p->stage && i < k->stage[p->id].naxis; i++)
+        *set |= 1U << k->stage[p->id].axis[i];
+    return true;
+}
+
+static bool is_small(struct ext e)
+{
+    return e.b == 0;
+}
+
+/* The last axes of the list as lanes; what is before them is walked outside. */
+static void choose_box(const struct kernel *k, struct group *g, const uint8_t *col,
+                       unsigned n, int32_t lanes)
+{
+    int32_t inside = 1;
+    unsigned first = n - 1;
+    while (first > 0 && is_small(k->axis[col[first]]) &&
+           inside * k->axis[col[first]].c * 2 <= lanes)
+        inside *= k->axis[col[first--]].c;
+    const bool batch = !is_small(k->axis[col[first]]); /* small images: several of them */
+    const int32_t e = batch ? lanes / inside : k->axis[col[first]].c;
+    const int32_t most = lanes / inside < e ? lanes / inside : e;
+    const int32_t panels = (e + most - 1) / most;
+    g->block = (e + panels - 1) / panels; /* even ones */
+    g->nr = lanes;
+    g->used = (double)e * inside / ((double)panels * lanes);
+    g->nbox = g->nouter = 0;
+    for (unsigned i = first; i < n; i++)
+        g->box[g->nbox++] = col[i];
+    for (unsigned i = 0; i < first; i++)
+        g->outer[g->nouter++] = col[i];
+}
+
+/* Two vectors a row, unless one or three leave much fewer lanes idle. */
+static void best_box(const struct kernel *k, const struct target *t, struct group *g,
+                     const uint8_t *col, unsigned n)
+{
+    static const int32_t vectors[] = {2, 3, 1};
+    struct group best = *g, try = *g;
+    choose_box(k, &best, col, n, t->nr);
+    for (unsigned i = 1; i < sizeof vectors / sizeof *vectors; i++) {
+        choose_box(k, &try, col, n, vectors[i] * t->nr / 2);
+        if (try.used > 1.2 * best.used)
+            best = try;
+    }
+    for (unsigned i = 0; i < best.nouter; i++)
+        g->outer[g->nouter++] = best.outer[i];
+    g->nbox = best.nbox;
+    memcpy(g->box, best.box, sizeof g->box);
+    g->block = best.block;
+    g->nr = best.nr;
+}
+
+static bool inner_fits(const struct kernel *k, const struct kseg *seg,
+                       const struct target *t)
+{
+    int64_t n = 1;
+    for (unsigned i = 1; i < seg->nred; i++) {
+        if (!is_small(k->axis[seg->red[i]]))
+            return false;
+        n *= k->axis[seg->red[i]].c;
+    }
+    return seg->nred && n * t->nr * 4 <= t->l2 / 2;
+}
+
+/* Who walks which axis of the result in a segment. */
+struct walkers {
+    uint8_t image, row, ncol, nrest;
+    uint8_t col[LOOP_AXES], rest[LOOP_AXES]; /* rest: both, or neither */
+};
+
+static bool find_walkers(const struct kernel *k, const struct kstage *s,
+                         const struct kseg *seg, struct walkers *w)
+{
+    uint32_t set[2] = {0};
+    unsigned rows = 0;
+    const uint8_t last = s->axis[s->naxis - 1];
+    *w = (struct walkers){0};
+    if (!factor_axes(k, s, seg->factor[0], &set[0]) ||
+        !factor_axes(k, s, seg->factor[1], &set[1]))
+        return false;
+    w->image = set[1] >> last & 1;
+    for (unsigned i = 0; i < s->naxis; i++) {
+        const uint8_t x = s->axis[i];
+        const bool in = set[w->image] >> x & 1, other = set[1 - w->image] >> x & 1;
+        if (in && !other)
+            w->col[w->ncol++] = x;
+        else if (other && !in && is_small(k->axis[x]) && ++rows)
+            w->row = x;
+        else
+            w->rest[w->nrest++] = x;
+    }
+    return rows == 1 && w->ncol > 1 && w->col[w->ncol - 1] == last &&
+           is_small(k->axis[last]) && k->axis[w->row].c <= MOST_ROWS;
+}
+
+static bool same_walkers(const struct walkers *x, const struct walkers *y)
+{
+    return x->row == y->row && x->ncol == y->ncol && x->nrest == y->nrest &&
+           !memcmp(x->col, y->col, x->ncol) && !memcmp(x->rest, y->rest, x->nrest);
+}
+
+bool window_open(const struct kernel *k, const struct target *t, struct group *g,
+                 const struct kstage *s, uint32_t first, uint32_t nseg)
+{
+    struct walkers w, all = {0};
+    struct group own = {.row = -1};
+    if (s->naxis < 2 || nseg > sizeof own.image)
+        return false;
+    for (uint32_t i = first; i < first + nseg; i++) {
+        if (!inner_fits(k, &s->seg[i], t) || !find_walkers(k, s, &s->seg[i], &w) ||
+            (i > first && !same_walkers(&w, &all)))
+            return false;
+        own.image[i] = w.image;
+        all = w;
+    }
+    memcpy(own.outer, all.rest, all.nrest);
+    own.nouter = all.nrest;
+    best_box(k, t, &own, all.col, all.ncol);
+    own.batch = !is_small(k->axis[own.box[0]]);
+    for (unsigned i = 0; (own.batch || s->order == ORDER_CHUNK) && i < own.nouter; i++)
+        if (!is_small(k->axis[own.outer[i]]))
+            return false;
+    own.row = all.row;
+    own.col = s->axis[s->naxis - 1];
+    own.window = true;
+    own.item = g->item;
+    *g = own;
+    return true;
+}
+
+/* ---- loops ---- */
+
+/* Lane number of the box at the current point: row-major, box[0] from its block's first. */
+struct lanes {
+    struct index at;
+    unsigned opened;
+};
+
+/* Loops over all of the box but its last axis. */
+static struct lanes box_loops(struct sched *s, const struct panel *p)
+{
+    const struct group *g = s->g;
+    struct lanes l = {index_const(0), 0};
+    for (unsigned i = 0; i + 1 < g->nbox; i++) {
+        const int32_t n = i ? extent(s, g->box[i]) : g->block;
+        struct index up = index_const(0), here = index_const(0);
+        if (n > 1) {
+            const enum for_kind kind = n <= 4 ? FOR_UNROLL : FOR_SEQ;
+            struct stmt *f = nb_for(s, kind, index_const(0), index_const(n), 1);
+            here = index_axis(f->axis, 1);
+            l.opened++;
+        }
+        s->at[g->box[i]] = i ? here : index_sum(p->first, here);
+        index_add(&up, &l.at, ext_const(n));
+        l.at = index_sum(up, here);
+    }
+    return l;
+}
+
+/* Lanes of the box's last axis: how many, and what the first one's number is. */
+static int32_t last_lanes(const struct sched *s)
+{
+    const struct group *g = s->g;
+    return g->nbox == 1 ? g->block : extent(s, g->col);
+}
+
+static struct index lane_index(const struct sched *s, struct index box)
+{
+    struct index at = index_const(0);
+    index_add(&at, &box, ext_const(last_lanes(s)));
+    return at;
+}
+
+static struct index last_first(const struct sched *s, const struct panel *p)
+{
+    return s->g->nbox == 1 ? p->first : index_const(0);
+}
+
+static bool is_cut(const struct sched *s)
+{
+    return s->g->batch || extent(s, s->g->box[0]) % s->g->block != 0;
+}
+
+/* The first reduced axis, within the block. */
+static void first_loop(struct sched *s, const struct panel *p)
+{
+    const uint8_t axis = p->seg->red[0];
+    struct stmt *f = nb_for(s, FOR_SEQ, p->k0, index_offset(p->k0, p->step), 1);
+    f->bound = s->k->axis[axis];
+    s->at[axis] = index_axis(f->axis, 1);
+}
+
+/* k within the block, where all the reduced axes have their loops. */
+static struct index block_k(const struct sched *s, const struct panel *p)
+{
+    const struct kseg *g = p->seg;
+    struct index at = s->at[g->red[0]];
+    index_add(&at, &p->k0, ext_const(-1));
+    for (unsigned i = 1; i < g->nred; i++) {
+        struct index up = index_const(0);
+        index_add(&up, &at, s->k->axis[g->red[i]]);
+        at = index_sum(up, s->at[g->red[i]]);
+    }
+    return at;
+}
+
+/* ---- packing ---- */
+
+/* Beyond the axis's end they read 0. */
+static void guard_loads(struct sched *s, struct stmt *st, uint8_t axis)
+{
+    for (uint32_t i = 0; i < st->nload; i++) {
+        struct nload *l = &st->load[i];
+        struct guard *g = arena_array(s->arena, l->nguard + 1U, sizeof *g);
+        if (l->nguard)
+            memcpy(g, l->guard, l->nguard * sizeof *g);
+        g[l->nguard++] = (struct guard){s->at[axis], s->k->axis[axis]};
+        l->guard = g;
+    }
+}
+
+static void pack_lanes(struct sched *s, const struct panel *p, struct index box,
+                       int32_t lane, int32_t width)
+{
+    struct index j = index_const(lane), to = lane_index(s, box), k;
+    unsigned opened = 1;
+    first_loop(s, p);
+    k = block_k(s, p);
+    index_add(&to, &k, ext_const(p->nr));
+    if (width > 1) {
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
+        index_term(&j, (struct term){f->axis, 1, 0, {1, 0}});
+        opened++;
+    }
+    s->at[s->g->col] = index_sum(last_first(s, p), j);
+    struct stmt *st = nb_set_tile(s, p->packed, index_sum(to, j));
+    st->place = p->k->place;
+    st->value = sched_expr(s, st, p->k, p->seg->factor[s->g->image[p->nseg]]);
+    if (is_cut(s))
+        guard_loads(s, st, s->g->box[0]);
+    if (lane + width > last_lanes(s))
+        guard_loads(s, st, (uint8_t)s->g->col);
+    sched_close(s, opened);
+}
+
+static int32_t fit_width(int32_t width, int32_t left)
+{
+    while (width > left)
+        width /= 2;
+    return width;
+}
+
+/*
+ * Lanes that are no power of two are rounded up, where there is room: what is too much is
+ * 0, and the next lanes of the box come after it.
+ */
+static int32_t pack_width(const struct sched *s, const struct panel *p, int32_t at)
+{
+    const int32_t n = last_lanes(s);
+    int32_t width = 1, boxes = 1;
+    for (unsigned i = 0; i + 1 < s->g->nbox; i++)
+        boxes *= i ? extent(s, s->g->box[i]) : s->g->block;
+    while (width < n - at && width < 16)
+        width *= 2;
+    return (boxes - 1) * n + at + width <= p->nr ? width : fit_width(width, n - at);
+}
+
+/* The first reduced axis is innermost: guards and strides are those of the others. */
+static void pack_block(struct sched *s, const struct panel *p)
+{
+    const struct kseg *g = p->seg;
+    const unsigned opened = sched_loops(s, g->red + 1, g->nred - 1U);
+    const struct lanes l = box_loops(s, p);
+    const int32_t n = last_lanes(s);
+    for (int32_t at = 0, w; at < n; at += w) {
+        w = pack_width(s, p, at);
+        pack_lanes(s, p, l.at, at, w);
+    }
+    sched_close(s, opened + l.opened);
+}
+
+/* ---- tiles ---- */
+
+/* h = results or back, element by element. */
+static void move_tile(struct sched *s, const struct panel *p, uint16_t reg,
+                      struct index row, int32_t mr, bool back)
+{
+    struct index in = index_const(0), out;
+    unsigned opened = 1;
+    if (mr > 1) {
+        struct stmt *m = nb_for(s, FOR_UNROLL, index_const(0), index_const(mr), 1);
+        index_term(&in, (struct term){m->axis, 1, 0, {p->nr, 0}});
+        opened++;
+    }
+    struct stmt *j = nb_for(s, FOR_VEC, index_const(0), index_const(p->nr), 1);
+    index_term(&in, (struct term){j->axis, 1, 0, {1, 0}});
+    out = in;
+    index_add(&out, &row, ext_const(p->nr));
+    struct stmt *st = nb_set_tile(s, back ? p->results : reg, back ? out : in);
+    st->value = nb_load_tile(s, st, back ? reg : p->results, back ? in : out);
+    sched_close(s, opened);
+}
+
+static void tile(struct sched *s, const struct panel *p, struct index row, int32_t mr)
+{
+    const uint16_t h = nb_tile(s, "h", TILE_REG, p->k->dtype, mr, p->nr, false);
+    struct index m = index_const(0);
+    unsigned opened;
+    move_tile(s, p, h, row, mr, false);
+    first_loop(s, p);
+    opened = 1 + sched_loops(s, p->seg->red + 1, p->seg->nred - 1U);
+    struct index k = block_k(s, p), from = index_const(0);
+    if (mr > 1) {
+        struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(mr), 1);
+        m = index_axis(f->axis, 1);
+        opened++;
+    }
+    struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(p->nr), 1);
+    const struct index j = index_axis(f->axis, 1);
+    s->at[s->g->row] = index_sum(row, m);
+    struct stmt *st = nb_stmt(s, S_ACC);
+    st->place = p->k->place;
+    st->dst_tile = true;
+    st->dst = h;
+    st->index = j;
+    index_add(&st->index, &m, ext_const(p->nr));
+    index_add(&from, &k, ext_const(p->nr));
+    const sx_id image = nb_load_tile(s, st, p->packed, index_sum(from, j));
+    const unsigned which = s->g->image[p->nseg];
+    const sx_id other = sched_factor(s, st, p->it, p->nseg, 1U - which, NULL);
+    st->value = which ? other : image;
+    st->value2 = which ? image : other;
+    sched_close(s, opened + 1);
+    move_tile(s, p, h, row, mr, true);
+}
+
+static void row_tiles(struct sched *s, const struct panel *p)
+{
+    const int32_t full = p->rows / p->mr * p->mr, block = s->t->unit_rows;
+    if (full) {
+        struct stmt *u = nb_for(s, FOR_SEQ, index_const(0), index_const(full), block);
+        s->row0 = index_axis(u->axis, 1);
+        struct stmt *r = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, block), p->mr);
+        r->bound = ext_const(full);
+        tile(s, p, index_axis(r->axis, 1), p->mr);
+        sched_close(s, 2);
+    }
+    if (p->rows == full)
+        return;
+    s->row0 = index_const(full / block * block);
+    tile(s, p, index_const(full), p->rows - full);
+}
+
+/* ---- the panel's end ---- */
+
+static void finish_panel(struct sched *s, struct panel *p)
+{
+    struct walk w = {.tile_width = p->nr};
+    struct stmt *r = nb_for(s, FOR_SEQ, index_const(0), index_const(p->rows), 1);
+    s->at[s->g->row] = w.tile_row = index_axis(r->axis, 1);
+    s->tiles[p->it - s->gs.item].acc = (uint16_t)(p->results + 1);
+    const struct lanes l = box_loops(s, p);
+    unsigned guarded = 0;
+    if (is_cut(s) && s->g->nbox > 1) {
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+        nb_guard(s, f, s->at[s->g->box[0]], s->k->axis[s->g->box[0]]);
+        guarded = 1;
+    }
+    const int32_t n = last_lanes(s);
+    const bool one_by_one = is_cut(s) && s->g->nbox == 1;
+    for (int32_t at = 0, width; at < n; at += width) {
+        struct index base = index_offset(last_first(s, p), at);
+        width = one_by_one ? 1 : fit_width(16, n - at);
+        w.tile_lane = index_offset(lane_index(s, l.at), at);
+        if (one_by_one) {
+            struct stmt *f = nb_for(s, FOR_SEQ, base, index_offset(base, n), 1);
+            f->bound = s->k->axis[s->g->col];
+            base = index_axis(f->axis, 1);
+            w.tile_lane = index_sum(lane_index(s, l.at), base);
+            index_add(&w.tile_lane, &p->first, ext_const(-1));
+            sched_points(s, &w, base, 1, -1);
+            nb_close(s);
+            break;
+        }
+        sched_points(s, &w, base, width, 0);
+    }
+    sched_close(s, l.opened + guarded + 1);
+}
+
+/* As much of k as half of L1 holds; blocks of a chunk end with it. */
+static int32_t k_step(const struct sched *s, const struct panel *p)
+{
+    const struct ext n = s->k->axis[p->seg->red[0]];
+    const int32_t most = s->t->l1 / 2 / (4 * p->nr * p->inner);
+    int32_t step = most < 1 ? 1 : most;
+    if (!n.b && step > n.c)
+        step = n.c;
+    while (s->g->chunked && p->k->chunk % step)
+        step--;
+    return step;
+}
+
+/* The panel sums this segment now. */
+static void set_segment(const struct sched *s, struct panel *p, uint32_t seg)
+{
+    p->nseg = seg;
+    p->seg = &p->k->seg[seg];
+    p->inner = 1;
+    for (unsigned i = 1; i < p->seg->nred; i++)
+        p->inner *= extent(s, p->seg->red[i]);
+    p->step = k_step(s, p);
+}
+
+static void sum_segment(struct sched *s, struct panel *p)
+{
+    const struct ext n = s->k->axis[p->seg->red[0]];
+    struct index lo = index_const(0), hi = {.off = n};
+    if (s->g->chunked) {
+        index_add(&lo, &s->unit, ext_const(p->k->chunk));
+        hi = index_offset(lo, p->k->chunk);
+    }
+    struct stmt *f = nb_for(s, FOR_SEQ, lo, hi, p->step);
+    f->bound = n;
+    p->k0 = index_axis(f->axis, 1);
+    pack_block(s, p);
+    row_tiles(s, p);
+    nb_close(s);
+}
+
+static int32_t row_tile(const struct sched *s, int32_t rows)
+{
+    static const int32_t sizes[] = {12, 8, 6, 4, 3, 2, 1};
+    int32_t best = 1;
+    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (sizes[i] * s->g->nr <= s->t->mr * s->t->nr && sizes[i] <= rows && best == 1)
+            best = sizes[i];
+    return best;
+}
+
+void sched_window(struct sched *s)
+{
+    const struct group *g = s->g;
+    struct panel p = {.it = &s->gs.item[g->item[0]], .nr = g->nr};
+    const bool part = p.it->part == PART_PARTIAL;
+    p.k = &s->k->stage[p.it->stage];
+    const uint32_t first = part ? p.it->seg : 0, end = part ? first + 1 : p.k->nseg;
+    int32_t depth = 0;
+    p.rows = extent(s, g->row);
+    p.mr = row_tile(s, p.rows);
+    for (uint32_t i = first; i < end; i++) {
+        set_segment(s, &p, i);
+        depth = p.step * p.inner > depth ? p.step * p.inner : depth;
+    }
+    p.packed = nb_tile(s, "x", TILE_STACK, p.k->dtype, depth, p.nr, true);
+    p.first = index_const(0);
+    if (g->batch) {
+        index_add(&p.first, &s->unit, ext_const(g->block));
+    } else {
+        struct stmt *f =
+            nb_for(s, FOR_SEQ, index_const(0), index_const(extent(s, g->box[0])), g->block);
+        p.first = index_axis(f->axis, 1);
+    }
+    p.results = nb_tile(s, "y", TILE_STACK, p.k->dtype, p.rows, p.nr, true);
+    for (uint32_t i = first; i < end; i++) {
+        set_segment(s, &p, i);
+        sum_segment(s, &p);
+    }
+    finish_panel(s, &p);
+    sched_close(s, !g->batch);
+}

@@ -1,0 +1,216 @@
+#!/usr/bin/env python3
+"""Convolutions, pools and what else walks images: values, first and second derivatives, by PyTorch in double.
+
+    python images.py         # writes images/: model.yaml, data/*.npy, init.safetensors, expect.safetensors
+    python images.py --check # computes from the stored inputs, compares, writes nothing
+
+The table is of the form that ops.py explains, which prints the model and computes the derivatives.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+import ops
+from common import as_f32, leaky, save
+
+HERE = Path(__file__).resolve().parent / "images"
+
+NETWORKS = """\
+  plain(h):
+    a:      tanh(conv(h, 5, 4, 2, 1))
+    b:      tanh(conv_transpose(a, 3, 4, 2, 1))
+    return: conv(b, 2, 3, pad=2)
+  grouped(h):                             # every parameter differs between rows and columns
+    weights:
+      w: {shape: [6, 2, 3, 2], init: 0}
+      v: {shape: [6, 1, 2, 3], init: 0}
+    a:      tanh(convolve(h, w, stride=[2, 1], pad=[2, 1], dilation=[1, 3], groups=2))
+    return: convolve_transpose(a, v, stride=[3, 2], pad=[1, 2], dilation=[2, 1], groups=3, output_pad=[2, 1])
+  normed(h):
+    a:      conv(h, 4, 3, pad=1, biased=false)
+    b:      batch_norm(a)
+    return: pixel_norm(conv(leaky_relu(b, 0.2), 3, 2, 2))
+  judge: conv_critic(_, 4, 4, 2, 5, 2, 1)
+"""
+
+FUNCTIONS = """\
+  curved(x): mean(tanh(x)**2)
+  covered(x, u, t): where(tiles(u, t) < 0.4, 0, x)
+  penalised(critic, wake, other, t): mean((norm(slope_of(critic, t * wake + (1 - t) * other)) - 1)**2)
+"""
+
+
+# ---- torch's side ----------------------------------------------------------------------------------------------------
+def per_depth(b):
+    return b[:, None, None]
+
+
+def conv(w, path, x, **how):
+    y = F.conv2d(x, w[f"{path}.weight"], **how)
+    return y + per_depth(w[f"{path}.bias"]) if f"{path}.bias" in w else y
+
+
+def plain(w, h):
+    a = torch.tanh(conv(w, "plain.a", h, stride=2, padding=1))
+    b = F.conv_transpose2d(a, w["plain.b.weight"], stride=2, padding=1) + per_depth(w["plain.b.bias"])
+    return conv(w, "plain", torch.tanh(b), padding=2)
+
+
+def grouped(w, h):
+    a = torch.tanh(F.conv2d(h, w["grouped.w"], stride=(2, 1), padding=(2, 1), dilation=(1, 3), groups=2))
+    how = dict(stride=(3, 2), padding=(1, 2), dilation=(2, 1), groups=3, output_padding=(2, 1))
+    return F.conv_transpose2d(a, w["grouped.v"], **how)
+
+
+def pixel_norm(x):
+    return x / torch.sqrt((x**2).mean(1, keepdim=True) + 1e-8)
+
+
+def normed(w, h):
+    a = conv(w, "normed.a", h, padding=1)
+    axes = (0, 2, 3)
+    m = a.mean(axes, keepdim=True)
+    v = ((a - m) ** 2).mean(axes, keepdim=True)
+    b = (a - m) / torch.sqrt(v + 1e-5)
+    b = b * per_depth(w["normed.b.scale"]) + per_depth(w["normed.b.shift"])
+    return pixel_norm(conv(w, "normed", leaky(b), stride=2))
+
+
+def judge(w, h):
+    f1 = leaky(pixel_norm(conv(w, "judge.f1", h, stride=2, padding=1)))
+    f2 = leaky(pixel_norm(conv(w, "judge.f2", f1)))
+    return f2.flatten(1) @ w["judge.weight"].T + w["judge.bias"]
+
+
+def curved(x):
+    return (torch.tanh(x) ** 2).mean()
+
+
+def penalised(w, wake, other, t):
+    t = t[:, None, None, None]
+    u = t * wake + (1 - t) * other
+    g = torch.autograd.grad(judge(w, u).sum(), u, create_graph=True)[0]
+    return ((torch.sqrt((g * g).sum((1, 2, 3))) - 1) ** 2).mean()
+
+
+def winners(x):
+    return F.max_pool2d(x, 3, 2, 1, return_indices=True)[1]
+
+
+def taken(x, slope):
+    at = winners(x)
+    return slope.flatten(2).gather(2, at.flatten(2)).view(at.shape)
+
+
+def sent(x, e):
+    at = winners(x)
+    return torch.zeros_like(x).flatten(2).scatter_add(2, at.flatten(2), e.flatten(2)).view(x.shape)
+
+
+def resample(x, angle, dx, dy):
+    """By torch's sampling grid: columns, then rows, in [-1, 1] between the middles of the outer pixels."""
+    h, w = x.shape[-2:]
+    one = torch.ones_like(angle)
+    across, down = torch.meshgrid(torch.arange(w) - (w - 1) / 2, torch.arange(h) - (h - 1) / 2, indexing="xy")
+    move = lambda v: v[:, None, None] * one[:, None, None]
+    a, b = across - move(dx), down - move(dy)
+    c, s = torch.cos(angle)[:, None, None], torch.sin(angle)[:, None, None]
+    grid = torch.stack([(a * c - b * s) / ((w - 1) / 2), (a * s + b * c) / ((h - 1) / 2)], -1)
+    return F.grid_sample(x, grid, align_corners=True, padding_mode="zeros")
+
+
+def covered(x, u, t):
+    rows, columns = torch.arange(x.shape[-2]), torch.arange(x.shape[-1])
+    across = -(-x.shape[-1] // t)
+    at = (rows[:, None] // t) * across + columns[None, :] // t
+    return torch.where(u.flatten(1)[:, at][:, None] < 0.4, 0.0, x)
+
+
+CASES = [
+    *[
+        (f"of.{n}", f"curved({n}(x))", ("x",), n, lambda w, i, n=n: curved({"plain": plain, "grouped": grouped, "normed": normed}[n](w, i["x"])))
+        for n in ("plain", "grouped", "normed")
+    ],
+    ("penalty.judge", "penalised(judge, x, y, given.t)", ("x", "y"), "judge", lambda w, i: penalised(w, i["x"], i["y"], i["t"])),
+    ("max_pool", "curved(max_pool(x, 3, stride=2, pad=1))", ("x",), None, lambda w, i: curved(F.max_pool2d(i["x"], 3, 2, 1))),
+    ("max_pool.plain", "curved(max_pool(x, 2))", ("x",), None, lambda w, i: curved(F.max_pool2d(i["x"], 2))),
+    ("mean_pool", "curved(mean_pool(x, 3, stride=2, pad=1))", ("x",), None, lambda w, i: curved(F.avg_pool2d(i["x"], 3, 2, 1))),
+    (
+        "mean_pool.rows",
+        "curved(mean_pool(x, [2, 3], stride=[1, 2]))",
+        ("x",),
+        None,
+        lambda w, i: curved(F.avg_pool2d(i["x"], (2, 3), (1, 2))),
+    ),
+    ("upsample", "curved(upsample(x, 2))", ("x",), None, lambda w, i: curved(F.interpolate(i["x"], scale_factor=2))),
+    (
+        "take",
+        "curved(take(y, argmax_pool(x, 3, stride=2, pad=1)))",
+        ("y",),
+        None,
+        lambda w, i: curved(taken(i["x"], i["y"])),
+    ),
+    (
+        "put",
+        "curved(put(e, argmax_pool(x, 3, stride=2, pad=1), [4, 9, 7]))",
+        ("e",),
+        None,
+        lambda w, i: curved(sent(i["x"], i["e"])),
+    ),
+    (
+        "resample",
+        "curved(resample(x, angle=given.t, dx=3 * given.t, dy=-1.5))",
+        ("x",),
+        None,
+        lambda w, i: curved(resample(i["x"], i["t"], 3 * i["t"], -1.5 + 0 * i["t"])),
+    ),
+    ("tiles", "curved(covered(x, given.u, 3))", ("x",), None, lambda w, i: curved(covered(i["x"], i["u"], 3))),
+]
+
+
+# ---- inputs ----------------------------------------------------------------------------------------------------------
+def make_inputs():
+    rng = np.random.default_rng(17)
+    image = (ops.BATCH, 4, 9, 7)
+    fields = {"x": rng.standard_normal(image), "y": rng.standard_normal(image)}
+    fields["e"] = rng.standard_normal((ops.BATCH, 4, 5, 4))
+    fields |= {f"u_{n}": rng.standard_normal(v.shape) for n, v in list(fields.items())}
+    fields["u"] = rng.random((ops.BATCH, 9, 7))
+    fields["t"] = rng.random(ops.BATCH)
+    (HERE / "data").mkdir(parents=True, exist_ok=True)
+    for n, v in fields.items():
+        np.save(HERE / "data" / f"{n}.npy", as_f32(v))
+    shapes = {
+        "plain.a.weight": (5, 4, 4, 4),
+        "plain.a.bias": (5,),
+        "plain.b.weight": (5, 3, 4, 4),
+        "plain.b.bias": (3,),
+        "plain.weight": (2, 3, 3, 3),
+        "plain.bias": (2,),
+        "grouped.w": (6, 2, 3, 2),
+        "grouped.v": (6, 1, 2, 3),
+        "normed.a.weight": (4, 4, 3, 3),
+        "normed.b.scale": (4,),
+        "normed.b.shift": (4,),
+        "normed.weight": (3, 4, 2, 2),
+        "normed.bias": (3,),
+        "judge.f1.weight": (4, 4, 4, 4),
+        "judge.f1.bias": (4,),
+        "judge.f2.weight": (5, 4, 2, 2),
+        "judge.f2.bias": (5,),
+        "judge.weight": (1, 5 * 3 * 2),
+        "judge.bias": (1,),
+    }
+    weights = {p: as_f32(0.5 * rng.standard_normal(s)) for p, s in shapes.items()}
+    save(HERE / "init.safetensors", weights)
+
+
+ops.HERE, ops.CASES, ops.NETWORKS, ops.FUNCTIONS, ops.make_inputs = HERE, CASES, NETWORKS, FUNCTIONS, make_inputs
+ops.NETS = ("plain", "grouped", "normed", "judge")
+ops.TITLE = ("images.py", "reference-images", "Convolutions, pools and norms of images, with first and second derivatives.")
+
+if __name__ == "__main__":
+    raise SystemExit(ops.main())
