@@ -190,23 +190,23 @@ static bool same_loops(const struct sched *s, const struct kseg *x, const struct
 /* Sums with the same loops walk them together, so that they share what they load. */
 static void sum_segments(struct sched *s, const struct tile_at *t, uint32_t seg)
 {
-    bool done[8] = {false};
+    bool *done = arena_array(s->arena, s->g->nitem, sizeof *done);
     EACH_ITEM(s, i, lead)
     {
-        if (lead->role != ROLE_ANCHOR || seg >= nseg_of(s, lead) || done[i % 8])
+        if (lead->role != ROLE_ANCHOR || seg >= nseg_of(s, lead) || done[i])
             continue;
         const struct kseg *g = seg_of(s, lead, seg);
         unsigned opened = reduction_loops(s, lead, g);
         for (uint32_t o = i; o < s->g->nitem; o++) {
             struct item *it = &s->gs.item[s->g->item[o]];
-            if (it->role != ROLE_ANCHOR || seg >= nseg_of(s, it) || done[o % 8] ||
+            if (it->role != ROLE_ANCHOR || seg >= nseg_of(s, it) || done[o] ||
                 !same_loops(s, g, seg_of(s, it, seg)))
                 continue;
             const struct kseg *h = seg_of(s, it, seg);
             for (unsigned r = 0; r < g->nred; r++)
                 s->at[h->red[r]] = s->at[g->red[r]];
             accumulate(s, t, it, seg);
-            done[o % 8] = true;
+            done[o] = true;
         }
         sched_close(s, opened);
     }
