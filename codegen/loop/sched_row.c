@@ -31,13 +31,17 @@ static void row_map(struct sched *s, struct item *it)
 }
 
 /* A value that all units share: each computes it; where a later walk reads it, the first
- * leaves it there. */
+ * leaves it there.  With outer axes it is one for every setting of them: for every unit. */
 static void unit_map(struct sched *s, struct item *it)
 {
     const struct index unit = index_axis(0, 1);
     compute_scalar(s, it);
     if (!s->export_buf[it->stage])
         return;
+    if (s->g->nouter) {
+        deliver_scalar(s, it);
+        return;
+    }
     struct stmt *first = nb_for(s, FOR_SEQ, unit, index_offset(unit, 1), 1);
     first->bound = ext_const(1);
     deliver_scalar(s, it);
