@@ -18,13 +18,42 @@
 
 /* ---- moments ---- */
 
+/* Whether an output of a scheduled phase stands in no phase before it. */
+static bool first_of_its_name(const struct hyp_plan *plan, uint32_t phase, const char *name)
+{
+    for (uint32_t i = 0; i < phase; i++)
+        for (uint32_t o = 0; o < plan->phase[i].noutput; o++)
+            if (plan->phase[i].draw != UINT32_MAX && plan->phase[i].output[o].loss &&
+                strcmp(plan->phase[i].output[o].name, name) == 0)
+                return false;
+    return true;
+}
+
+uint32_t moment_losses(const struct hyp_plan *plan, const char **name)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < plan->nphase; i++)
+        for (uint32_t o = 0; o < plan->phase[i].noutput; o++) {
+            const struct hyp_output *out = &plan->phase[i].output[o];
+            if (plan->phase[i].draw == UINT32_MAX || !out->loss ||
+                !first_of_its_name(plan, i, out->name))
+                continue;
+            if (name)
+                name[n] = out->name;
+            n++;
+        }
+    return n;
+}
+
 enum hyp_status moment_init(struct moment *m, const struct hyp_plan *plan, bool whole,
                             struct hyp_error *err)
 {
     *m = (struct moment){0};
     m->source = hyp_calloc(plan->nsource + 1U, sizeof *m->source);
     m->plateau = hyp_calloc(plan->nplateau + 1U, sizeof *m->plateau);
-    bool ok = m->source && m->plateau;
+    m->nloss = moment_losses(plan, NULL);
+    m->unlogged = hyp_calloc(m->nloss + 1U, sizeof *m->unlogged);
+    bool ok = m->source && m->plateau && m->unlogged;
     if (whole) {
         m->state = hyp_aligned(64, plan->segment_bytes[HYP_SEG_STATE] + 64);
         m->counter = hyp_calloc(plan->ncounter + 1U, sizeof *m->counter);
@@ -41,6 +70,7 @@ void moment_fini(struct moment *m, bool whole)
 {
     hyp_free(m->source);
     hyp_free(m->plateau);
+    hyp_free(m->unlogged);
     if (whole) {
         hyp_free(m->state);
         hyp_free(m->counter);
@@ -59,11 +89,13 @@ void moment_copy(struct moment *to, const struct moment *from, const struct hyp_
     to->draw = own.draw;
     to->source = own.source;
     to->plateau = own.plateau;
+    to->unlogged = own.unlogged;
     memcpy(to->state, from->state, plan->segment_bytes[HYP_SEG_STATE]);
     memcpy(to->counter, from->counter, plan->ncounter * sizeof *to->counter);
     memcpy(to->draw, from->draw, plan->ndraw * sizeof *to->draw);
     memcpy(to->source, from->source, plan->nsource * sizeof *to->source);
     memcpy(to->plateau, from->plateau, plan->nplateau * sizeof *to->plateau);
+    memcpy(to->unlogged, from->unlogged, to->nloss * sizeof *to->unlogged);
 }
 
 /* ---- what stands in the file ---- */
@@ -145,6 +177,14 @@ static const char *draw_phase(const struct hyp_plan *plan, uint32_t draw)
     return "phase";
 }
 
+static void add_losses(struct items *l, const struct hyp_plan *plan, struct moment *m)
+{
+    const char **name = arena_array(l->a, m->nloss + 1U, sizeof *name);
+    moment_losses(plan, name);
+    for (uint32_t i = 0; i < m->nloss; i++)
+        add(l, arena_fmt(l->a, "cursor/unlogged/%s", name[i]), ITEM_F64, &m->unlogged[i]);
+}
+
 static void add_cursors(struct items *l, const struct hyp_plan *plan, struct moment *m)
 {
     add(l, "cursor/seed", ITEM_U64, &m->seed);
@@ -167,6 +207,7 @@ static void add_cursors(struct items *l, const struct hyp_plan *plan, struct mom
         add(l, arena_fmt(l->a, "cursor/plateau/%u/best", i), ITEM_F64, &m->plateau[i].best);
         add(l, arena_fmt(l->a, "cursor/plateau/%u/wait", i), ITEM_F64, &m->plateau[i].wait);
     }
+    add_losses(l, plan, m);
 }
 
 /* Where a number lives in memory to what the file has, and back. */

@@ -7,7 +7,8 @@
  *     cursor/PHASE/draw         I64: runs of the phase so far
  *     cursor/SOURCE/pass, cursor/SOURCE/position                                        I64
  *     cursor/plateau/K/best, cursor/plateau/K/wait                                      F64
- * Metadata: format, version, model (SHA-256 of the elaborated model).
+ *     cursor/unlogged/LOSS      F64: a loss that no line of the metrics files has yet; NaN:
+ * none Metadata: format, version, model (SHA-256 of the elaborated model).
  */
 #ifndef HYP_RUNTIME_CHECKPOINT_H
 #define HYP_RUNTIME_CHECKPOINT_H
@@ -28,11 +29,17 @@ struct moment {
     uint64_t *draw;              /* by draw counter */
     struct run_cursor *source;   /* by source */
     struct run_plateau *plateau; /* by plateau */
+    uint32_t nloss;
+    double *unlogged; /* by loss: what no metrics line has yet; NaN: none */
     uint64_t seed;
     int64_t epoch, cycle, step;      /* cycle: in the epoch */
     int64_t stage, stage_epoch;      /* the schedule's place */
     uint64_t csv_bytes, jsonl_bytes; /* what the metrics files held */
 };
+
+/* The names of the losses in the order of their first programs (a phase and its twin share
+ * them), and how many; `name` may be NULL. */
+uint32_t moment_losses(const struct hyp_plan *plan, const char **name);
 
 /* Memory for all lists; state, counter and draw too where `whole`. */
 enum hyp_status moment_init(struct moment *m, const struct hyp_plan *plan, bool whole,

@@ -49,8 +49,10 @@ static enum hyp_status list_losses(struct run *r, struct hyp_error *err)
     const struct hyp_plan *p = r->plan;
 
     r->loss = hyp_calloc(count_losses(p) + 1U, sizeof *r->loss);
-    if (!r->loss)
+    r->line = hyp_calloc(r->now.nloss + 1U, sizeof *r->line);
+    if (!r->loss || !r->line)
         return hyp_fail(err, HYP_ENOMEM, "out of memory for the losses");
+    /* in the order of moment_losses, before any other value */
     for (uint32_t i = 0; i < p->nphase; i++)
         for (uint32_t o = 0; o < p->phase[i].noutput; o++) {
             if (p->phase[i].draw == UINT32_MAX || !p->phase[i].output[o].loss)
@@ -113,6 +115,7 @@ void run_close(struct run *r)
     moment_fini(&r->kept, true);
     values_fini(&r->values);
     hyp_free(r->loss);
+    hyp_free((void *)r->line);
     hyp_free(r->with_probes);
     hyp_free(r->scan);
 }

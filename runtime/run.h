@@ -63,14 +63,15 @@ struct run {
     struct values values;
     struct run_loss *loss;
     uint32_t nloss;
-    bool *with_probes;        /* by phase: run the twin in this cycle */
-    struct run_probe *probe;  /* by plan probe */
-    struct runfolder *folder; /* NULL: nothing is written */
-    int64_t batch;            /* of the cycle just run */
-    bool epoch_over;          /* the cycle just run was the epoch's last */
-    bool cycle_ran;           /* x holds the outputs of a cycle just run */
-    struct blame *blame;      /* the cycle is run again to find a fault */
-    int64_t entered;          /* stage that r->stage describes; -1: none */
+    const struct hyp_value **line; /* room for the losses of one metrics line */
+    bool *with_probes;             /* by phase: run the twin in this cycle */
+    struct run_probe *probe;       /* by plan probe */
+    struct runfolder *folder;      /* NULL: nothing is written */
+    int64_t batch;                 /* of the cycle just run */
+    bool epoch_over;               /* the cycle just run was the epoch's last */
+    bool cycle_ran;                /* x holds the outputs of a cycle just run */
+    struct blame *blame;           /* the cycle is run again to find a fault */
+    int64_t entered;               /* stage that r->stage describes; -1: none */
     char fault[320];
     bool looked;                /* the state has been gone through once */
     uint32_t *scan;             /* by thread: the first tensor that is not finite */

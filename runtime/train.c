@@ -58,19 +58,35 @@ static void tell_difference(void *cx, const char *text)
 
 static enum hyp_status log_losses(struct run *r, struct hyp_error *err)
 {
-    enum { MOST = 64 };
-    const struct hyp_value *v[MOST];
     uint32_t n = 0;
 
     if (!r->folder || r->last_loss_log == r->now.step)
         return HYP_OK;
     r->last_loss_log = r->now.step;
-    for (uint32_t i = 0; i < r->values.n && n < MOST; i++)
-        if (r->values.value[i].loss && r->values.value[i].unlogged) {
+    for (uint32_t i = 0; i < r->now.nloss; i++)
+        if (r->values.value[i].unlogged) {
             r->values.value[i].unlogged = false;
-            v[n++] = &r->values.value[i];
+            r->line[n++] = &r->values.value[i];
         }
-    return runfolder_log(r->folder, r->now.step, r->now.epoch, v, n, err);
+    return runfolder_log(r->folder, r->now.step, r->now.epoch, r->line, n, err);
+}
+
+/* The values of losses are the first of a run's values, in the order of moment_losses. */
+static void keep_unlogged(struct run *r)
+{
+    for (uint32_t i = 0; i < r->now.nloss; i++) {
+        const struct hyp_value *v = &r->values.value[i];
+        r->now.unlogged[i] = v->unlogged ? v->v[0] : NAN;
+    }
+}
+
+static enum hyp_status restore_unlogged(struct run *r, struct hyp_error *err)
+{
+    enum hyp_status st = HYP_OK;
+    for (uint32_t i = 0; st == HYP_OK && i < r->now.nloss; i++)
+        if (!isnan(r->now.unlogged[i]))
+            st = values_set(&r->values, i, &r->now.unlogged[i], 1, false, err);
+    return st;
 }
 
 static enum hyp_status save(struct run *r, struct hyp_error *err)
@@ -82,6 +98,7 @@ static enum hyp_status save(struct run *r, struct hyp_error *err)
     enum hyp_status st = watch_before_saving(r, err);
     if (st == HYP_OK)
         st = runfolder_flush(r->folder, err);
+    keep_unlogged(r);
     r->now.csv_bytes = r->folder->csv.nbytes;
     r->now.jsonl_bytes = r->folder->jsonl.nbytes;
     runfolder_name(r->folder, "checkpoint.safetensors", path);
@@ -145,7 +162,7 @@ enum hyp_status run_load(struct run *r, const char *path, struct hyp_error *err)
     schedule_restore_sources(r);
     r->entered = -1;
     r->saved_step = r->now.step;
-    return HYP_OK;
+    return restore_unlogged(r, err);
 }
 
 static enum hyp_status open_folder(struct run *r, struct runfolder *f,

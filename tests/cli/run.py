@@ -456,6 +456,19 @@ def test_stages_freeze():
     has(err, "E0505", "`h` names no weights")
 
 
+def test_rare_losses_outlive_a_resume():
+    """A loss that is not of every cycle stands in the same line of metrics, wherever the run was cut."""
+    rare = "epochs: 2\n  cycle: [wake, {late: 1, when: cycle == 1}]\n"
+    write("rare.yaml", (STAGES % rare).replace("schedule:\n", "schedule:\n  "))
+    hypno("train", "rare.yaml", "--out", "whole", "--quiet")
+    has(read("whole/metrics.csv"), "4,0,late.other,", "8,1,late.other,")
+    for cut in range(1, 8):
+        hypno("train", "rare.yaml", "--cycles", str(cut), "--out", f"cut{cut}", "--quiet")
+        hypno("train", "--resume", f"cut{cut}", "--quiet")
+        for name in ("metrics.csv", "metrics.jsonl"):
+            equal(read(f"cut{cut}/{name}"), read(f"whole/{name}"))
+
+
 def test_list_settings_for_a_time():
     stages = "  - {epochs: 1, cycle: [wake]}\n  - {epochs: 1, cycle: [wake], settings: {weights: '[3, 0.5 * 4]'}}\n"
     write("for_a_time.yaml", STAGES % stages)
