@@ -226,10 +226,23 @@ static void node_rule(struct sweep *s, node_id id)
     s->failed = true;
 }
 
+/* Derivatives of derivatives grow as powers. */
+static bool too_many(struct sweep *s, struct loc where)
+{
+    enum { MOST_NODES = 250000 };
+    if (s->g->nnode <= MOST_NODES)
+        return false;
+    diag(s->ds, E0902, where, "limit exceeded: %d nodes, where this derivative is taken",
+         MOST_NODES);
+    s->failed = true;
+    return true;
+}
+
 static void walk_back(struct sweep *s, node_id last)
 {
     const struct graph *g = s->g;
-    for (node_id id = last; id >= 1 && !s->failed; id--) {
+    const struct loc where = g->place[g->where].loc;
+    for (node_id id = last; id >= 1 && !s->failed && !too_many(s, where); id--) {
         const struct node *n = &g->node[id];
         bool any = false;
         for (unsigned i = 0; i < n->nin; i++)
@@ -272,8 +285,6 @@ bool differentiate(struct graph *g, value_id y, const value_id *x, uint32_t n,
 
 /* ---- the pass ---- */
 
-enum { MOST_NODES = 250000 };
-
 static bool expand_grad(struct rebuild *r, node_id id)
 {
     const struct pass_cx *cx = r->cx;
@@ -283,11 +294,6 @@ static bool expand_grad(struct rebuild *r, node_id id)
     if (n->op != OP_GRAD) {
         graph_copy_node(r, id);
         return true;
-    }
-    if (g->nnode > MOST_NODES) { /* derivatives of derivatives grow as powers */
-        diag(cx->diags, E0902, g->place[n->place].loc,
-             "limit exceeded: %d nodes, where this derivative is taken", MOST_NODES);
-        return false;
     }
     for (unsigned i = 0; i < n->nin; i++)
         in[i] = r->map[graph_in(r->from, n)[i]];

@@ -79,6 +79,7 @@ static void start_groups(struct fuse_cx *c)
     c->pos = arena_array(c->a, f->ngroup + 1, sizeof *c->pos);
     c->seconds = arena_array(c->a, f->ngroup + 1, sizeof *c->seconds);
     c->moved = arena_array(c->a, f->ngroup + 1, sizeof *c->moved);
+    c->pulled = arena_array(c->a, f->ngroup + 1, sizeof *c->pulled);
     c->change = arena_array(c->a, f->ngroup + 1, sizeof *c->change);
     for (uint32_t i = 0; i < f->ngroup; i++) {
         c->parent[i] = i;
@@ -100,6 +101,7 @@ static void merge(struct fuse_cx *c, uint32_t p, uint32_t q)
     to->main = host.main;
     from->n = 0;
     c->parent[q] = p;
+    c->pulled[p] += c->pulled[q];
     c->seconds[p] = -1;
     c->change[p]++;
 }

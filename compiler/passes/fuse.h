@@ -12,7 +12,7 @@
 #include "runtime/base/arena.h"
 
 enum {
-    NODE_MAX = 64,           /* members of a group */
+    NODE_MAX = 64,           /* members of a group, and maps inlined into them */
     OPERAND_MAX = 96,        /* operands of all members */
     ANCHOR_MAX = 4,          /* sums of products that one walk computes */
     ROW_MAX = 4096,          /* elements of a row that stays in a unit's scratch */
@@ -42,6 +42,7 @@ struct fuse_cx {
     uint32_t npos;
     double *seconds;               /* by group; < 0: not known */
     double *moved;                 /* by group, with its seconds: bytes read and written */
+    uint32_t *pulled;              /* by group: maps inlined into its members, at most */
     uint32_t *change;              /* by group: how often it changed */
     uint32_t *prims;               /* by node: 1 + cost of its expression; 0: not known */
     uint8_t *in_level, *out_level; /* by operand and value: enum mem_level */

@@ -66,6 +66,22 @@ static bool readers_come_before(struct fuse_cx *c, const struct inlining *x,
     return true;
 }
 
+/* What a reader's kernel takes in: the map, and what was inlined into its group. */
+static uint32_t takes_in(struct fuse_cx *c, node_id map)
+{
+    return 1 + c->pulled[fuse_group_of(c, map)];
+}
+
+static bool too_large(struct fuse_cx *c, const struct inlining *x)
+{
+    for (unsigned i = 0; i < x->n; i++) {
+        const uint32_t r = fuse_group_of(c, x->reader[i]);
+        if (c->f->group[r].n + c->pulled[r] + takes_in(c, x->map) > NODE_MAX)
+            return true;
+    }
+    return false;
+}
+
 static enum fuse_why may_inline(struct fuse_cx *c, struct inlining *x, node_id map)
 {
     const struct node *n = &c->g->node[map];
@@ -74,6 +90,8 @@ static enum fuse_why may_inline(struct fuse_cx *c, struct inlining *x, node_id m
         return FUSE_PINNED;
     if (!find_readers(c, x, map) || !x->n)
         return FUSE_SPACE;
+    if (too_large(c, x))
+        return FUSE_BUDGET;
     EACH_LINK(c, e, c->succ[map])
     {
         if (c->updates[c->link[e].node] && !readers_come_before(c, x, c->link[e].node))
@@ -160,12 +178,15 @@ static bool link_producer(struct fuse_cx *c, void *cx, node_id reader, unsigned 
 
 static void apply(struct fuse_cx *c, struct inlining *x)
 {
+    const uint32_t takes = takes_in(c, x->map);
     EACH_LINK(c, e, c->succ[x->map])
     {
         for (unsigned i = 0; i < x->n && c->updates[c->link[e].node]; i++)
             fuse_add_edge(c, x->reader[i], c->link[e].node);
     }
     fuse_reads(c, x->map, link_producer, x);
+    for (unsigned i = 0; i < x->n; i++)
+        c->pulled[fuse_group_of(c, x->reader[i])] += takes;
     take_out(c, x->map);
     c->f->group_of[x->map] = NO_GROUP;
     for (unsigned i = 0; i < x->naround; i++)

@@ -170,7 +170,7 @@ static bool out_of_order(struct fuse_cx *c, const struct pairing *x)
 
 static bool too_large(struct fuse_cx *c, const struct pairing *x)
 {
-    uint32_t operands = 0, members = 0;
+    uint32_t operands = 0, members = c->pulled[x->p] + c->pulled[x->q];
     for (unsigned k = 0; k < 2; k++) {
         const struct group *gr = &c->f->group[k ? x->q : x->p];
         members += gr->n;

@@ -8,7 +8,8 @@
  *     hint: reshape one of them
  *
  * Columns count code points.  The source line is untrusted: control characters (tabs too)
- * are shown as one space and broken UTF-8 as '?', which also keeps the caret in step.
+ * are shown as one space and broken UTF-8 as '?', which also keeps the caret in step.  Of a
+ * long line a window is shown.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,8 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/diag.h"
 #include "runtime/base/diag_internal.h"
+
+enum { SHOWN = 160, BEFORE = 60 }; /* code points of a line; of them, left of the caret */
 
 struct line {
     const char *text;
@@ -55,21 +58,31 @@ static size_t code_point(const char *p, size_t n)
     return len;
 }
 
-/* Returns the number of code points shown. */
+static struct line skip(struct line l, uint32_t code_points)
+{
+    for (; code_points && l.nbytes; code_points--) {
+        const size_t n = code_point(l.text, l.nbytes);
+        l.text += n ? n : 1;
+        l.nbytes -= n ? n : 1;
+    }
+    return l;
+}
+
+/* At most SHOWN code points; returns their number. */
 static uint32_t print_line(struct line l, FILE *out)
 {
     uint32_t shown = 0;
-    for (size_t i = 0; i < l.nbytes; shown++) {
-        const size_t n = code_point(l.text + i, l.nbytes - i);
+    for (; shown < SHOWN && l.nbytes; shown++) {
+        const size_t n = code_point(l.text, l.nbytes);
         if (n == 0)
             fputc('?', out);
-        else if (n == 1 && ((unsigned char)l.text[i] < 0x20 || l.text[i] == 0x7F))
+        else if (n == 1 && ((unsigned char)l.text[0] < 0x20 || l.text[0] == 0x7F))
             fputc(' ', out);
         else
-            fwrite(l.text + i, 1, n, out);
-        i += n ? n : 1;
+            fwrite(l.text, 1, n, out);
+        l = skip(l, 1);
     }
-    fputc('\n', out);
+    fputs(l.nbytes ? "...\n" : "\n", out);
     return shown;
 }
 
@@ -81,15 +94,17 @@ static void print_excerpt(const struct diag_sink *ds, struct loc loc, FILE *out,
     const struct line l = find_line(&ds->file[loc.file - 1], loc.line);
     if (!l.text)
         return;
-    fputs("  ", out);
-    const uint32_t shown = print_line(l, out);
-    if (loc.col == 0 ||
-        loc.col > shown + 1) /* one past the end: something is missing there */
+    const uint32_t left = loc.col > SHOWN ? loc.col - BEFORE : 0; /* not shown */
+    const uint32_t col = loc.col - left;
+    fputs(left ? "  ..." : "  ", out);
+    const uint32_t shown = print_line(skip(l, left), out);
+    if (col == 0 || col > shown + 1) /* one past the end: something is missing there */
         return;
     uint32_t len = loc.len ? loc.len : 1;
-    if (len > shown + 1 - loc.col)
-        len = shown + 1 - loc.col;
-    fprintf(out, "  %*s%s^", (int)(loc.col - 1), "", colour ? "\033[32m" : "");
+    if (len > shown + 1 - col)
+        len = shown + 1 - col;
+    fprintf(out, "%s%*s%s^", left ? "     " : "  ", (int)(col - 1), "",
+            colour ? "\033[32m" : "");
     for (uint32_t i = 1; i < len; i++)
         fputc('~', out);
     fputs(colour ? "\033[0m\n" : "\n", out);

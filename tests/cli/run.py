@@ -336,7 +336,11 @@ def attacks():
         yield value(text), "E0902"
     for text in ("fill(1, 2147483647)", "matmul(eye(40000), eye(40000))"):
         yield value(text), "E0901"
-    yield value("[" + ", ".join(["1"] * 100000) + "]"), "E0902"
+    yield phase("      x: 1.0 * digits.label\n      g0: exp(sin(x))\n" +
+                "".join(f"      g{i}: grad(sum(tanh(g{i - 1}) * g{i - 1} * x), x)\n" for i in range(1, 20)) +
+                "      b: mean(g19)\n"), "E0902"
+    yield value("[" + ", ".join(["1"] * 500000) + "]"), "E0902"
+    yield value("[" + "a" * 2000000 + "]"), "E0902"
     one = "      b: mean(digits.label)\n"
     yield phase(one, after="".join(f"  p{i}: {{value: b, from: digits}}\n" for i in range(20000))).replace(
         "probes: {b: {value: b}}", "probes:"), "E0902"
@@ -344,6 +348,8 @@ def attacks():
         "probes: {b: {value: b}}", "probes:"), "E0902"
     yield "hypnograph: 1\n" + "".join(f"k{i}: 1\n" for i in range(100000)), "E0201"
     yield phase("".join(f"      a{i}: b{i}\n" for i in range(20000)) + one), "E0203"
+    yield phase("      a0: 1.0 * digits.label\n" + "".join(f"      a{i}: a{i - 1} + sin(a{i - 1})\n" for i in range(1, 10000)) +
+                "      b: mean(a9999)\n"), None
     yield phase("      b: 1\n").replace("data: {digits: {source: digits, batch: 4}}\n", ""), None
 
 

@@ -63,6 +63,29 @@ static void excerpt_counts_code_points(void **state)
                         "hint: use `reshape`\n");
 }
 
+static void excerpt_shows_a_window_of_a_long_line(void **state)
+{
+    struct fixture *f = *state;
+    enum { N = 1 << 20, CARET = 1000 };
+    char *text = malloc(N), want[600];
+    memset(text, 'x', N);
+    memcpy(text + CARET - 1, "here", 4);
+    const uint32_t n = diag_file(f->ds, "m", text, N);
+    diag(f->ds, E0301, (struct loc){n, 1, 4, 2}, "at the left");
+    diag(f->ds, E0301, (struct loc){n, 1, CARET, 4}, "in the middle");
+    char left[161], middle[161];
+    memset(left, 'x', 160);
+    memset(middle, 'x', 160);
+    memcpy(middle + 59, "here", 4);
+    left[160] = middle[160] = 0;
+    snprintf(want, sizeof want,
+             "m:1:4: error[E0301]: at the left\n  %s...\n     ^~\n"
+             "m:1:1000: error[E0301]: in the middle\n  ...%s...\n     %59s^~~~\n",
+             left, middle, "");
+    assert_string_equal(shown(f, false, false), want);
+    free(text);
+}
+
 static void excerpt_survives_hostile_places(void **state)
 {
     struct fixture *f = *state;
@@ -156,6 +179,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(excerpt_counts_code_points, setup, teardown),
+        cmocka_unit_test_setup_teardown(excerpt_shows_a_window_of_a_long_line, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(excerpt_survives_hostile_places, setup, teardown),
         cmocka_unit_test_setup_teardown(source_order_is_stable, setup, teardown),
         cmocka_unit_test_setup_teardown(surplus_is_counted, setup, teardown),
