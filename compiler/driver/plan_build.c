@@ -187,9 +187,9 @@ static void build_phases(struct builder *b, struct phase_map *m)
         const struct prog_phase *ph = plan_phase_of(b->program, r);
         const uint8_t kind = g->region[r].kind;
         if ((ph && !ph->scheduled) || (kind != REGION_PHASE && kind != REGION_INIT) ||
-            (kind == REGION_PHASE && g->region[r].nroot == 0))
+            (!ph && kind == REGION_PHASE && g->region[r].nroot == 0))
             continue;
-        if (ph) {
+        if (ph) { /* the schedule runs it, even if nothing of it is used */
             build_variants(b, m, ph);
             continue;
         }
