@@ -20,7 +20,7 @@ static const struct {
     {"neon", "aarch64-unknown-linux-gnu", "generic", "", "+neon"},
 };
 
-static once_flag started = ONCE_FLAG_INIT;
+static once_flag started = ONCE_FLAG_INIT, started_others = ONCE_FLAG_INIT;
 
 static void start(void)
 {
@@ -31,13 +31,30 @@ static void start(void)
     LLVMParseCommandLineOptions(2, options, NULL);
 }
 
+/* Code for other machines than this one is only looked at, or run under emulation. */
+static void start_others(void)
+{
+    LLVMInitializeAllTargetInfos();
+    LLVMInitializeAllTargets();
+    LLVMInitializeAllTargetMCs();
+    LLVMInitializeAllAsmPrinters();
+}
+
+static bool find_target(const char *triple, LLVMTargetRef *target)
+{
+    char *why = NULL;
+    const bool failed = LLVMGetTargetFromTriple(triple, target, &why);
+    LLVMDisposeMessage(why);
+    return !failed;
+}
+
 static const char *host_set_up(struct ll_host *h, const char *triple)
 {
     LLVMTargetRef target;
-    char *why = NULL;
-    if (LLVMGetTargetFromTriple(triple, &target, &why)) {
-        LLVMDisposeMessage(why);
-        return "this build of LLVM makes no code for the target";
+    if (!find_target(triple, &target)) {
+        call_once(&started_others, start_others);
+        if (!find_target(triple, &target))
+            return "this build of LLVM makes no code for the target";
     }
     h->tm =
         LLVMCreateTargetMachine(target, triple, h->cpu, h->features, LLVMCodeGenLevelLess,
