@@ -68,9 +68,10 @@ static bool plain_port(const struct form *f, unsigned p)
     for (unsigned i = 0; i < f->port[p].rank; i++) {
         const struct dimmap *d = &f->port[p].dim[i];
         const struct ext e = f->port[p].shape[i];
+        if (d->off.c || d->off.b) /* not all of it is there */
+            return false;
         if (d->n == 0 ? e.b || e.c != 1
-                      : d->n != 1 || d->coef[0] != 1 || d->off.c || d->off.b ||
-                            !ext_eq(f->axis[d->axis[0]], e))
+                      : d->n != 1 || d->coef[0] != 1 || !ext_eq(f->axis[d->axis[0]], e))
             return false;
     }
     return true;
