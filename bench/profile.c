@@ -59,6 +59,11 @@ static void fill_inputs(struct exec *x, uint32_t phase)
     }
 }
 
+static int64_t units_of(const struct hyp_stage *s, int64_t batch)
+{
+    return (s->units.c + (int64_t)s->units.b * batch + s->units_div - 1) / s->units_div;
+}
+
 static double run_entry(struct exec *x, uint32_t e, int64_t batch)
 {
     const struct hyp_entry *en = &x->plan->entry[e];
@@ -76,10 +81,7 @@ static double run_entry(struct exec *x, uint32_t e, int64_t batch)
                                            .seed = x->seed,
                                            .self = st->self,
                                            .watch = x->watch};
-            int64_t units =
-                (st->units.c + (int64_t)st->units.b * batch + st->units_div - 1) /
-                st->units_div;
-            st->fn(&args, 0, units, x->scratch[0]);
+            st->fn(&args, 0, units_of(st, batch), x->scratch[0]);
         }
         double took = used() - start;
         best = took < best ? took : best;
@@ -106,22 +108,70 @@ static double flops(const struct kernel *k, int64_t batch)
     return all;
 }
 
-static void profile(struct compiled *c, struct exec *x, uint32_t phase, int64_t batch)
+static void profile(struct compiled *c, struct exec *x, uint32_t phase, int64_t batch,
+                    const double *two)
 {
     const struct hyp_phase *ph = &c->plan->phase[phase];
-    double total = 0, all = 0;
-    for (uint32_t i = 0; i < ph->nop; i++)
+    double total = 0, all = 0, both = 0;
+    for (uint32_t i = 0; i < ph->nop; i++) {
+        double launch = 0;
         for (uint32_t e = ph->op[i].a; ph->op[i].op == HYP_OP_LAUNCH && e < ph->op[i].b;
              e++) {
             const struct hyp_kernel *k = &c->plan->kernel[c->plan->entry[e].kernel];
             double t = run_entry(x, e, batch);
             double f = flops(c->ir.kernel[c->plan->entry[e].kernel], batch);
-            total += t;
+            launch += t;
             all += f;
-            printf("%8.1f us %6.1f GFLOP/s  launch %-3u kernel %-3u stages %u  %s\n",
-                   1e6 * t, 1e-9 * f / t, i, c->plan->entry[e].kernel, k->nstage, k->name);
+            printf("%8.1f us %6.1f GFLOP/s  launch %-3u kernel %-3u %s, units x cost",
+                   1e6 * t, 1e-9 * f / t, i, c->plan->entry[e].kernel, k->name);
+            for (uint32_t s = 0; s < k->nstage; s++)
+                printf(" %lld x %u", (long long)units_of(&k->stage[s], batch),
+                       k->stage[s].cost);
+            printf("\n");
         }
-    printf("%8.1f us %6.1f GFLOP/s  all\n", 1e6 * total, 1e-9 * all / total);
+        if (ph->op[i].op == HYP_OP_LAUNCH)
+            printf("%8.1f us on two threads, %.2f times as fast       launch %u\n",
+                   1e6 * two[i], launch / two[i], i);
+        total += launch;
+        both += two[i];
+    }
+    printf("%8.1f us %6.1f GFLOP/s  all; launches on two threads %8.1f us %6.1f GFLOP/s\n",
+           1e6 * total, 1e-9 * all / total, 1e6 * both, 1e-9 * all / both);
+}
+
+/* ---- launches on two threads ---- */
+
+enum { ROUNDS = 9 };
+
+struct stopwatch {
+    double last;
+    double *best; /* by op of the phase */
+    const struct hyp_phase *phase;
+};
+
+static void note_launch(void *cx, const struct hyp_op *op)
+{
+    struct stopwatch *w = cx;
+    const double t = now(), took = t - w->last;
+    double *best = &w->best[op - w->phase->op];
+    *best = *best == 0 || took < *best ? took : *best;
+    w->last = now();
+}
+
+/* The fastest of some cycles, for each launch. */
+static bool time_launches(struct exec *x, uint32_t phase, int64_t batch, double *best)
+{
+    struct stopwatch w = {.best = best, .phase = &x->plan->phase[phase]};
+    struct hyp_error err;
+    x->after_launch = note_launch;
+    x->after_cx = &w;
+    for (int i = 0; i < ROUNDS; i++) {
+        w.last = now();
+        if (exec_phase(x, phase, batch, &err) != HYP_OK)
+            return false;
+    }
+    x->after_launch = NULL;
+    return true;
 }
 
 static void print_kernel(struct compiled *c, uint32_t k)
@@ -176,7 +226,11 @@ int main(int argc, char **argv)
             return 1;
         printf("cycle on two threads %.2f ms\n", 1e3 * (now() - start));
     }
-    profile(c, x, phase, batch);
+    double *two = calloc(c->plan->phase[phase].nop + 1U, sizeof *two);
+    if (!two || !time_launches(x, phase, batch, two))
+        return 1;
+    profile(c, x, phase, batch, two);
+    free(two);
     exec_free(x);
     pool_free(pool);
     compiled_free(c);

@@ -2,8 +2,8 @@
  * The SPMD executor: every thread walks the phase's ops itself and takes its share of each
  * launch.
  *
- * A launch's entries are cut by their total number of units, stage by stage, with a barrier
- * after each stage.  Which thread runs a unit never changes a result, so the cut is free.
+ * The units of a launch's entries are shared out stage by stage (share.h), with a barrier
+ * after each stage.
  */
 #include "runtime/exec.h"
 
@@ -164,10 +164,11 @@ struct run {
     const struct hyp_phase *phase;
     int64_t batch;
     uint64_t draw;
+    uint32_t round; /* of sharing units, before the first launch */
 };
 
-static void run_units(struct run *r, uint32_t e, const struct hyp_stage *s, int64_t lo,
-                      int64_t hi, unsigned thread)
+static void run_units(const struct run *r, uint32_t e, const struct hyp_stage *s,
+                      int64_t lo, int64_t hi, unsigned thread)
 {
     struct exec *x = r->x;
     const struct hyp_entry *en = &x->plan->entry[e];
@@ -187,54 +188,116 @@ static void run_units(struct run *r, uint32_t e, const struct hyp_stage *s, int6
     s->fn(&args, lo, hi, x->scratch[thread]);
 }
 
+/* The same stage of the entries of a launch: their units, one entry after the other. */
+struct stage_units {
+    const struct run *run;
+    uint32_t e0, e1, stage;
+    int64_t units, cost; /* all of them */
+};
+
+static const struct hyp_stage *stage_of(const struct stage_units *s, uint32_t e)
+{
+    const struct hyp_plan *p = s->run->x->plan;
+    const struct hyp_kernel *k = &p->kernel[p->entry[e].kernel];
+    return s->stage < k->nstage ? &k->stage[s->stage] : NULL;
+}
+
 static int64_t cost_of(const struct hyp_stage *s)
 {
     return s->cost ? s->cost : 1;
 }
 
-/*
- * This thread's share of stage `stage` of entries [e0, e1): a contiguous range of all
- * units, cut by what they cost.  A unit belongs to the thread in whose range its start
- * falls.
- */
-static void run_stage(struct run *r, uint32_t e0, uint32_t e1, uint32_t stage,
-                      unsigned thread)
+static void count_units(struct stage_units *s)
 {
-    const struct hyp_plan *p = r->x->plan;
-    const int64_t threads = pool_threads(r->x->pool);
-    int64_t total = 0;
-
-    for (uint32_t e = e0; e < e1; e++) {
-        const struct hyp_kernel *k = &p->kernel[p->entry[e].kernel];
-        if (stage < k->nstage)
-            total += units_of(&k->stage[stage], r->batch) * cost_of(&k->stage[stage]);
-    }
-    int64_t lo = total * thread / threads, hi = total * (thread + 1) / threads;
-    for (uint32_t e = e0; e < e1 && hi > 0; e++) {
-        const struct hyp_kernel *k = &p->kernel[p->entry[e].kernel];
-        if (stage >= k->nstage)
-            continue;
-        const int64_t n = units_of(&k->stage[stage], r->batch);
-        const int64_t cost = cost_of(&k->stage[stage]);
-        const int64_t from = lo > 0 ? ceil_div(lo, cost) : 0, to = ceil_div(hi, cost);
-        if (from < n && from < to)
-            run_units(r, e, &k->stage[stage], from, to < n ? to : n, thread);
-        lo -= n * cost;
-        hi -= n * cost;
+    for (uint32_t e = s->e0; e < s->e1; e++) {
+        const struct hyp_stage *g = stage_of(s, e);
+        const int64_t n = g ? units_of(g, s->run->batch) : 0;
+        s->units += n;
+        s->cost += g ? n * cost_of(g) : 0;
     }
 }
 
-static void run_launch(struct run *r, const struct hyp_op *op, unsigned thread)
+/* How many units begin before so much of the cost. */
+static int64_t units_before(const struct stage_units *s, int64_t cost)
+{
+    int64_t units = 0;
+    for (uint32_t e = s->e0; e < s->e1 && cost > 0; e++) {
+        const struct hyp_stage *g = stage_of(s, e);
+        if (!g)
+            continue;
+        const int64_t n = units_of(g, s->run->batch), some = ceil_div(cost, cost_of(g));
+        units += some < n ? some : n;
+        cost -= n * cost_of(g);
+    }
+    return units;
+}
+
+static void run_range(const struct stage_units *s, int64_t lo, int64_t hi, unsigned thread)
+{
+    for (uint32_t e = s->e0; e < s->e1 && hi > 0; e++) {
+        const struct hyp_stage *g = stage_of(s, e);
+        const int64_t n = g ? units_of(g, s->run->batch) : 0;
+        const int64_t from = lo > 0 ? lo : 0, to = hi < n ? hi : n;
+        if (from < to)
+            run_units(s->run, e, g, from, to, thread);
+        lo -= n;
+        hi -= n;
+    }
+}
+
+static void cut(const void *cx, unsigned thread, uint32_t *lo, uint32_t *hi)
+{
+    const struct stage_units *s = cx;
+    const int64_t threads = pool_threads(s->run->x->pool);
+    *lo = (uint32_t)units_before(s, s->cost * thread / threads);
+    *hi = (uint32_t)units_before(s, s->cost * (thread + 1) / threads);
+}
+
+/* A piece is worth some microseconds, so that taking it costs nothing beside. */
+static void share_units(const struct stage_units *s, uint32_t round, unsigned thread)
+{
+    enum { PIECE = 20000 };
+    const int64_t least = s->units * PIECE / s->cost;
+    const struct share_round r = {s->run->x->share,
+                                  pool_threads(s->run->x->pool),
+                                  round,
+                                  least < s->units ? (uint32_t)least + 1
+                                                   : (uint32_t)s->units,
+                                  cut,
+                                  s};
+    uint32_t lo, hi;
+    while (share_take(&r, thread, &lo, &hi))
+        run_range(s, lo, hi, thread);
+}
+
+static void run_stage(const struct stage_units *s, uint32_t round, unsigned thread)
+{
+    uint32_t lo, hi;
+    if (s->units < SHARE_UNITS && pool_threads(s->run->x->pool) > 1) {
+        share_units(s, round, thread);
+        return;
+    }
+    cut(s, thread, &lo, &hi);
+    run_range(s, lo, hi, thread);
+}
+
+/* Returns the number of its rounds. */
+static uint32_t run_launch(struct run *r, const struct hyp_op *op, uint32_t round,
+                           unsigned thread)
 {
     const struct hyp_plan *p = r->x->plan;
     uint32_t nstage = 0;
     for (uint32_t e = op->a; e < op->b; e++)
         if (p->kernel[p->entry[e].kernel].nstage > nstage)
             nstage = p->kernel[p->entry[e].kernel].nstage;
-    for (uint32_t s = 0; s < nstage; s++) {
-        run_stage(r, op->a, op->b, s, thread);
+    for (uint32_t i = 0; i < nstage; i++) {
+        struct stage_units s = {.run = r, .e0 = op->a, .e1 = op->b, .stage = i};
+        count_units(&s);
+        if (s.units)
+            run_stage(&s, round + i, thread);
         pool_barrier(r->x->pool);
     }
+    return nstage;
 }
 
 static void host_op(struct run *r, const struct hyp_op *op)
@@ -252,10 +315,11 @@ static void host_op(struct run *r, const struct hyp_op *op)
 static void walk(void *cx, unsigned thread)
 {
     struct run *r = cx;
+    uint32_t round = r->round;
     for (uint32_t i = 0; i < r->phase->nop; i++) {
         const struct hyp_op *op = &r->phase->op[i];
         if (op->op == HYP_OP_LAUNCH) {
-            run_launch(r, op, thread);
+            round += run_launch(r, op, round, thread);
             if (r->x->after_launch) {
                 if (thread == 0)
                     r->x->after_launch(r->x->after_cx, op);
@@ -267,6 +331,8 @@ static void walk(void *cx, unsigned thread)
             pool_barrier(r->x->pool);
         }
     }
+    if (thread == 0)
+        r->x->round = round;
 }
 
 /* The first index that left its range. */
@@ -290,7 +356,7 @@ enum hyp_status exec_phase(struct exec *x, uint32_t phase, int64_t batch,
                            struct hyp_error *err)
 {
     const struct hyp_phase *ph = &x->plan->phase[phase];
-    struct run r = {x, ph, batch, 0};
+    struct run r = {x, ph, batch, 0, x->round + 1};
 
     if (batch < 0 || batch > x->plan->batch_max)
         return hyp_fail(err, HYP_EARG, "phase %s: batch %lld is larger than planned (%lld)",
@@ -374,6 +440,10 @@ static bool allocate(struct exec *x)
     if (!x->watch)
         return false;
     memset(x->watch, 0, words * sizeof *x->watch);
+    x->share = hyp_aligned(64, pool_threads(x->pool) * sizeof *x->share);
+    if (!x->share)
+        return false;
+    memset(x->share, 0, pool_threads(x->pool) * sizeof *x->share);
     x->host = hyp_calloc(p->nsinst + 1U, sizeof *x->host);
     x->setting = hyp_calloc(p->nsetting_value + 1U, sizeof *x->setting);
     x->counter = hyp_calloc(p->ncounter + 1U, sizeof *x->counter);
@@ -457,6 +527,7 @@ void exec_free(struct exec *x)
     if (!x->host_of)
         free_stacks(x);
     hyp_free(x->watch);
+    hyp_free(x->share);
     hyp_free(x->host);
     hyp_free(x->setting);
     hyp_free(x->counter);

@@ -9,6 +9,7 @@
 
 #include "runtime/plan.h"
 #include "runtime/pool.h"
+#include "runtime/share.h"
 
 struct exec {
     struct hyp_plan *plan;
@@ -27,6 +28,8 @@ struct exec {
     uint32_t *buf_first;    /* by entry */
     union hyp_word **words; /* per thread: scalars of the entry that runs */
     uint32_t *watch;        /* HYP_WATCH words a thread */
+    struct share *share;    /* one a thread */
+    uint32_t round;         /* rounds of sharing so far */
     const struct exec
         *host_of; /* the context whose arena, stacks and words are used, or NULL */
     /* Called by thread 0 after each launch, all others waiting; NULL: not. */
