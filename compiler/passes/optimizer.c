@@ -142,6 +142,10 @@ static value_id new_weight(struct build *b, const struct prog_optimizer *o,
     return finish(b, w, io->weight);
 }
 
+/*
+ * step m' / (sqrt(v') + eps) with m' = m / c1 and v' = v / c2, both corrections taken out of
+ * the elements: lr sqrt(c2) / c1 m / (sqrt(v) + eps sqrt(c2)).
+ */
 static struct optimizer_state adam(struct graph *g, const struct prog_optimizer *o,
                                    const struct optimizer_io *io)
 {
@@ -153,16 +157,16 @@ static struct optimizer_state adam(struct graph *g, const struct prog_optimizer 
         largest = s.vmax = graph_op2(g, SX_MAX, s.v, io->vmax);
     const value_id c1 = one_minus(g, host, host2(g, host, SX_FN_pow, o->beta1, io->t));
     const value_id c2 = one_minus(g, host, host2(g, host, SX_FN_pow, o->beta2, io->t));
-    const value_id step = host2(g, host, SX_DIV, o->lr, c1);
     const value_id root = host_sqrt(g, host, c2);
+    const value_id step = host2(g, host, SX_DIV, host2(g, host, SX_MUL, o->lr, root), c1);
+    const value_id eps = host2(g, host, SX_MUL, o->eps, root);
     sx_id weight = use(&b, io->weight);
     if (o->rule == OPT_ADAMW && !is_zero(g, o->weight_decay)) {
         const value_id decay = host2(g, host, SX_MUL, o->lr, o->weight_decay);
         weight = make2(&b, SX_MUL, weight, use(&b, one_minus(g, host, decay)));
     }
-    const sx_id scaled =
-        make2(&b, SX_DIV, make2(&b, SX_SQRT, use(&b, largest), 0), use(&b, root));
-    const sx_id below = make2(&b, SX_ADD, scaled, use(&b, o->eps));
+    const sx_id below =
+        make2(&b, SX_ADD, make2(&b, SX_SQRT, use(&b, largest), 0), use(&b, eps));
     const sx_id change = make2(&b, SX_DIV, use(&b, s.m), below);
     s.weight = new_weight(&b, o, io, weight, use(&b, step), change);
     return s;
