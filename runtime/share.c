@@ -1,7 +1,7 @@
 /*
- * A range is one word: the round's number (8 bits), lo and hi (28 bits each).  Whoever looks
- * at a range first in a round cuts it, so that those of threads that do not run are taken
- * too.
+ * A range is one word: the round's number (8 bits), lo and hi (28 bits each).  Whoever
+ * looks at a range first in a round cuts it, so that those of threads that do not run are
+ * taken too.
  */
 #include "runtime/share.h"
 

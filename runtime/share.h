@@ -32,7 +32,8 @@ struct share_round {
     const void *cx;
 };
 
-/* The next piece for a thread; false: all units are taken. Rounds are parted by barriers. */
+/* The next piece for a thread; false: all units are taken. Rounds are parted by barriers.
+ */
 bool share_take(const struct share_round *r, unsigned thread, uint32_t *lo, uint32_t *hi);
 
 #endif

@@ -143,8 +143,8 @@ static value_id new_weight(struct build *b, const struct prog_optimizer *o,
 }
 
 /*
- * step m' / (sqrt(v') + eps) with m' = m / c1 and v' = v / c2, both corrections taken out of
- * the elements: lr sqrt(c2) / c1 m / (sqrt(v) + eps sqrt(c2)).
+ * step m' / (sqrt(v') + eps) with m' = m / c1 and v' = v / c2, both corrections taken out
+ * of the elements: lr sqrt(c2) / c1 m / (sqrt(v) + eps sqrt(c2)).
  */
 static struct optimizer_state adam(struct graph *g, const struct prog_optimizer *o,
                                    const struct optimizer_io *io)
