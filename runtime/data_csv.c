@@ -273,9 +273,9 @@ static enum hyp_status load_table(const struct data_where *w, bool header_only,
         return hyp_fail(err, HYP_EARG,
                         "`%s`: a table has no split `%s`; cut it with `parts`",
                         w->desc->name, w->desc->split);
-    st = data_find(w, w->desc->file, true, path, err);
+    st = data_find(w, w->desc->file, path, err);
     if (!st)
-        st = file_read_gz(path, DATA_FILE_LIMIT, &bytes, &n, err);
+        st = file_read_packed(path, DATA_FILE_LIMIT, &bytes, &n, err);
     if (!st)
         st = csv_parse(bytes, n, path, header_only, out, err);
     hyp_free(bytes);

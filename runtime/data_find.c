@@ -28,8 +28,8 @@ static bool try_place(const char *dir, const char *kind, const char *name, bool 
            (want_dir ? file_is_dir(path) : file_exists(path) && !file_is_dir(path));
 }
 
-static enum hyp_status missing(const struct data_where *w, const char *name, bool gz,
-                               struct hyp_error *err)
+static enum hyp_status missing(const struct data_where *w, const char *name,
+                               const char *or_else, struct hyp_error *err)
 {
     char places[384] = "";
     size_t n = 0;
@@ -41,27 +41,27 @@ static enum hyp_status missing(const struct data_where *w, const char *name, boo
     }
     if (w->ndirs == 0)
         return hyp_fail(err, HYP_EMISSING, "%s%s is needed, and no data folder is given",
-                        name, gz ? " (or .gz)" : "");
-    return hyp_fail(err, HYP_EMISSING, "%s%s is missing: looked in %s", name,
-                    gz ? " (or .gz)" : "", places);
+                        name, or_else);
+    return hyp_fail(err, HYP_EMISSING, "%s%s is missing: looked in %s", name, or_else,
+                    places);
 }
 
-enum hyp_status data_find(const struct data_where *w, const char *name, bool gz,
+enum hyp_status data_find(const struct data_where *w, const char *name,
                           char path[DATA_PATH_SIZE], struct hyp_error *err)
 {
+    static const char *const ending[] = {"", ".gz", ".xz"};
     char packed[DATA_PATH_SIZE];
-    const int n = snprintf(packed, sizeof packed, "%s.gz", name);
 
-    if (n < 0 || n >= DATA_PATH_SIZE)
-        return hyp_fail(err, HYP_EARG, "the path of %.200s is too long", name);
     for (unsigned i = 0; i < w->ndirs; i++)
-        for (int inner = 1; inner >= 0; inner--) {
-            const char *kind = inner ? w->desc->kind : "";
-            if (try_place(w->dirs[i], kind, name, false, path) ||
-                (gz && try_place(w->dirs[i], kind, packed, false, path)))
-                return HYP_OK;
-        }
-    return missing(w, name, gz, err);
+        for (int inner = 1; inner >= 0; inner--)
+            for (unsigned e = 0; e < sizeof ending / sizeof *ending; e++) {
+                const int n = snprintf(packed, sizeof packed, "%s%s", name, ending[e]);
+                if (n < 0 || n >= DATA_PATH_SIZE)
+                    return hyp_fail(err, HYP_EARG, "the path of %.200s is too long", name);
+                if (try_place(w->dirs[i], inner ? w->desc->kind : "", packed, false, path))
+                    return HYP_OK;
+            }
+    return missing(w, name, " (or .gz, .xz)", err);
 }
 
 enum hyp_status data_find_dir(const struct data_where *w, const char *name,
@@ -71,7 +71,7 @@ enum hyp_status data_find_dir(const struct data_where *w, const char *name,
         if (try_place(w->dirs[i], w->desc->kind, name, true, path) ||
             try_place(w->dirs[i], "", name, true, path))
             return HYP_OK;
-    return missing(w, *name ? name : w->desc->kind, false, err);
+    return missing(w, *name ? name : w->desc->kind, "", err);
 }
 
 enum hyp_status data_train_test(const struct hyp_source_desc *d, bool *test,

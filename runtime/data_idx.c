@@ -65,9 +65,9 @@ static enum hyp_status read_idx(const struct data_where *w, const char *name, ui
 {
     char path[DATA_PATH_SIZE];
     size_t n = 0;
-    enum hyp_status st = data_find(w, name, true, path, err);
+    enum hyp_status st = data_find(w, name, path, err);
     if (!st)
-        st = file_read_gz(path, IDX_LIMIT, bytes, &n, err);
+        st = file_read_packed(path, IDX_LIMIT, bytes, &n, err);
     return st ? st : idx_parse(*bytes, n, path, rank, out, err);
 }
 

@@ -63,10 +63,10 @@ enum hyp_status data_room(struct data_set *out, unsigned f, enum data_storage st
 void data_set_fini(struct data_set *s);
 
 /*
- * Find `name` (or name.gz where gz) in DIR/KIND and DIR for each DIR; HYP_EMISSING names
- * the places.  data_find_dir() does the same for a folder.
+ * Find `name`, name.gz or name.xz in DIR/KIND and DIR for each DIR; HYP_EMISSING names the
+ * places.  data_find_dir() does the same for a folder.
  */
-enum hyp_status data_find(const struct data_where *w, const char *name, bool gz,
+enum hyp_status data_find(const struct data_where *w, const char *name,
                           char path[DATA_PATH_SIZE], struct hyp_error *err);
 enum hyp_status data_find_dir(const struct data_where *w, const char *name,
                               char path[DATA_PATH_SIZE], struct hyp_error *err);

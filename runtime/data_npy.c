@@ -82,7 +82,7 @@ static enum hyp_status load_field(const char *path, const char *name, struct dat
     uint8_t *bytes = NULL;
     size_t n = 0;
     struct npy_array a;
-    enum hyp_status st = file_read_gz(path, DATA_FILE_LIMIT, &bytes, &n, err);
+    enum hyp_status st = file_read_packed(path, DATA_FILE_LIMIT, &bytes, &n, err);
 
     if (!st)
         st = npy_parse(bytes, n, path, &a, err);
@@ -228,7 +228,7 @@ enum hyp_status mnist1d_open(const struct data_where *w, struct data_set *out,
     for (unsigned i = 0; !st && i < 2; i++) {
         snprintf(name, sizeof name, "%s_%s.npy", signal_files[i].stem,
                  test ? "test" : "train");
-        st = data_find(w, name, true, path, err);
+        st = data_find(w, name, path, err);
         if (!st)
             st = load_field(path, signal_files[i].field, out, err);
     }

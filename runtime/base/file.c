@@ -14,6 +14,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/file_internal.h"
+#include "runtime/base/unpack.h"
 
 static _Atomic uint64_t nio, fail_from, ntemp;
 static pthread_once_t env_once = PTHREAD_ONCE_INIT;
@@ -75,7 +76,7 @@ static enum hyp_status read_all(int fd, const char *path, size_t limit, uint8_t 
     if (!file_io_allowed() || fstat(fd, &st) != 0)
         return file_fail(err, "read", path);
     if (st.st_size > 0 && (uint64_t)st.st_size > limit)
-        return hyp_fail(err, HYP_EIO, "%s is larger than %zu bytes", path, limit);
+        return hyp_fail(err, HYP_EFORMAT, "%s is larger than %zu bytes", path, limit);
     size_t n = 0, cap = st.st_size > 0 ? (size_t)st.st_size + 2 : 4096;
     uint8_t *p = hyp_malloc(cap);
     while (p) {
@@ -89,7 +90,7 @@ static enum hyp_status read_all(int fd, const char *path, size_t limit, uint8_t 
         n += (size_t)got;
         if (n > limit) {
             hyp_free(p);
-            return hyp_fail(err, HYP_EIO, "%s is larger than %zu bytes", path, limit);
+            return hyp_fail(err, HYP_EFORMAT, "%s is larger than %zu bytes", path, limit);
         }
         if (n + 1 == cap) {
             uint8_t *q = hyp_realloc(p, cap *= 2);
@@ -114,6 +115,23 @@ enum hyp_status file_read(const char *path, size_t limit, uint8_t **data, size_t
         return file_fail(err, "open", path);
     const enum hyp_status s = read_all(fd, path, limit, data, nbytes, err);
     close(fd);
+    return s;
+}
+
+enum hyp_status file_read_packed(const char *path, size_t limit, uint8_t **data,
+                                 size_t *nbytes, struct hyp_error *err)
+{
+    uint8_t *in = NULL;
+    size_t n = 0;
+    enum hyp_status s = file_read(path, limit, &in, &n, err);
+    const enum unpack_form form = s ? UNPACK_NONE : unpack_form(in, n);
+    if (s || form == UNPACK_NONE) {
+        *data = in;
+        *nbytes = n;
+        return s;
+    }
+    s = unpack(form, in, n, limit, path, data, nbytes, err);
+    hyp_free(in);
     return s;
 }
 

@@ -12,13 +12,13 @@
 
 #include "runtime/base/status.h"
 
-/* Whole file into *data (hyp_free), with a NUL after its end.  HYP_EIO if larger than
+/* Whole file into *data (hyp_free), with a NUL after its end.  HYP_EFORMAT if larger than
  * `limit`. */
 enum hyp_status file_read(const char *path, size_t limit, uint8_t **data, size_t *nbytes,
                           struct hyp_error *err);
-/* The same, gunzipped if it begins with the gzip magic. */
-enum hyp_status file_read_gz(const char *path, size_t limit, uint8_t **data, size_t *nbytes,
-                             struct hyp_error *err);
+/* The same, unpacked if it begins as gzip or xz does (unpack.h). */
+enum hyp_status file_read_packed(const char *path, size_t limit, uint8_t **data,
+                                 size_t *nbytes, struct hyp_error *err);
 
 /*
  * An atomic write: a temporary file beside `path`, fsync, rename, fsync of the folder.

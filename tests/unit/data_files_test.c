@@ -138,7 +138,7 @@ static void damaged_tables(void **state)
     const struct hyp_source_desc none = describe("csv", NULL),
                                  other = describe("csv", "u.csv");
     refuse(&none, HYP_EARG, "needs `file`");
-    refuse(&other, HYP_EMISSING, "u.csv (or .gz) is missing");
+    refuse(&other, HYP_EMISSING, "u.csv (or .gz, .xz) is missing");
     struct hyp_source_desc split = d;
     split.split = "test";
     refuse(&split, HYP_EARG, "no split `test`|parts");

@@ -387,7 +387,7 @@ static void what_is_missing_is_named(void **state)
     struct hyp_source_desc d = describe("fashion_mnist");
     char places[600];
     snprintf(places, sizeof places,
-             "train-images-idx3-ubyte (or .gz) is missing|%s/fashion_mnist", scratch_dir);
+             "train-images-idx3-ubyte (or .gz, .xz) is missing|%s/fashion_mnist", scratch_dir);
     refuse(&d, HYP_EMISSING, places);
     d = describe("mnist");
     d.split = "test";

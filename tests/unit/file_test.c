@@ -1,6 +1,7 @@
-/* Files: atomic replacement under failing operations, gzip, logs, folders. */
+/* Files: atomic replacement under failing operations, gzip and xz, logs, folders. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <lzma.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,12 +147,12 @@ static void reading(void **state)
     assert_int_equal(file_read(in_folder("absent"), 10, &data, &n, &err), HYP_EMISSING);
     assert_non_null(strstr(err.text, "absent"));
     assert_int_equal(file_put(in_folder("ten"), "0123456789", 10, NULL), HYP_OK);
-    assert_int_equal(file_read(in_folder("ten"), 9, &data, &n, NULL), HYP_EIO);
+    assert_int_equal(file_read(in_folder("ten"), 9, &data, &n, NULL), HYP_EFORMAT);
     content_is(in_folder("ten"), "0123456789");
     assert_int_equal(file_put(in_folder("none"), "", 0, NULL), HYP_OK);
     content_is(in_folder("none"), "");
     /* a file without a size: read to its end, and held to the limit */
-    assert_int_equal(file_read("/dev/zero", 100000, &data, &n, NULL), HYP_EIO);
+    assert_int_equal(file_read("/dev/zero", 100000, &data, &n, NULL), HYP_EFORMAT);
     for (uint64_t k = 1; k < 5; k++) {
         hyp_io_fail_at(k);
         const enum hyp_status s = file_read(in_folder("ten"), 100, &data, &n, NULL);
@@ -188,22 +189,90 @@ static void gunzipping(void **state)
     len += gzip(packed + len, N, in + N / 2, N / 2);
     const char *path = in_folder("x.gz");
     assert_int_equal(file_put(path, packed, len, NULL), HYP_OK);
-    assert_int_equal(file_read_gz(path, N, &data, &n, NULL), HYP_OK);
+    assert_int_equal(file_read_packed(path, N, &data, &n, NULL), HYP_OK);
     assert_int_equal(n, N);
     assert_memory_equal(data, in, N);
     hyp_free(data);
     struct hyp_error err = {0};
-    assert_int_equal(file_read_gz(path, N - 1, &data, &n, &err), HYP_EIO);
+    assert_int_equal(file_read_packed(path, N - 1, &data, &n, &err), HYP_EFORMAT);
     assert_non_null(strstr(err.text, "too large"));
     assert_int_equal(file_put(path, packed, len - 1, NULL), HYP_OK); /* cut short */
-    assert_int_equal(file_read_gz(path, N, &data, &n, NULL), HYP_EFORMAT);
+    assert_int_equal(file_read_packed(path, N, &data, &n, NULL), HYP_EFORMAT);
     packed[len - 5] ^= 1; /* a wrong checksum */
     assert_int_equal(file_put(path, packed, len, NULL), HYP_OK);
-    assert_int_equal(file_read_gz(path, N, &data, &n, NULL), HYP_EFORMAT);
+    assert_int_equal(file_read_packed(path, N, &data, &n, NULL), HYP_EFORMAT);
     assert_int_equal(file_put(path, "plain", 5, NULL), HYP_OK);
-    assert_int_equal(file_read_gz(path, 5, &data, &n, NULL), HYP_OK);
+    assert_int_equal(file_read_packed(path, 5, &data, &n, NULL), HYP_OK);
     assert_string_equal((char *)data, "plain");
     hyp_free(data);
+    free(in);
+    free(packed);
+}
+
+static size_t xz(uint8_t *out, size_t cap, const uint8_t *in, size_t n)
+{
+    size_t len = 0;
+    assert_int_equal(
+        lzma_easy_buffer_encode(0, LZMA_CHECK_CRC64, NULL, in, n, out, &len, cap), LZMA_OK);
+    return len;
+}
+
+/* Reading the `len` bytes as a file must fail with these words. */
+static void refuse_packed(const uint8_t *packed, size_t len, size_t limit,
+                          const char *words)
+{
+    struct hyp_error err = {0};
+    uint8_t *data;
+    size_t n;
+    const char *path = in_folder("x.xz");
+    assert_int_equal(file_put(path, packed, len, NULL), HYP_OK);
+    assert_int_equal(file_read_packed(path, limit, &data, &n, &err), HYP_EFORMAT);
+    assert_non_null(strstr(err.text, "x.xz: "));
+    if (!strstr(err.text, words))
+        fail_msg("`%s` lacks `%s`", err.text, words);
+}
+
+static void unxzing(void **state)
+{
+    (void)state;
+    enum { N = 300000, HEADER = 12 };
+    uint8_t *in = malloc(N), *packed = malloc(2 * N), *data;
+    size_t n;
+    for (size_t i = 0; i < N; i++)
+        in[i] = (uint8_t)(i * i >> 7);
+    const size_t first = xz(packed, N, in, N / 2); /* two streams in a row */
+    const size_t len = first + xz(packed + first, N, in + N / 2, N / 2);
+    const char *path = in_folder("x.xz");
+    assert_int_equal(file_put(path, packed, len, NULL), HYP_OK);
+    assert_int_equal(file_read_packed(path, N, &data, &n, NULL), HYP_OK);
+    assert_int_equal(n, N);
+    assert_memory_equal(data, in, N);
+    hyp_free(data);
+    enum hyp_status s = HYP_ENOMEM;
+    for (uint64_t k = 1; k < 100 && s; k++) {
+        hyp_alloc_fail_at(k);
+        s = file_read_packed(path, N, &data, &n, NULL);
+        hyp_alloc_fail_at(0);
+        assert_true(s == HYP_OK || s == HYP_ENOMEM);
+    }
+    assert_int_equal(s, HYP_OK);
+    hyp_free(data);
+
+    refuse_packed(packed, len, N - 1, "too large: more than 299999 bytes");
+    refuse_packed(packed, len - 1, N, "damaged xz data");
+    refuse_packed(packed, 6, N, "damaged xz data");
+    packed[first / 2] ^= 1;
+    refuse_packed(packed, len, N, "damaged xz data");
+    packed[first / 2] ^= 1;
+    uint8_t *lzma2 =
+        packed + HEADER + 2; /* the filter's number, after fields that may be */
+    while (lzma2[0] != 0x21 || lzma2[1] != 1)
+        lzma2++;
+    lzma2[2] = 40; /* a dictionary of 4 GiB, and the header's checksum for it */
+    const uint32_t size = 4U * packed[HEADER], sum = lzma_crc32(packed + HEADER, size, 0);
+    for (unsigned i = 0; i < 4; i++)
+        packed[HEADER + size + i] = (uint8_t)(sum >> 8 * i);
+    refuse_packed(packed, len, N, "asks for more than 128 MiB");
     free(in);
     free(packed);
 }
@@ -251,6 +320,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(first_failure_sticks, setup, teardown),
         cmocka_unit_test_setup_teardown(reading, setup, teardown),
         cmocka_unit_test_setup_teardown(gunzipping, setup, teardown),
+        cmocka_unit_test_setup_teardown(unxzing, setup, teardown),
         cmocka_unit_test_setup_teardown(logs, setup, teardown),
         cmocka_unit_test_setup_teardown(folders, setup, teardown),
     };
