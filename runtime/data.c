@@ -14,7 +14,6 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/philox.h"
 #include "runtime/data_impl.h"
-#include "runtime/digits.h"
 
 const struct data_kind data_kinds[] = {
 #define SOURCE(name, splits, doc, opens, fields) {#name, splits, doc, true},
@@ -61,81 +60,6 @@ void hyp_source_defaults(struct hyp_source_desc *d)
 {
     memset(d, 0, sizeof *d);
     d->scale[1] = 1;
-}
-
-size_t data_field_size(const struct data_field *f)
-{
-    size_t n = 1;
-    for (uint32_t i = 0; i < f->rank; i++)
-        n *= f->dim[i];
-    return n;
-}
-
-void data_info_fini(struct data_info *info)
-{
-    hyp_free(info->field);
-    *info = (struct data_info){0};
-}
-
-void data_set_fini(struct data_set *s)
-{
-    if (s->borrowed) {
-        hyp_free(s->column);
-        data_info_fini(&s->info);
-        memset(s, 0, sizeof *s);
-        return;
-    }
-    for (uint32_t f = 0; s->column && f < s->info.nfield; f++) {
-        hyp_free(s->column[f].block);
-        hyp_free(s->column[f].state);
-    }
-    for (uint32_t c = 0; s->class_name && c < s->nclass; c++)
-        hyp_free(s->class_name[c]);
-    hyp_free(s->class_name);
-    hyp_free(s->column);
-    data_info_fini(&s->info);
-    memset(s, 0, sizeof *s);
-}
-
-enum hyp_status data_add_field(struct data_info *info, const char *name,
-                               enum data_dtype dtype, bool image, const uint32_t *dim,
-                               struct hyp_error *err)
-{
-    struct data_field f = {.dtype = dtype, .image = image};
-    struct data_field *all =
-        hyp_realloc(info->field, (info->nfield + (size_t)1) * sizeof *all);
-    if (!all)
-        return hyp_fail(err, HYP_ENOMEM, "out of memory for the fields of a data source");
-    info->field = all;
-    snprintf(f.name, sizeof f.name, "%s", name);
-    while (dim && f.rank < DATA_MAX_RANK && dim[f.rank]) {
-        f.dim[f.rank] = dim[f.rank];
-        f.rank++;
-    }
-    all[info->nfield++] = f;
-    return HYP_OK;
-}
-
-enum hyp_status data_add_columns(struct data_set *out, struct hyp_error *err)
-{
-    out->column = hyp_calloc(out->info.nfield ? out->info.nfield : 1, sizeof *out->column);
-    return out->column ? HYP_OK
-                       : hyp_fail(err, HYP_ENOMEM, "out of memory for a data source");
-}
-
-enum hyp_status data_room(struct data_set *out, unsigned f, enum data_storage storage,
-                          uint32_t n, struct hyp_error *err)
-{
-    const bool bytes = storage == STORE_U8 || storage == STORE_DRAWN;
-    const size_t size = data_field_size(&out->info.field[f]) * (bytes ? 1 : 4);
-    struct data_column *c = &out->column[f];
-
-    c->storage = storage;
-    c->block = c->values = hyp_calloc(n ? n : 1, size);
-    if (!c->block)
-        return hyp_fail(err, HYP_ENOMEM, "out of memory for %u samples of %zu bytes", n,
-                        size);
-    return HYP_OK;
 }
 
 int data_field_find(const struct data_info *info, const char *name)
@@ -480,6 +404,11 @@ const char *data_class_name(const struct data_src *s, uint32_t c)
     return s->set.class_name && c < s->set.nclass ? s->set.class_name[c] : NULL;
 }
 
+const char *data_note(const struct data_src *s)
+{
+    return s->set.note;
+}
+
 const uint32_t *data_rows(const struct data_src *s)
 {
     return s->row;
@@ -525,18 +454,19 @@ static void write_floats(const struct data_src *s, const struct data_field *f,
  * The pixels of a drawn sample, drawn now if nobody has yet.  Two threads that need the
  * same one do not wait for each other: the second draws into `own`.
  */
-static const uint8_t *drawn(const struct data_column *c, uint32_t row, uint8_t *own)
+static const uint8_t *drawn(const struct data_column *c, uint32_t row, size_t size,
+                            uint8_t *own)
 {
-    uint8_t *const kept = (uint8_t *)c->values + (size_t)row * DIGITS_PIXELS;
+    uint8_t *const kept = (uint8_t *)c->values + row * size;
     unsigned char expected = 0;
 
     if (atomic_load_explicit(&c->state[row], memory_order_acquire) == 2)
         return kept;
     if (!atomic_compare_exchange_strong(&c->state[row], &expected, 1)) {
-        digits_draw(c->split, row, own);
+        c->draw(c->split, row, own);
         return own;
     }
-    digits_draw(c->split, row, kept);
+    c->draw(c->split, row, kept);
     atomic_store_explicit(&c->state[row], 2, memory_order_release);
     return kept;
 }
@@ -546,14 +476,14 @@ static void write_sample(const struct data_src *s, unsigned field, uint32_t row,
     const struct data_field *f = &s->set.info.field[field];
     const struct data_column *c = &s->set.column[field];
     const size_t size = data_field_size(f);
-    uint8_t own[DIGITS_PIXELS];
+    uint8_t own[DATA_DRAWN_MAX];
 
     switch (c->storage) {
     case STORE_U8:
         write_bytes(s, f, (const uint8_t *)c->values + row * size, out);
         break;
     case STORE_DRAWN:
-        write_bytes(s, f, drawn(c, row, own), out);
+        write_bytes(s, f, drawn(c, row, size, own), out);
         break;
     case STORE_F32:
         write_floats(s, f, (const float *)c->values + row * size, out);

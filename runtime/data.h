@@ -96,6 +96,9 @@ int data_field_find(const struct data_info *info, const char *name); /* -1: none
 uint32_t data_classes(const struct data_src *s);
 /* A folder's name, or NULL where classes have none. */
 const char *data_class_name(const struct data_src *s, uint32_t c);
+/* One line about the files, as how many of several there are; "" where there is nothing
+ * to say. */
+const char *data_note(const struct data_src *s);
 /* The selected samples' numbers in the whole source, in file order (parts are recorded). */
 const uint32_t *data_rows(const struct data_src *s);
 

@@ -214,11 +214,7 @@ static enum hyp_status load_class(const struct data_where *w, const struct listi
                                   uint32_t c, struct data_set *out, struct hyp_error *err)
 {
     char path[DATA_PATH_SIZE];
-    enum hyp_status st = HYP_OK;
-
-    out->class_name[c] = hyp_strdup(l->class.name[c]);
-    if (!out->class_name[c])
-        return hyp_fail(err, HYP_ENOMEM, "out of memory for %s", l->dir);
+    enum hyp_status st = data_name_class(out, c, l->class.name[c], err);
     for (uint32_t i = 0; !st && i < l->files[c].n; i++) {
         st = path_of(l, c, i, path, err);
         if (!st)
@@ -243,12 +239,7 @@ enum hyp_status folder_open(const struct data_where *w, struct data_set *out,
         st = data_room(out, 0, STORE_U8, l.n, err);
     if (!st)
         st = data_room(out, 1, STORE_I32, l.n, err);
-    if (!st) {
-        out->class_name = hyp_calloc(l.class.n, sizeof *out->class_name);
-        out->nclass = l.class.n;
-        if (!out->class_name)
-            st = hyp_fail(err, HYP_ENOMEM, "out of memory for %s", l.dir);
-    }
+    out->nclass = l.class.n;
     for (uint32_t c = 0; !st && c < l.class.n; c++)
         st = load_class(w, &l, c, out, err);
     listing_fini(&l);

@@ -50,15 +50,10 @@ enum hyp_status idx_parse(const uint8_t *bytes, size_t n, const char *file, uint
 enum hyp_status mnist_fields(const struct data_where *w, struct data_info *out,
                              struct hyp_error *err)
 {
-    const uint32_t dim[] = {1, 28, 28, 0};
-    bool test;
-    enum hyp_status st = data_train_test(w->desc, &test, err);
-    if (!st)
-        st = data_add_field(out, "image", DATA_F32, true, dim, err);
-    return st ? st : data_add_field(out, "label", DATA_I32, false, NULL, err);
+    return data_image_fields(w, 1, 28, out, err);
 }
 
-/* Read NAME or NAME.gz and parse it; *bytes is owned by the caller. */
+/* Read NAME, packed or not, and parse it; *bytes is owned by the caller. */
 static enum hyp_status read_idx(const struct data_where *w, const char *name, uint32_t rank,
                                 uint8_t **bytes, struct idx_array *out,
                                 struct hyp_error *err)

@@ -21,13 +21,18 @@ struct data_where {
 
 enum data_storage { STORE_U8, STORE_F32, STORE_I32, STORE_DRAWN };
 
+/* Draw the pixels of sample k; threads may do so at the same time. */
+enum { DATA_DRAWN_MAX = 3072 };
+typedef void data_draw_fn(unsigned split, uint32_t k, uint8_t *pixels);
+
 /* All samples of one field, one after the other. */
 struct data_column {
     enum data_storage storage;
     void *block;         /* owned */
     void *values;        /* u8, float or int32_t, in the block */
     atomic_uchar *state; /* STORE_DRAWN: 0 not drawn, 1 being drawn, 2 there */
-    unsigned split;      /* STORE_DRAWN: digits.h's split */
+    data_draw_fn *draw;  /* STORE_DRAWN, and its split: 0 training, 1 test */
+    unsigned split;
 };
 
 struct data_set {
@@ -36,6 +41,7 @@ struct data_set {
     uint32_t n;                 /* samples stored */
     char **class_name;          /* NULL, or `nclass` owned strings */
     uint32_t nclass;
+    char note[64]; /* about the files, for people; or "" */
     bool borrowed; /* columns and class names belong to another set */
 };
 
@@ -46,20 +52,28 @@ typedef enum hyp_status data_fields_fn(const struct data_where *w, struct data_i
 
 /* One opener and one prober per built row of data.def; on failure the caller frees `out`.
  */
-data_open_fn mnist_open, digits_open, mnist1d_open, npy_open, csv_open, folder_open,
+data_open_fn mnist_open, drawn_open, mnist1d_open, npy_open, csv_open, folder_open,
     given_open;
-data_fields_fn mnist_fields, digits_fields, mnist1d_fields, npy_fields, csv_fields,
+data_fields_fn mnist_fields, drawn_fields, mnist1d_fields, npy_fields, csv_fields,
     folder_fields, given_fields;
 
 /* Fields filled in by name; dims end at the first 0. */
 enum hyp_status data_add_field(struct data_info *info, const char *name,
                                enum data_dtype dtype, bool image, const uint32_t *dim,
                                struct hyp_error *err);
+/* The fields of labelled pictures: image [channels, side, side] and label; the descriptor's
+ * split is checked. */
+enum hyp_status data_image_fields(const struct data_where *w, uint32_t channels,
+                                  uint32_t side, struct data_info *info,
+                                  struct hyp_error *err);
 /* Columns for the fields of out->info, zeroed. */
 enum hyp_status data_add_columns(struct data_set *out, struct hyp_error *err);
 /* Room for n samples of field f in its storage; overflow is HYP_ENOMEM. */
 enum hyp_status data_room(struct data_set *out, unsigned f, enum data_storage storage,
                           uint32_t n, struct hyp_error *err);
+/* Name class c of the nclass there are; the first name makes room for all. */
+enum hyp_status data_name_class(struct data_set *out, uint32_t c, const char *name,
+                                struct hyp_error *err);
 void data_set_fini(struct data_set *s);
 
 /*

@@ -8,27 +8,22 @@
  * along it.
  *
  * Integers only, no shift of a negative number: C leaves nothing open, so the bytes are the
- * same everywhere.  Units: a style's 100 is UNIT * 100; pixels have PIXEL steps.
+ * same everywhere.  Units: a style's 100 is UNIT * 100; pixels have DRAW_PIXEL steps.
  */
 #include "runtime/digits.h"
 
 #include <stdbool.h>
 #include <string.h>
 
-#include "runtime/base/philox.h"
+#include "runtime/draw.h"
 
 enum {
+    DIGITS = 0x64696769, /* its stream of chance */
     UNIT = 256,
-    PIXEL = 256,
     STROKE_POINTS = 14,
     STYLE_STROKES = 2,
-    SPAN_STEPS = 8, /* pieces a span between two points is cut into */
-    CURVE_MAX = STYLE_STROKES * STROKE_POINTS * SPAN_STEPS,
-    STAMP_STEP = PIXEL / 2
-};
-
-struct point {
-    int32_t x, y;
+    CURVE_MAX = STYLE_STROKES * STROKE_POINTS * DRAW_SPAN,
+    STAMP_STEP = DRAW_PIXEL / 2
 };
 
 struct stroke {
@@ -54,58 +49,6 @@ static const struct style styles[] = {
 };
 enum { NSTYLE = sizeof styles / sizeof *styles };
 
-/* ---- chance: one stream of words a sample ---- */
-
-struct chance {
-    uint32_t counter[4];
-    struct philox block;
-    unsigned used;
-};
-
-static void chance_start(struct chance *c, unsigned split, uint32_t k)
-{
-    *c = (struct chance){.counter = {0, k, split, 0x64696769}, .used = 4};
-}
-
-static uint32_t chance_word(struct chance *c)
-{
-    static const uint32_t key[2] = {0x68797020, 0x64726177};
-    if (c->used == 4) {
-        c->block = philox4x32(c->counter, key);
-        c->counter[0]++;
-        c->used = 0;
-    }
-    return c->block.w[c->used++];
-}
-
-static uint32_t below(struct chance *c, uint32_t n)
-{
-    return hyp_mulhi(chance_word(c), n);
-}
-
-/* Near enough to normal: four bytes summed; mean 0, standard deviation `sd` (sd < 2^15). */
-static int32_t bell(struct chance *c, int32_t sd)
-{
-    const uint32_t w = chance_word(c);
-    const int32_t sum =
-        (int32_t)((w & 255) + (w >> 8 & 255) + (w >> 16 & 255) + (w >> 24)) - 510;
-    return sum * sd / 148;
-}
-
-/* In two statements: C leaves open which initialiser of a list is evaluated first. */
-static struct point wobble(struct chance *c, int32_t sd)
-{
-    struct point p;
-    p.x = bell(c, sd);
-    p.y = bell(c, sd);
-    return p;
-}
-
-static int32_t clamp(int32_t x, int32_t low, int32_t high)
-{
-    return x < low ? low : x > high ? high : x;
-}
-
 /* ---- the hand ---- */
 
 /* How this sample is written; numbers that multiply are in 1/1024. */
@@ -115,36 +58,36 @@ struct hand {
     int32_t jitter;                    /* of control points, in units */
     int32_t pen, pressure;             /* radius in pixel steps; its change along */
     int32_t box;                       /* longer side, in pixel steps */
-    struct point shift;                /* off the centre of mass, pixel steps */
+    struct draw_point shift;           /* off the centre of mass, pixel steps */
 };
 
 static void choose_hand(struct chance *c, struct hand *h)
 {
-    const int32_t turn = bell(c, 100);
-    h->slant = 115 + turn + bell(c, 245);
-    h->climb = bell(c, 90) - turn;
-    h->width = clamp(930 + bell(c, 190), 500, 1450);
-    h->xx = bell(c, 125);
-    h->xy = bell(c, 165);
-    h->yy = bell(c, 165);
-    h->yxx = bell(c, 120);
-    h->yxy = bell(c, 135);
-    h->yyy = bell(c, 125);
+    const int32_t turn = chance_bell(c, 100);
+    h->slant = 115 + turn + chance_bell(c, 245);
+    h->climb = chance_bell(c, 90) - turn;
+    h->width = draw_clamp(930 + chance_bell(c, 190), 500, 1450);
+    h->xx = chance_bell(c, 125);
+    h->xy = chance_bell(c, 165);
+    h->yy = chance_bell(c, 165);
+    h->yxx = chance_bell(c, 120);
+    h->yxy = chance_bell(c, 135);
+    h->yyy = chance_bell(c, 125);
     h->jitter = UNIT * 13 / 4;
-    h->pen = clamp(320 + bell(c, 95), 160, 600);
-    h->pressure = bell(c, 60);
-    h->box = 19 * PIXEL + bell(c, PIXEL * 5 / 4);
-    h->shift = wobble(c, PIXEL * 3 / 4);
+    h->pen = draw_clamp(320 + chance_bell(c, 95), 160, 600);
+    h->pressure = chance_bell(c, 60);
+    h->box = 19 * DRAW_PIXEL + chance_bell(c, DRAW_PIXEL * 5 / 4);
+    h->shift = chance_wobble(c, DRAW_PIXEL * 3 / 4);
 }
 
 /* A style's point through the hand; the middle of the style is the origin. */
-static struct point write_point(const struct hand *h, struct point p)
+static struct draw_point write_point(const struct hand *h, struct draw_point p)
 {
     const int64_t x = p.x, y = p.y, half = 50 * UNIT;
     const int64_t xx = x * x / half, xy = x * y / half, yy = y * y / half;
     const int64_t bent_x = x + (h->xx * xx + h->xy * xy + h->yy * yy) / 1024;
     const int64_t bent_y = y + (h->yxx * xx + h->yxy * xy + h->yyy * yy) / 1024;
-    const struct point out = {
+    const struct draw_point out = {
         .x = (int32_t)((bent_x * h->width - bent_y * h->slant) / 1024),
         .y = (int32_t)(bent_y - bent_x * h->climb / 1024),
     };
@@ -153,7 +96,7 @@ static struct point write_point(const struct hand *h, struct point p)
 
 struct curve {
     unsigned n;
-    struct point p[CURVE_MAX];
+    struct draw_point p[CURVE_MAX];
     bool pen_up[CURVE_MAX]; /* no line from the point before */
 };
 
@@ -162,7 +105,7 @@ static const struct style *choose_style(struct chance *c, unsigned digit)
     uint32_t total = 0;
     for (unsigned i = 0; i < NSTYLE; i++)
         total += styles[i].digit == digit ? styles[i].share : 0;
-    uint32_t left = below(c, total);
+    uint32_t left = chance_below(c, total);
     for (unsigned i = 0; i < NSTYLE; i++) {
         if (styles[i].digit != digit)
             continue;
@@ -175,9 +118,9 @@ static const struct style *choose_style(struct chance *c, unsigned digit)
 
 /* The stroke's points, jittered and written; a corner's two points stay together. */
 static unsigned place_points(struct chance *c, const struct hand *h, const struct stroke *s,
-                             struct point out[STROKE_POINTS])
+                             struct draw_point out[STROKE_POINTS])
 {
-    const struct point wander = wobble(c, h->jitter / 2);
+    const struct draw_point wander = chance_wobble(c, h->jitter / 2);
     unsigned n = 0;
 
     for (; n < STROKE_POINTS && s->xy[2 * n]; n++) {
@@ -186,7 +129,7 @@ static unsigned place_points(struct chance *c, const struct hand *h, const struc
             out[n] = out[n - 1];
             continue;
         }
-        struct point p = wobble(c, h->jitter);
+        struct draw_point p = chance_wobble(c, h->jitter);
         p.x += (xy[0] - 50) * UNIT + wander.x;
         p.y += (xy[1] - 50) * UNIT + wander.y;
         out[n] = write_point(h, p);
@@ -194,27 +137,17 @@ static unsigned place_points(struct chance *c, const struct hand *h, const struc
     return n;
 }
 
-static int32_t spline(int32_t a, int32_t b, int32_t c, int32_t d, int32_t t)
-{
-    const int64_t n = SPAN_STEPS, t1 = t, t2 = t1 * t1, t3 = t2 * t1;
-    const int64_t wa = -t3 + 2 * t2 * n - t1 * n * n;
-    const int64_t wb = 3 * t3 - 5 * t2 * n + 2 * n * n * n;
-    const int64_t wc = -3 * t3 + 4 * t2 * n + t1 * n * n;
-    const int64_t wd = t3 - t2 * n;
-    return (int32_t)((wa * a + wb * b + wc * c + wd * d) / (2 * n * n * n));
-}
-
 /* Catmull-Rom through the points, the ends doubled. */
-static void add_stroke(struct curve *out, const struct point *p, unsigned n)
+static void add_stroke(struct curve *out, const struct draw_point *p, unsigned n)
 {
     for (unsigned i = 0; i + 1 < n; i++) {
-        const struct point a = p[i ? i - 1 : 0], b = p[i], c = p[i + 1],
-                           d = p[i + 2 < n ? i + 2 : n - 1];
+        const struct draw_point a = p[i ? i - 1 : 0], b = p[i], c = p[i + 1],
+                                d = p[i + 2 < n ? i + 2 : n - 1];
         if (b.x == c.x && b.y == c.y)
             continue;
-        for (int32_t t = i ? 1 : 0; t <= SPAN_STEPS && out->n < CURVE_MAX; t++) {
-            out->p[out->n].x = spline(a.x, b.x, c.x, d.x, t);
-            out->p[out->n].y = spline(a.y, b.y, c.y, d.y, t);
+        for (int32_t t = i ? 1 : 0; t <= DRAW_SPAN && out->n < CURVE_MAX; t++) {
+            out->p[out->n].x = draw_spline(a.x, b.x, c.x, d.x, t);
+            out->p[out->n].y = draw_spline(a.y, b.y, c.y, d.y, t);
             out->pen_up[out->n] = i == 0 && t == 0;
             out->n++;
         }
@@ -235,7 +168,7 @@ static int32_t rough_length(int32_t dx, int32_t dy)
     return x > y ? x + y / 2 : y + x / 2;
 }
 
-static void bounds(const struct curve *c, struct point *low, struct point *high)
+static void bounds(const struct curve *c, struct draw_point *low, struct draw_point *high)
 {
     *low = *high = c->p[0];
     for (unsigned i = 1; i < c->n; i++) {
@@ -247,18 +180,18 @@ static void bounds(const struct curve *c, struct point *low, struct point *high)
 }
 
 /* The curve's centre of mass, by length. */
-static struct point centre(const struct curve *c)
+static struct draw_point centre(const struct curve *c)
 {
     int64_t x = 0, y = 0, mass = 0;
     for (unsigned i = 1; i < c->n; i++) {
-        const struct point a = c->p[i - 1], b = c->p[i];
+        const struct draw_point a = c->p[i - 1], b = c->p[i];
         const int32_t length = c->pen_up[i] ? 0 : rough_length(b.x - a.x, b.y - a.y);
         x += (int64_t)length * (a.x + b.x) / 2;
         y += (int64_t)length * (a.y + b.y) / 2;
         mass += length;
     }
     mass = mass ? mass : 1;
-    const struct point out = {(int32_t)(x / mass), (int32_t)(y / mass)};
+    const struct draw_point out = {(int32_t)(x / mass), (int32_t)(y / mass)};
     return out;
 }
 
@@ -268,8 +201,8 @@ static struct point centre(const struct curve *c)
  */
 static void fit(struct curve *c, const struct hand *h)
 {
-    const int32_t page = DIGITS_SIDE * PIXEL, margin = h->pen + PIXEL;
-    struct point low, high;
+    const int32_t page = DIGITS_SIDE * DRAW_PIXEL, margin = h->pen + DRAW_PIXEL;
+    struct draw_point low, high;
 
     bounds(c, &low, &high);
     const int32_t width = high.x - low.x, height = high.y - low.y;
@@ -279,11 +212,11 @@ static void fit(struct curve *c, const struct hand *h)
         c->p[i].x = (int32_t)((c->p[i].x - low.x) * side / longer);
         c->p[i].y = (int32_t)((c->p[i].y - low.y) * side / longer);
     }
-    const struct point mid = centre(c);
+    const struct draw_point mid = centre(c);
     const int32_t right = page - margin - (int32_t)(width * side / longer);
     const int32_t bottom = page - margin - (int32_t)(height * side / longer);
-    const int32_t dx = clamp(page / 2 - mid.x + h->shift.x, margin, right);
-    const int32_t dy = clamp(page / 2 - mid.y + h->shift.y, margin, bottom);
+    const int32_t dx = draw_clamp(page / 2 - mid.x + h->shift.x, margin, right);
+    const int32_t dy = draw_clamp(page / 2 - mid.y + h->shift.y, margin, bottom);
     for (unsigned i = 0; i < c->n; i++) {
         c->p[i].x += dx;
         c->p[i].y += dy;
@@ -294,19 +227,19 @@ static void fit(struct curve *c, const struct hand *h)
  * One dab of the pen: full ink within radius - 0.6 pixels, none beyond radius + 0.6, linear
  * in the squared distance between; darker ink stays.
  */
-static void stamp(uint8_t *page, struct point at, int32_t radius)
+static void stamp(uint8_t *page, struct draw_point at, int32_t radius)
 {
     const int32_t outer = radius + 154, inner = radius > 154 ? radius - 154 : 0;
     const int32_t reach = outer * outer, slope = 255 * 65536 / (reach - inner * inner);
-    const int32_t y0 = clamp((at.y - outer) / PIXEL, 0, DIGITS_SIDE - 1);
-    const int32_t y1 = clamp((at.y + outer) / PIXEL, 0, DIGITS_SIDE - 1);
-    const int32_t x0 = clamp((at.x - outer) / PIXEL, 0, DIGITS_SIDE - 1);
-    const int32_t x1 = clamp((at.x + outer) / PIXEL, 0, DIGITS_SIDE - 1);
+    const int32_t y0 = draw_clamp((at.y - outer) / DRAW_PIXEL, 0, DIGITS_SIDE - 1);
+    const int32_t y1 = draw_clamp((at.y + outer) / DRAW_PIXEL, 0, DIGITS_SIDE - 1);
+    const int32_t x0 = draw_clamp((at.x - outer) / DRAW_PIXEL, 0, DIGITS_SIDE - 1);
+    const int32_t x1 = draw_clamp((at.x + outer) / DRAW_PIXEL, 0, DIGITS_SIDE - 1);
 
     for (int32_t y = y0; y <= y1; y++) {
-        const int32_t dy = y * PIXEL + PIXEL / 2 - at.y;
+        const int32_t dy = y * DRAW_PIXEL + DRAW_PIXEL / 2 - at.y;
         for (int32_t x = x0; x <= x1; x++) {
-            const int32_t dx = x * PIXEL + PIXEL / 2 - at.x;
+            const int32_t dx = x * DRAW_PIXEL + DRAW_PIXEL / 2 - at.x;
             const int32_t left = reach - dx * dx - dy * dy;
             const int32_t ink = left > 0 ? left * slope / 65536 : 0;
             uint8_t *const p = &page[y * DIGITS_SIDE + x];
@@ -319,7 +252,7 @@ static void stamp(uint8_t *page, struct point at, int32_t radius)
 static void ink(uint8_t *page, const struct curve *c, const struct hand *h)
 {
     for (unsigned i = 1; i < c->n; i++) {
-        const struct point a = c->p[i - 1], b = c->p[i];
+        const struct draw_point a = c->p[i - 1], b = c->p[i];
         const int32_t radius =
             h->pen + h->pressure * ((int32_t)i * 2 - (int32_t)c->n) / (int32_t)c->n;
         const int32_t steps = rough_length(b.x - a.x, b.y - a.y) / STAMP_STEP + 1;
@@ -327,9 +260,9 @@ static void ink(uint8_t *page, const struct curve *c, const struct hand *h)
         if (c->pen_up[i])
             continue;
         for (int32_t s = c->pen_up[i - 1] ? 0 : 1; s <= steps; s++) {
-            const struct point at = {a.x + (b.x - a.x) * s / steps,
-                                     a.y + (b.y - a.y) * s / steps};
-            stamp(page, at, clamp(radius, 140, 600));
+            const struct draw_point at = {a.x + (b.x - a.x) * s / steps,
+                                          a.y + (b.y - a.y) * s / steps};
+            stamp(page, at, draw_clamp(radius, 140, 600));
         }
     }
 }
@@ -337,8 +270,8 @@ static void ink(uint8_t *page, const struct curve *c, const struct hand *h)
 unsigned digits_label(unsigned split, uint32_t k)
 {
     struct chance c;
-    chance_start(&c, split, k);
-    return below(&c, 10);
+    chance_start(&c, DIGITS, split, k);
+    return chance_below(&c, 10);
 }
 
 void digits_draw(unsigned split, uint32_t k, uint8_t pixels[DIGITS_PIXELS])
@@ -346,11 +279,11 @@ void digits_draw(unsigned split, uint32_t k, uint8_t pixels[DIGITS_PIXELS])
     struct chance c;
     struct hand h;
     struct curve curve;
-    struct point p[STROKE_POINTS];
+    struct draw_point p[STROKE_POINTS];
 
     memset(pixels, 0, DIGITS_PIXELS);
-    chance_start(&c, split, k);
-    const unsigned digit = below(&c, 10); /* as digits_label() has it */
+    chance_start(&c, DIGITS, split, k);
+    const unsigned digit = chance_below(&c, 10); /* as digits_label() has it */
     const struct style *style = choose_style(&c, digit);
     choose_hand(&c, &h);
     curve.n = 0;

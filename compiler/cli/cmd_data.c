@@ -117,7 +117,9 @@ int cmd_data(const struct args *a)
     if (got != HYP_OK) {
         status = open_runtime_error(NULL, got, &err);
     } else {
-        printf("%s: %u samples\n", d.kind, data_count(s));
+        const char *note = data_note(s);
+        printf("%s: %u samples%s%s%s\n", d.kind, data_count(s), *note ? " (" : "", note,
+               *note ? ")" : "");
         print_fields(s);
         if (!print_classes(s))
             status = cli_error("out of memory");

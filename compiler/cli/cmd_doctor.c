@@ -1,4 +1,5 @@
 /* hypno doctor: what this machine and this build can do. */
+#include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -58,6 +59,28 @@ static void print_target(const struct target *t)
            "target", t->name, t->vec, t->mr, t->nr, t->l2 >> 10, t->l3 >> 20);
 }
 
+/* The sources of published files, or of none, that these folders have whole. */
+static void print_sources(const char *const *dirs, unsigned n, bool embedded)
+{
+    for (unsigned k = 0; k < data_nkind; k++) {
+        struct hyp_source_desc d;
+        struct data_src *s = NULL, *bare = NULL;
+        if (!data_kinds[k].built || !*data_kinds[k].splits)
+            continue;
+        hyp_source_defaults(&d);
+        d.name = d.kind = data_kinds[k].name;
+        if (data_open(&d, NULL, 0, NULL, &bare, NULL) == HYP_OK) {
+            if (embedded)
+                printf(" %s", d.kind);
+        } else if (!embedded && data_open(&d, dirs, n, NULL, &s, NULL) == HYP_OK) {
+            printf(" %s", d.kind);
+        }
+        data_close(s);
+        data_close(bare);
+    }
+    putchar('\n');
+}
+
 static void print_data(const struct args *a)
 {
     struct data_dirs dirs;
@@ -65,24 +88,13 @@ static void print_data(const struct args *a)
     if (!dirs.n)
         line("data", "no folders: give --data DIR, or set HYPNO_DATA");
     for (uint32_t i = 0; i < dirs.n; i++) {
+        const char *one[1] = {dirs.dir[i]};
         printf("%-12s %s%s:", i ? "" : "data", dirs.dir[i],
                file_is_dir(dirs.dir[i]) ? "" : " (no such folder)");
-        for (unsigned k = 0; k < data_nkind; k++) {
-            struct hyp_source_desc d;
-            struct data_src *s = NULL;
-            const char *one[1] = {dirs.dir[i]};
-            if (!data_kinds[k].built || !*data_kinds[k].splits ||
-                strcmp(data_kinds[k].name, "digits") == 0)
-                continue;
-            hyp_source_defaults(&d);
-            d.name = d.kind = data_kinds[k].name;
-            if (data_open(&d, one, 1, NULL, &s, NULL) == HYP_OK)
-                printf(" %s", d.kind);
-            data_close(s);
-        }
-        putchar('\n');
+        print_sources(one, 1, false);
     }
-    line("built in", "digits (60,000 and 10,000, drawn)");
+    printf("%-12s", "drawn");
+    print_sources(NULL, 0, true);
     data_dirs_fini(&dirs);
 }
 
@@ -99,9 +111,9 @@ int cmd_doctor(const struct args *a)
     print_target(print_backends());
     snprintf(text, sizeof text, "%u", open_threads(a));
     line("threads", text);
-    snprintf(text, sizeof text, "LLVM %s, libyaml %s, zlib %s",
-             *HYP_LLVM_VERSION ? HYP_LLVM_VERSION : "none", HYP_YAML_VERSION,
-             zlibVersion());
+    snprintf(text, sizeof text, "LLVM %s, libyaml %s, zlib %s, liblzma %s",
+             *HYP_LLVM_VERSION ? HYP_LLVM_VERSION : "none", HYP_YAML_VERSION, zlibVersion(),
+             lzma_version_string());
     line("libraries", text);
     print_data(a);
     return EXIT_FINE;

@@ -387,7 +387,8 @@ static void what_is_missing_is_named(void **state)
     struct hyp_source_desc d = describe("fashion_mnist");
     char places[600];
     snprintf(places, sizeof places,
-             "train-images-idx3-ubyte (or .gz, .xz) is missing|%s/fashion_mnist", scratch_dir);
+             "train-images-idx3-ubyte (or .gz, .xz) is missing|%s/fashion_mnist",
+             scratch_dir);
     refuse(&d, HYP_EMISSING, places);
     d = describe("mnist");
     d.split = "test";
@@ -402,16 +403,17 @@ static void what_is_missing_is_named(void **state)
 
 static void probing_needs_no_files(void **state)
 {
-    static const char *const kinds[] = {"mnist", "fashion_mnist", "digits"};
+    static const char *const kinds[] = {"mnist", "fashion_mnist", "digits", "shapes"};
     (void)state;
-    for (unsigned k = 0; k < 3; k++) {
+    for (unsigned k = 0; k < 4; k++) {
+        const unsigned size = k == 3 ? 3072 : 784;
         struct hyp_source_desc d = describe(kinds[k]);
         struct data_info info;
         assert_int_equal(data_probe(&d, NULL, 0, &info, NULL), HYP_OK);
         assert_int_equal(info.nfield, 2);
         assert_string_equal(info.field[0].name, "image");
         assert_int_equal(info.field[0].rank, 3);
-        assert_int_equal(data_field_size(&info.field[0]), 784);
+        assert_int_equal(data_field_size(&info.field[0]), size);
         assert_int_equal(info.field[1].dtype, DATA_I32);
         data_info_fini(&info);
     }
@@ -420,9 +422,9 @@ static void probing_needs_no_files(void **state)
 /* Every allocation of an open fails once: an error each time, and nothing leaks (ASan). */
 static void survives_lack_of_memory(void **state)
 {
-    static const char *const kinds[] = {"mnist", "digits", "csv"};
+    static const char *const kinds[] = {"mnist", "digits", "shapes", "csv"};
     (void)state;
-    for (unsigned k = 0; k < 3; k++) {
+    for (unsigned k = 0; k < 4; k++) {
         struct hyp_source_desc d = describe(kinds[k]);
         const char *dirs[] = {scratch_dir};
         struct data_src *s = NULL;
