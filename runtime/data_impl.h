@@ -52,10 +52,10 @@ typedef enum hyp_status data_fields_fn(const struct data_where *w, struct data_i
 
 /* One opener and one prober per built row of data.def; on failure the caller frees `out`.
  */
-data_open_fn mnist_open, drawn_open, mnist1d_open, npy_open, csv_open, folder_open,
-    given_open;
-data_fields_fn mnist_fields, drawn_fields, mnist1d_fields, npy_fields, csv_fields,
-    folder_fields, given_fields;
+data_open_fn mnist_open, cifar_open, svhn_open, drawn_open, mnist1d_open, npy_open,
+    csv_open, folder_open, given_open;
+data_fields_fn mnist_fields, cifar_fields, svhn_fields, drawn_fields, mnist1d_fields,
+    npy_fields, csv_fields, folder_fields, given_fields;
 
 /* Fields filled in by name; dims end at the first 0. */
 enum hyp_status data_add_field(struct data_info *info, const char *name,
@@ -109,6 +109,14 @@ struct idx_array {
 /* IDX of unsigned bytes with the given rank (1 to 3). */
 enum hyp_status idx_parse(const uint8_t *bytes, size_t n, const char *file, uint32_t rank,
                           struct idx_array *out, struct hyp_error *err);
+
+/* CIFAR-10's records: whole, and with labels 0 to 9; *count of them. */
+enum hyp_status cifar_parse(const uint8_t *bytes, size_t n, const char *file,
+                            uint32_t *count, struct hyp_error *err);
+
+/* SVHN's X and y into the two columns of image and label; `limit` as mat_find() has it. */
+enum hyp_status svhn_parse(const uint8_t *bytes, size_t n, const char *file, size_t limit,
+                           struct data_set *out, struct hyp_error *err);
 
 struct csv_table {
     uint32_t ncolumn, nrow;

@@ -157,5 +157,7 @@ int open_runtime_error(const struct compiled *c, enum hyp_status s,
             colour ? "\033[0m" : "", text);
     if (s == HYP_EMISSING && diag_code_find(code, &known))
         cli_hint("say where the files are: --data DIR, or HYPNO_DATA=DIR");
+    if (s == HYP_EFORMAT)
+        cli_hint("mend the file or fetch it again; `hypno explain %s` says more", code);
     return EXIT_MISTAKE;
 }

@@ -6,6 +6,7 @@ I/N: every N-th case from the I-th on, so that ctest can run shares side by side
 Standard library only.
 """
 import json
+import lzma
 import os
 import re
 import resource
@@ -64,8 +65,9 @@ def has(text, *parts):
         assert part in text, f"{part!r} is not in\n{text}"
 
 
-def write(path, text):
-    with open(path, "w", encoding="utf-8") as f:
+def write(path, text, mode="w"):
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, mode, **({} if "b" in mode else {"encoding": "utf-8"})) as f:
         f.write(text)
     return path
 
@@ -514,12 +516,73 @@ def test_data():
     out, _ = hypno("data", "digits", "-o", "sheet.png")
     has(out, "digits: 60000 samples", "image        f32[1, 28, 28] per sample", "10 classes")
     equal(read("sheet.png", "rb")[:4], b"\x89PNG")
+    out, _ = hypno("data", "shapes", "--split", "test", "-o", "shapes.png")
+    has(out, "shapes: 10000 samples", "image        f32[3, 32, 32] per sample", "10 classes: circle: ", " arrow: ")
+    equal(read("shapes.png", "rb")[:4], b"\x89PNG")
     _, err = hypno("data", "digts", status=1)
     has(err, "did you mean `digits`?")
     _, err = hypno("data", "mnist", "--data", "nowhere", status=1)
     has(err, "error[E0706]", "nowhere")
     _, err = hypno("data", "mnist", status=1, env={"HYPNO_DATA": "else:where"})
     has(err, "else", "where")
+
+
+def test_photographs():
+    """Published files, whole and damaged, as the command reports them."""
+    out, _ = hypno("data", "svhn", "--data", os.path.join(SOURCE, "tests", "reference", "svhn"), "-o", "svhn.png")
+    has(out, "svhn: 4 samples", "image        f32[3, 32, 32] per sample", "10 classes: 1 1 0 0 0 1 0 0 0 1")
+    record = bytes([7]) + bytes(range(256)) * 12
+    write("d/cifar10/data_batch_3.bin.xz", lzma.compress(2 * record), "wb")
+    out, _ = hypno("data", "cifar10", "--data", "d")
+    has(out, "cifar10: 2 samples (1 of 5 training batches: 3)", "10 classes: 0 0 0 0 0 0 0 2 0 0")
+    write("d/cifar10/data_batch_3.bin.xz", lzma.compress(record)[:-20], "wb")
+    _, err = hypno("data", "cifar10", "--data", "d", status=1)
+    has(err, "error[E0707]", "data_batch_3.bin.xz: damaged xz data", "hint:", "fetch it again")
+    write("m.yaml", MODEL.replace("source: digits", "source: cifar10").replace("784", "3072"))
+    _, err = hypno("train", "m.yaml", "--data", "d", "--out", "r", status=1)
+    has(err, "error[E0707]", "data_batch_3.bin.xz: damaged xz data", "hint:")
+
+
+SHAPES = """hypnograph: 1
+name: shapes
+data:
+  all:    {source: shapes, scale: [-1, 1], batch: 32}
+  seen:   {split: train, take: [0, 16000]}
+  unseen: {split: test, take: [0, 1000]}
+networks:
+  eye(x):
+    h1:     relu(conv(x, 12, 4, 2, 1))
+    h2:     relu(conv(h1, 24, 4, 2, 1))
+    h3:     relu(conv(h2, 32, 4, 2, 1))
+    return: linear(flatten(h3), 10)
+  line(x):  linear(flatten(x), 10)
+phases:
+  wake:
+    nodes:
+      x:     seen.image
+      seer:  eye(x)
+      lined: line(x)
+    update:
+      - eye:  mean(cross_entropy(seer, seen.label))
+      - line: mean(cross_entropy(lined, seen.label))
+optimizers:
+  eye:  adam(lr=3e-3)
+  line: sgd(lr=3e-3)
+schedule: {epochs: 1, cycle: [wake]}
+probes:
+  shape: {metric: accuracy, of: wake.seer, labels: seen.label, from: unseen}
+  pixel: {metric: accuracy, of: wake.lined, labels: seen.label, from: unseen}
+"""
+
+
+def test_shapes():
+    """Convolutions tell shapes apart, pixels do not."""
+    if "built without llvm" in hypno("doctor")[0]:
+        return  # minutes in the interpreter
+    write("m.yaml", SHAPES)
+    s = summary("m.yaml", "--out", "r", "--threads", "1")
+    shape, pixel = s["values"]["shape"], s["values"]["pixel"]
+    assert shape > 0.45 and pixel < 0.2, f"{shape} and {pixel} are right"
 
 
 def test_signal():
