@@ -111,6 +111,19 @@ static enum hyp_status take_labels(const struct data_where *w, const char *name,
     return st;
 }
 
+/* Digits have no names, clothes do. */
+static enum hyp_status name_classes(const struct data_where *w, struct data_set *out,
+                                    struct hyp_error *err)
+{
+    static const char *const clothes[] = {"top",    "trouser", "pullover", "dress", "coat",
+                                          "sandal", "shirt",   "sneaker",  "bag",   "boot"};
+    enum hyp_status st = HYP_OK;
+    if (strcmp(w->desc->kind, "fashion_mnist") == 0)
+        for (uint32_t c = 0; !st && c < out->nclass; c++)
+            st = data_name_class(out, c, clothes[c], err);
+    return st;
+}
+
 enum hyp_status mnist_open(const struct data_where *w, struct data_set *out,
                            struct hyp_error *err)
 {
@@ -132,5 +145,5 @@ enum hyp_status mnist_open(const struct data_where *w, struct data_set *out,
         snprintf(name, sizeof name, "%s-labels-idx1-ubyte", part);
         st = take_labels(w, name, out, err);
     }
-    return st;
+    return st ? st : name_classes(w, out, err);
 }

@@ -97,6 +97,32 @@ static void values_are_exact(void **state)
     data_close(s);
 }
 
+/* Another set of the same names and format, in a folder of its own. */
+static void fashion_is_found_beside(void **state)
+{
+    (void)state;
+    static uint8_t file[2 * SIZE + 16];
+    static const uint8_t label[2] = {9, 0};
+    const uint32_t dim[3] = {2, 28, 28};
+    scratch_put_gz("fashion_mnist/t10k-images-idx3-ubyte.gz", file,
+                   scratch_idx(file, 3, dim, images + 5 * SIZE));
+    scratch_put_gz("fashion_mnist/t10k-labels-idx1-ubyte.gz", file,
+                   scratch_idx(file, 1, dim, label));
+    struct hyp_source_desc d = describe("fashion_mnist");
+    d.split = "test";
+    struct data_src *s = open_it(&d, NULL);
+    float x[SIZE];
+    int32_t y;
+    assert_int_equal(data_count(s), 2);
+    data_batch(s, 1, 0, 1, &y);
+    assert_int_equal(y, 9);
+    assert_string_equal(data_class_name(s, 9), "boot");
+    data_batch(s, 0, 1, 1, x);
+    for (size_t i = 0; i < SIZE; i++)
+        assert_true(x[i] == (float)(images[6 * SIZE + i] / 255.0));
+    data_close(s);
+}
+
 static void scales(void **state)
 {
     (void)state;
@@ -446,6 +472,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_exact),
+        cmocka_unit_test(fashion_is_found_beside),
         cmocka_unit_test(scales),
         cmocka_unit_test(a_pass_is_the_specified_permutation),
         cmocka_unit_test(file_order_stays),
