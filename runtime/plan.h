@@ -243,7 +243,7 @@ struct hyp_source {
     const char *parts;
     uint64_t parts_seed;
     int64_t take_from, take_to, per_class;
-    int32_t resize;
+    int32_t resize[2]; /* height, width; 0: as stored */
     double scale_lo, scale_hi;
     uint32_t nmean;
     double mean[4], std[4];

@@ -40,7 +40,8 @@ static enum hyp_status describe(struct arena *a, const struct run *r, uint32_t i
     d->kind = s->kind;
     d->split = s->split;
     d->file = s->file;
-    d->resize[0] = d->resize[1] = s->resize > 0 ? (uint32_t)s->resize : 0;
+    for (unsigned k = 0; k < 2; k++)
+        d->resize[k] = s->resize[k] > 0 ? (uint32_t)s->resize[k] : 0;
     if (s->take_to > 0) {
         d->take[0] = s->take_from > 0 ? (uint32_t)s->take_from : 0;
         d->take[1] = (uint32_t)s->take_to;

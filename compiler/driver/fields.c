@@ -1,6 +1,5 @@
 /* What is in a source: asks the runtime's data layer for fields and shapes on the front
  * end's behalf. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "compiler/driver/compile.h"
@@ -13,13 +12,6 @@ static const char *text_of(const struct doc *entry, const char *key)
     return d && d->kind == DOC_SCALAR ? d->text.text : NULL;
 }
 
-static uint32_t number_of(const struct doc *entry, const char *key)
-{
-    const char *t = text_of(entry, key);
-    const long n = t ? strtol(t, NULL, 10) : 0;
-    return n > 0 && n < 1 << 16 ? (uint32_t)n : 0;
-}
-
 static void describe(struct hyp_source_desc *d, const char *kind, const struct doc *entry)
 {
     hyp_source_defaults(d);
@@ -27,7 +19,6 @@ static void describe(struct hyp_source_desc *d, const char *kind, const struct d
     d->kind = kind;
     d->split = text_of(entry, "split");
     d->file = text_of(entry, "file");
-    d->resize[0] = d->resize[1] = number_of(entry, "resize");
     if (doc_get(entry, "parts"))
         d->split = NULL; /* shapes do not depend on the part */
 }

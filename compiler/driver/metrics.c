@@ -59,7 +59,8 @@ static uint32_t classes_of(const struct compiled *c)
         d.kind = s->kind;
         d.split = s->split;
         d.file = s->file;
-        d.resize[0] = d.resize[1] = (uint32_t)s->resize;
+        for (unsigned k = 0; k < 2; k++)
+            d.resize[k] = (uint32_t)s->resize[k];
         if (data_open(&d, c->options.data_dir, c->options.ndata_dir, NULL, &src, &err) !=
             HYP_OK)
             return CLASSES;

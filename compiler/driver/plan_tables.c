@@ -39,7 +39,7 @@ void plan_sources(struct builder *b)
                                  .take_from = s->take_from,
                                  .take_to = s->take_to,
                                  .per_class = s->per_class,
-                                 .resize = s->resize,
+                                 .resize = {s->resize[0], s->resize[1]},
                                  .scale_lo = s->scale_lo,
                                  .scale_hi = s->scale_hi,
                                  .nmean = s->nmean,

@@ -303,6 +303,23 @@ static const char *parts_json(struct mb *b, const struct doc *d)
     return text;
 }
 
+/* [height, width], or one number for both. */
+static void source_resize(struct mb *b, struct prog_source *s, struct doc *d)
+{
+    double x[2];
+    const uint32_t n = number_list(b, d, x, 2);
+    if (strcmp(s->kind, "folder") != 0) {
+        diag(b->ds, E0201, d->loc, "key `resize` is one of source `folder`, not of `%s`",
+             s->kind);
+        return;
+    }
+    for (uint32_t i = 0; n && i < 2; i++) {
+        s->resize[i] = (int32_t)whole(x[n == 2 ? i : 0]);
+        if (!s->resize[i])
+            diag(b->ds, E0305, d->loc, "`resize` is [height, width] in whole pixels");
+    }
+}
+
 static void source_numbers(struct mb *b, struct prog_source *s, const struct doc *d)
 {
     double x[4];
@@ -318,8 +335,8 @@ static void source_numbers(struct mb *b, struct prog_source *s, const struct doc
         s->per_class = n;
     if ((k = doc_get(d, "seed")) && whole_key(b, k, &n))
         s->parts_seed = (uint64_t)n;
-    if ((k = doc_get(d, "resize")) && number_list(b, k, x, 2))
-        s->resize = (int32_t)x[0];
+    if ((k = doc_get(d, "resize")))
+        source_resize(b, s, k);
     if ((k = doc_get(d, "scale")) && number_list(b, k, x, 2) == 2) {
         s->scale_lo = x[0];
         s->scale_hi = x[1];
@@ -380,9 +397,12 @@ static void source_fields(struct mb *b, struct prog_source *s, const struct doc 
     }
     s->field = arena_array(b->a, n + 1, sizeof *s->field);
     s->nfield = n;
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
+        if (s->resize[0] && !strcmp(field[i].name, "image"))
+            memcpy(field[i].dim + 1, s->resize, sizeof s->resize);
         s->field[i] =
             (struct prog_field){.name = field[i].name, .type = field_type(&field[i])};
+    }
 }
 
 /* `keep`: a condition over the fields, in a region of its own. */

@@ -34,8 +34,8 @@ struct prog_source {
     uint64_t parts_seed;
     int64_t take_from, take_to; /* -1: absent */
     int64_t per_class;          /* 0: absent */
-    int32_t resize;
-    double scale_lo, scale_hi; /* 0, 1 */
+    int32_t resize[2];          /* height, width; 0: as stored */
+    double scale_lo, scale_hi;  /* 0, 1 */
     uint32_t nmean;
     double mean[4], std[4];
     bool random, drop_last;

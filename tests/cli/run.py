@@ -10,6 +10,7 @@ import lzma
 import os
 import re
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -541,6 +542,41 @@ def test_photographs():
     write("m.yaml", MODEL.replace("source: digits", "source: cifar10").replace("784", "3072"))
     _, err = hypno("train", "m.yaml", "--data", "d", "--out", "r", status=1)
     has(err, "error[E0707]", "data_batch_3.bin.xz: damaged xz data", "hint:")
+
+
+FOLDER = """hypnograph: 1
+name: folder
+constants: {side: 12}
+data:
+  pics: {source: folder, file: zoo, resize: [side, 16], scale: [-1, 1], batch: 2}
+networks:
+  f(x): linear(flatten(x), 1)
+phases:
+  wake:
+    nodes:
+      x:     reshape(pics.image, [3, 12, 16])
+      error: mean(f(x)**2)
+    update:
+      - f: error
+optimizers:
+  f: sgd(lr=1e-3)
+schedule: {epochs: 1, cycle: [wake]}
+"""
+
+
+def test_folder():
+    """Pictures of two sizes and depths, brought to one."""
+    for name in ("shapes", "digits"):
+        os.makedirs(f"zoo/{name}")
+        hypno("data", name, "-o", f"zoo/{name}/1.png")
+    shutil.copy("zoo/shapes/1.png", "zoo/digits/2.png")
+    _, err = hypno("data", "folder", "--data", ".", "--file", "zoo", status=1)
+    has(err, "error[E0707]", "2.png: expected a grey image as the first one is")
+    os.rename("zoo/shapes", "zoo/a")  # colours come first
+    _, err = hypno("data", "folder", "--data", ".", "--file", "zoo", status=1)
+    has(err, "error[E0707]", "`resize: [height, width]` makes them alike")
+    write("m.yaml", FOLDER)
+    equal(summary("m.yaml", "--data", ".", "--out", "r")["cycles"], 2)
 
 
 SHAPES = """hypnograph: 1

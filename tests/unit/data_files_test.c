@@ -348,6 +348,40 @@ static void folders_are_resized(void **state)
     refuse(&d, HYP_EFORMAT, "3.png: expected a grey image|coloured");
 }
 
+/* Photographs as CIFAR-10 has them, as files: 32 x 32 as they are, others resized to it. */
+static void folders_of_photographs(void **state)
+{
+    static uint8_t pixel[40 * 36 * 3];
+    struct image im = {32, 32, 3, pixel};
+    struct hyp_source_desc d = describe("folder", "photos");
+    float x[2 * 3072];
+    (void)state;
+    for (unsigned i = 0; i < sizeof pixel; i++)
+        pixel[i] = (uint8_t)(i * 7);
+    scratch_put("photos/cat/1.png", "", 0);
+    assert_int_equal(image_write_png(scratch_path("photos/cat/1.png"), &im, NULL), HYP_OK);
+    d.resize[0] = d.resize[1] = 32;
+    d.scale[0] = -1;
+    for (unsigned k = 0; k < 2; k++) { /* the second time among others */
+        struct data_src *s = open_it(&d);
+        probe_agrees(&d, s);
+        assert_int_equal(data_count(s), k + 1);
+        assert_int_equal(data_field_size(&data_fields(s)->field[0]), 3072);
+        data_batch(s, 0, 0, k + 1, x);
+        for (unsigned i = 0; i < 3072; i++)
+            assert_true(x[i] == (float)(-1 + 2 * ((uint8_t)(7 * (i % 1024 * 3 + i / 1024)) /
+                                                  255.0)));
+        for (unsigned i = 0; i < 3072 * k; i++)
+            assert_true(x[3072 + i] >= -1 && x[3072 + i] <= 1);
+        data_close(s);
+        im.width = 40;
+        im.height = 36;
+        scratch_put("photos/dog/1.png", "", 0);
+        assert_int_equal(image_write_png(scratch_path("photos/dog/1.png"), &im, NULL),
+                         HYP_OK);
+    }
+}
+
 static void damaged_folders(void **state)
 {
     const struct hyp_source_desc d = describe("folder", "broken");
@@ -404,6 +438,7 @@ int main(void)
         cmocka_unit_test(channels_have_their_own_scale),
         cmocka_unit_test(arrays_are_scaled),
         cmocka_unit_test(folders_are_resized),
+        cmocka_unit_test(folders_of_photographs),
         cmocka_unit_test(damaged_folders),
         cmocka_unit_test(survives_failures),
     };
