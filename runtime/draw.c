@@ -1,3 +1,4 @@
+/* The same words and the same curves for every drawn source. */
 #include "runtime/draw.h"
 
 void chance_start(struct chance *c, uint32_t what, unsigned split, uint32_t k)
@@ -38,11 +39,6 @@ struct draw_point chance_wobble(struct chance *c, int32_t sd)
     return p;
 }
 
-int32_t draw_clamp(int32_t x, int32_t low, int32_t high)
-{
-    return x < low ? low : x > high ? high : x;
-}
-
 int32_t draw_spline(int32_t a, int32_t b, int32_t c, int32_t d, int32_t t)
 {
     const int64_t n = DRAW_SPAN, t1 = t, t2 = t1 * t1, t3 = t2 * t1;
@@ -51,13 +47,4 @@ int32_t draw_spline(int32_t a, int32_t b, int32_t c, int32_t d, int32_t t)
     const int64_t wc = -3 * t3 + 4 * t2 * n + t1 * n * n;
     const int64_t wd = t3 - t2 * n;
     return (int32_t)((wa * a + wb * b + wc * c + wd * d) / (2 * n * n * n));
-}
-
-/* A parabola a half turn, and a part of its square to bring it nearer. */
-int32_t draw_sine(uint32_t turn)
-{
-    const int32_t t = (int32_t)(turn % 512);
-    const int32_t bow = t * (512 - t) / 4; /* 0 to DRAW_ONE */
-    const int32_t y = (775 * (bow / 16) + 225 * (bow / 16 * (bow / 16) / 1024)) * 16 / 1000;
-    return turn % 1024 < 512 ? y : -y;
 }

@@ -33,12 +33,24 @@ uint32_t chance_below(struct chance *c, uint32_t n);
 int32_t chance_bell(struct chance *c, int32_t sd);
 struct draw_point chance_wobble(struct chance *c, int32_t sd);
 
-int32_t draw_clamp(int32_t x, int32_t low, int32_t high);
+static inline int32_t draw_clamp(int32_t x, int32_t low, int32_t high)
+{
+    return x < low ? low : x > high ? high : x;
+}
 
 /* t / DRAW_SPAN of the way from b to c on the Catmull-Rom curve. */
 int32_t draw_spline(int32_t a, int32_t b, int32_t c, int32_t d, int32_t t);
 
-/* The sine, within 0.2 %, of a turn in 1024 parts. */
-int32_t draw_sine(uint32_t turn);
+/*
+ * The sine, within 0.2 %, of a turn in 1024 parts: a parabola a half turn, and a part of
+ * its square to bring it nearer.
+ */
+static inline int32_t draw_sine(uint32_t turn)
+{
+    const int32_t t = (int32_t)(turn % 512);
+    const int32_t bow = t * (512 - t) / 64; /* 0 to 1024 */
+    const int32_t y = (775 * bow + 225 * (bow * bow / 1024)) * 16 / 1000;
+    return turn % 1024 < 512 ? y : -y;
+}
 
 #endif
