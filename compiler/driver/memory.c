@@ -5,7 +5,11 @@
  */
 #include "compiler/driver/compile_internal.h"
 
+#include <string.h>
+
 #include "runtime/base/arena.h"
+
+enum { TOP = 5 }; /* values that the diagnostic names */
 
 #define SCARCEST 0x1p40 /* dearer than any recomputing */
 
@@ -63,17 +67,70 @@ static const char *in_units(struct arena *a, uint64_t bytes)
                              : arena_fmt(a, "%.2f GiB", (double)bytes / 0x1p30);
 }
 
-static void report(struct compiled *c, const struct plan_options *o, uint64_t need,
-                   uint64_t limit)
+/* The launch at which most bytes of the arena are in use. */
+static uint32_t peak_of(const struct plan_memory *m)
+{
+    uint64_t most = 0;
+    uint32_t when = 0;
+    for (uint32_t at = 0; at < m->nlaunch; at++) {
+        uint64_t sum = 0;
+        for (uint32_t i = 0; i < m->n; i++)
+            if (m->life[i].first <= at && at <= m->life[i].last)
+                sum += m->life[i].bytes;
+        if (sum > most) {
+            most = sum;
+            when = at;
+        }
+    }
+    return when;
+}
+
+/* The phase whose arena is the largest. */
+static uint32_t fullest(const struct hyp_plan *p)
+{
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < p->nphase; i++)
+        if (p->phase[i].arena_bytes > p->phase[best].arena_bytes)
+            best = i;
+    return best;
+}
+
+/* The largest values that live when the phase's arena is fullest. */
+static uint32_t largest(const struct plan_memory *m, uint32_t when,
+                        const struct plan_life *top[TOP])
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->n; i++) {
+        const struct plan_life *x = &m->life[i];
+        uint32_t at = n;
+        if (!x->value || x->first > when || x->last < when)
+            continue;
+        while (at && top[at - 1]->bytes < x->bytes)
+            at--;
+        if (at == TOP)
+            continue;
+        n += n < TOP;
+        memmove(top + at + 1, top + at, (n - 1 - at) * sizeof(const struct plan_life *));
+        top[at] = x;
+    }
+    return n;
+}
+
+static void report(struct compiled *c, const struct plan_options *o,
+                   const struct hyp_plan *p, uint64_t need, uint64_t limit)
 {
     const struct graph *g = &c->program.graph;
-    const struct plan_peak *peak = &c->ir.peak;
+    const uint32_t phase = fullest(p);
+    const struct plan_life *top[TOP];
+    const uint32_t n =
+        largest(&c->ir.memory[phase], peak_of(&c->ir.memory[phase]), top);
+
     diag(c->diags, E0901, (struct loc){0}, "the model needs %s, the limit is %s",
          in_units(c->arena, need), in_units(c->arena, limit));
-    for (uint32_t i = 0; i < peak->n; i++) {
-        const place_id place = g->node[g->value[peak->live[i].value].def].place;
+    for (uint32_t i = 0; i < n; i++) {
+        const place_id place = g->node[g->value[top[i]->value].def].place;
         diag_note(c->diags, g->place[place].loc, "%s at the peak of `%s`: %s%s",
-                  in_units(c->arena, peak->live[i].bytes), peak->phase,
+                  in_units(c->arena, top[i]->bytes), p->phase[phase].name,
                   g->place[place].why == WHY_GRADIENT_OF ? "gradient of " : "",
                   graph_place_name(g, place));
     }
@@ -89,10 +146,10 @@ struct hyp_plan *plan_within(struct compiled *c, const struct plan_options *o,
                              struct pass_options *pass, uint64_t limit)
 {
     uint64_t least = UINT64_MAX;
+    struct hyp_plan *p;
     pass->scarcity = pass->scarcity > 0 ? pass->scarcity : 1;
     for (;;) {
-        struct hyp_plan *p =
-            plan_build(&c->program, c->target, o, c->arena, c->diags, &c->ir);
+        p = plan_build(&c->program, c->target, o, c->arena, c->diags, &c->ir);
         if (!p || !limit || plan_bytes(p) <= limit)
             return p;
         least = plan_bytes(p) < least ? plan_bytes(p) : least;
@@ -100,6 +157,6 @@ struct hyp_plan *plan_within(struct compiled *c, const struct plan_options *o,
             break;
     }
     if (!diag_errors(c->diags))
-        report(c, o, least, limit);
+        report(c, o, p, least, limit);
     return NULL;
 }

@@ -11,14 +11,16 @@
 #include "compiler/ir/group.h"
 #include "compiler/ir/program.h"
 
-#define PLAN_PEAK 5
-struct plan_peak { /* of the phase with the most scratch memory: the largest values alive */
-    const char *phase;
-    struct {
-        value_id value;
-        uint64_t bytes;
-    } live[PLAN_PEAK]; /* largest first */
-    uint32_t n;
+struct plan_life {       /* of something in the arena of a phase */
+    value_id value;      /* 0: a kernel's own scratch, or a state kept for its commit */
+    uint32_t buffer;     /* of the plan; UINT32_MAX: a kernel's own */
+    uint32_t entry;      /* whose own it is */
+    uint32_t first, last; /* launches of the phase, from 0, inclusive */
+    uint64_t offset, bytes;
+};
+struct plan_memory { /* of one phase */
+    struct plan_life *life;
+    uint32_t n, nlaunch;
 };
 
 struct plan_ir {
@@ -28,9 +30,10 @@ struct plan_ir {
     uint32_t *leaf_buffer;  /* by leaf: 1 + buffer of the plan */
     struct nest **nest;     /* by plan kernel */
     struct kernel **kernel; /* likewise: what the nest was made of */
+    uint32_t *group;        /* by plan entry: 1 + group of its phase's fusion; 0: a copy */
     struct fusion **fusion; /* by plan phase */
+    struct plan_memory *memory; /* likewise */
     uint32_t nphase;
-    struct plan_peak peak;
 };
 struct plan_options {
     bool fuse_off, f64;

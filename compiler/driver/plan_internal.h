@@ -14,7 +14,8 @@ struct builder {
     struct hyp_plan *plan;
     struct plan_ir *ir;
     struct host_builder host;
-    uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest, cwhat, cfusion;
+    uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest, cwhat, cfusion, cmemory,
+        cgroup;
     uint32_t *leaf_buffer; /* by version-0 leaf: 1 + plan buffer */
     uint64_t row_max;      /* bytes of the longest row, for slack */
     bool failed;

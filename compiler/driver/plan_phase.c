@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/driver/place.h"
 #include "compiler/driver/plan_internal.h"
-#include "compiler/front/model.h"
 #include "compiler/passes/memplan.h"
 #include "runtime/base/arena.h"
 
@@ -28,11 +28,13 @@ struct task { /* one kernel of the phase program */
     uint64_t *private_at; /* offsets of the nest's private buffers */
     uint64_t private_bytes;
     uint32_t interval;
-    uint32_t step; /* hyp_entry.step */
+    uint32_t step;  /* hyp_entry.step */
+    uint32_t group; /* 1 + that of fusion; 0: a copy */
 };
 struct phase_builder {
     struct builder *b;
     struct fusion *f;
+    uint32_t id;
     struct hyp_phase *phase;
     const struct hyp_phase *like; /* whose places for probes it shares; or NULL */
     struct slot *slot;
@@ -40,6 +42,9 @@ struct phase_builder {
     uint32_t *slot_of; /* by base value: 1 + slot */
     struct task *task;
     uint32_t ntask, ctask, nlevel;
+    struct interval *life; /* in the arena: of scratch slots and private buffers */
+    struct plan_life *what;
+    uint32_t nlife;
     uint32_t cop, coutput, cinput;
 };
 
@@ -117,42 +122,6 @@ static struct task *add_task(struct phase_builder *p, struct lowered *low, uint3
     if (level + 1 > p->nlevel)
         p->nlevel = level + 1;
     return t;
-}
-
-static const char *file_of(const struct builder *b, place_id id)
-{
-    const struct loc *loc = &b->g->place[id].loc;
-    const char *name = loc->file ? diag_file_name(b->ds, loc->file) : NULL;
-    return name ? name : "-";
-}
-
-/* Where a place of the library is called from, in a file of the user's; 0: nowhere. */
-static place_id caller_of(const struct builder *b, place_id id)
-{
-    size_t n;
-    if (!library_text(file_of(b, id), &n))
-        return 0;
-    while (id && (!b->g->place[id].loc.file || library_text(file_of(b, id), &n)))
-        id = b->g->place[id].parent;
-    return id;
-}
-
-static struct hyp_place place_of(const struct builder *b, place_id id)
-{
-    const struct place *pl = &b->g->place[id];
-    const place_id from = caller_of(b, id);
-    const char *why = pl->why == WHY_GRADIENT_OF  ? "gradient of "
-                      : pl->why == WHY_UPDATED_BY ? "update of "
-                                                  : "";
-    return (struct hyp_place){
-        why,          graph_place_name(b->g, id),     file_of(b, id),
-        pl->loc.line, from ? file_of(b, from) : NULL, b->g->place[from].loc.line};
-}
-
-static const char *place_text(const struct builder *b, place_id id)
-{
-    const struct hyp_place p = place_of(b, id);
-    return arena_fmt(b->a, "%s%s (%s:%u)", p.why, p.name, p.file, p.line);
 }
 
 /* hyp_kernel.use */
@@ -296,7 +265,8 @@ static void add_output(struct phase_builder *p, const struct root *r, uint32_t b
     o->sample = t->sample;
     o->extent = index_extent(r->name);
     if (o->extent)
-        o->name = place_text(p->b, p->b->g->node[p->b->g->value[r->value].def].place);
+        o->name = place_text(p->b->g, p->b->ds,
+                             p->b->g->node[p->b->g->value[r->value].def].place, p->b->a);
     o->loss = is_loss(r);
     plan_copy_dims(o->dim, t);
 }
@@ -360,72 +330,66 @@ static void finish_roots(struct phase_builder *p)
 
 /* ---- memory ---- */
 
-/* The largest values that live when the arena is fullest; value[i] lies in iv[i]. */
-static void note_peak(struct phase_builder *p, const struct interval *iv, uint32_t n,
-                      const value_id *value)
+static uint32_t add_life(struct phase_builder *p, value_id value, uint64_t bytes,
+                         uint32_t first, uint32_t last)
 {
-    struct plan_peak *peak = &p->b->ir->peak;
-    uint32_t when;
-    memplan_bound(iv, n, &when);
-    *peak = (struct plan_peak){.phase = p->phase->name};
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t at = peak->n;
-        if (!value[i] || iv[i].first > when || iv[i].last < when)
-            continue;
-        while (at && peak->live[at - 1].bytes < iv[i].bytes)
-            at--;
-        if (at == PLAN_PEAK)
-            continue;
-        peak->n += peak->n < PLAN_PEAK;
-        memmove(peak->live + at + 1, peak->live + at,
-                (peak->n - 1 - at) * sizeof *peak->live);
-        peak->live[at].value = value[i];
-        peak->live[at].bytes = iv[i].bytes;
+    p->life[p->nlife] = (struct interval){bytes, first, last, 0};
+    p->what[p->nlife] = (struct plan_life){.value = value, .buffer = UINT32_MAX};
+    return p->nlife++;
+}
+
+static bool in_arena(const struct slot *s)
+{
+    return s->kind == SLOT_SCRATCH && s->first != UINT32_MAX;
+}
+
+static void find_lives(struct phase_builder *p, uint32_t *of_slot)
+{
+    for (uint32_t i = 0; i < p->ntask; i++) {
+        struct task *t = &p->task[i];
+        for (uint32_t j = 0; j < t->low->kernel->nbuf; j++)
+            touch(&p->slot[t->low->slot[j]], t->level);
+        if (t->private_bytes)
+            t->interval = add_life(p, 0, t->private_bytes, t->level, t->level);
     }
+    for (uint32_t i = 0; i < p->nslot; i++)
+        if (in_arena(&p->slot[i]))
+            of_slot[i] =
+                add_life(p, p->slot[i].value, plan_type_bytes(p->b, &p->slot[i].type),
+                         p->slot[i].first, p->slot[i].last);
+}
+
+static void place_slot(struct phase_builder *p, struct slot *s, uint32_t life)
+{
+    struct builder *b = p->b;
+    const struct type *t = &s->type;
+    const struct interval *x = &p->life[life];
+    const int64_t rows = t->rank ? ext_at(t->dim[0], b->plan->batch_max) : 1;
+
+    s->buffer = plan_new_buffer(b, HYP_SEG_SCRATCH, plan_dtype(t->dtype), x->offset,
+                                x->bytes, plan_sample_bytes(b, t));
+    p->what[life].buffer = s->buffer;
+    if (rows > 0 && x->bytes / (uint64_t)rows > b->row_max)
+        b->row_max = x->bytes / (uint64_t)rows;
 }
 
 static void plan_scratch(struct phase_builder *p)
 {
     struct builder *b = p->b;
-    value_id *value = arena_array(b->a, p->nslot + p->ntask + 1U, sizeof *value);
-    struct interval *iv = arena_array(b->a, p->nslot + p->ntask + 1U, sizeof *iv);
-    uint32_t n = 0, *of_slot = arena_array(b->a, p->nslot + 1U, sizeof *of_slot);
+    uint32_t *of_slot = arena_array(b->a, p->nslot + 1U, sizeof *of_slot);
 
-    for (uint32_t i = 0; i < p->ntask; i++) {
-        struct task *t = &p->task[i];
-        for (uint32_t j = 0; j < t->low->kernel->nbuf; j++)
-            touch(&p->slot[t->low->slot[j]], t->level);
-        if (t->private_bytes) {
-            t->interval = n;
-            iv[n++] = (struct interval){t->private_bytes, t->level, t->level, 0};
-        }
-    }
+    p->life = arena_array(b->a, p->nslot + p->ntask + 1U, sizeof *p->life);
+    p->what = arena_array(b->a, p->nslot + p->ntask + 1U, sizeof *p->what);
+    find_lives(p, of_slot);
+    p->phase->arena_bytes = memplan(p->life, p->nlife, b->a, &p->phase->arena_bound);
     for (uint32_t i = 0; i < p->nslot; i++)
-        if (p->slot[i].kind == SLOT_SCRATCH && p->slot[i].first != UINT32_MAX) {
-            of_slot[i] = n;
-            value[n] = p->slot[i].value;
-            iv[n++] = (struct interval){plan_type_bytes(b, &p->slot[i].type),
-                                        p->slot[i].first, p->slot[i].last, 0};
-        }
-    p->phase->arena_bytes = memplan(iv, n, b->a, &p->phase->arena_bound);
-    for (uint32_t i = 0; i < p->nslot; i++)
-        if (p->slot[i].kind == SLOT_SCRATCH && p->slot[i].first != UINT32_MAX) {
-            const struct type *t = &p->slot[i].type;
-            const struct interval *x = &iv[of_slot[i]];
-            const int64_t rows = t->rank ? ext_at(t->dim[0], b->plan->batch_max) : 1;
-            p->slot[i].buffer =
-                plan_new_buffer(b, HYP_SEG_SCRATCH, plan_dtype(t->dtype), x->offset,
-                                x->bytes, plan_sample_bytes(b, t));
-            if (rows > 0 && x->bytes / (uint64_t)rows > b->row_max)
-                b->row_max = x->bytes / (uint64_t)rows;
-        }
+        if (in_arena(&p->slot[i]))
+            place_slot(p, &p->slot[i], of_slot[i]);
     for (uint32_t i = 0; i < p->ntask; i++)
         for (uint32_t j = 0; j < p->task[i].nest->nprivate; j++)
-            p->task[i].private_at[j] += iv[p->task[i].interval].offset;
-    if (p->phase->arena_bytes > b->plan->segment_bytes[HYP_SEG_SCRATCH]) {
+            p->task[i].private_at[j] += p->life[p->task[i].interval].offset;
+    if (p->phase->arena_bytes > b->plan->segment_bytes[HYP_SEG_SCRATCH])
         b->plan->segment_bytes[HYP_SEG_SCRATCH] = p->phase->arena_bytes;
-        note_peak(p, iv, n, value);
-    }
 }
 
 /* ---- entries and ops ---- */
@@ -467,6 +431,11 @@ static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_pa
 
     t->kernel = intern_kernel(b, t);
     pl->entry = arena_grow(b->a, pl->entry, &b->centry, pl->nentry + 1, sizeof *pl->entry);
+    b->ir->group = arena_grow(b->a, b->ir->group, &b->cgroup, pl->nentry + 1,
+                              sizeof *b->ir->group);
+    b->ir->group[pl->nentry] = t->group;
+    if (t->private_bytes)
+        p->what[t->interval].entry = pl->nentry;
     struct hyp_entry *e = &pl->entry[pl->nentry++];
     e->kernel = t->kernel;
     e->buf = arena_array(b->a, t->nest->nbuf + 1U, sizeof *e->buf);
@@ -485,7 +454,7 @@ static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_pa
     e->nplace = t->low->kernel->nplace;
     e->place = arena_array(b->a, e->nplace + 1U, sizeof *e->place);
     for (uint32_t i = 0; i < e->nplace; i++)
-        e->place[i] = place_of(b, t->low->kernel->place[i]);
+        e->place[i] = place_of(b->g, b->ds, t->low->kernel->place[i]);
     e->step = t->step;
 }
 
@@ -515,21 +484,40 @@ static void count_updates(struct phase_builder *p)
         add_op(p, (struct hyp_op){HYP_OP_COUNT, 0, n, 0, 0});
 }
 
+/* What lies where, by launches in the place of levels, for reports. */
+static void note_lives(struct phase_builder *p, const uint32_t *launch_of, uint32_t nlaunch)
+{
+    for (uint32_t i = 0; i < p->nlife; i++) {
+        const struct interval *x = &p->life[i];
+        p->what[i].bytes = x->bytes;
+        p->what[i].offset = x->offset;
+        p->what[i].first = launch_of[x->first];
+        p->what[i].last = launch_of[x->last];
+    }
+    p->b->ir->memory[p->id] = (struct plan_memory){p->what, p->nlife, nlaunch};
+}
+
 static void emit_ops(struct phase_builder *p)
 {
     const uint32_t first_param = p->b->plan->nparam;
+    uint32_t *launch_of = arena_array(p->b->a, p->nlevel + 1U, sizeof *launch_of);
+    uint32_t nlaunch = 0;
     count_updates(p);
     const uint32_t scalars = p->phase->nop;
     add_op(p, (struct hyp_op){HYP_OP_SCALARS, 0, 0, first_param, 0});
     for (uint32_t level = 0; level < p->nlevel; level++) {
         const uint32_t e0 = p->b->plan->nentry;
+        launch_of[level] = nlaunch;
         for (uint32_t i = 0; i < p->ntask; i++)
             if (p->task[i].level == level)
                 add_entry(p, &p->task[i], first_param);
-        if (p->b->plan->nentry > e0)
+        if (p->b->plan->nentry > e0) {
             add_op(p, (struct hyp_op){HYP_OP_LAUNCH, e0, p->b->plan->nentry, 0, 0});
+            nlaunch++;
+        }
     }
     p->phase->op[scalars].d = p->b->plan->nparam;
+    note_lives(p, launch_of, nlaunch);
 }
 
 static void add_inputs(struct phase_builder *p)
@@ -631,8 +619,10 @@ static void add_groups(struct phase_builder *p)
         const uint32_t gr = f->order[i];
         struct task *t =
             add_task(p, lower_group(f, gr, slot_of, p, b->a, b->ds), 1 + f->level[gr]);
-        if (t)
+        if (t) {
             t->step = group_step(&f->group[gr], step_of);
+            t->group = 1 + gr;
+        }
     }
 }
 
@@ -664,7 +654,10 @@ uint32_t plan_phase(struct builder *b, region_id region, const struct phase_wish
     b->ir->fusion =
         arena_grow(b->a, b->ir->fusion, &b->cfusion, id + 1, sizeof *b->ir->fusion);
     b->ir->fusion[id] = p.f;
+    b->ir->memory =
+        arena_grow(b->a, b->ir->memory, &b->cmemory, id + 1, sizeof *b->ir->memory);
     b->ir->nphase = id + 1;
+    p.id = id;
     p.slot_of = arena_array(b->a, b->g->nvalue + 1, sizeof *p.slot_of);
     claim_state(&p);
     claim_outputs(&p);

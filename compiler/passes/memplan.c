@@ -5,6 +5,11 @@
 
 #include "runtime/base/arena.h"
 
+enum {
+    TRIES = 12,        /* of each order, while the bound is not reached */
+    REFINED_MAX = 1000 /* intervals; beyond, the first try of each order has to do */
+};
+
 struct ranked {
     double key;
     uint32_t id;
@@ -73,44 +78,57 @@ static double key_of(const struct interval *x, unsigned order)
     return order == 0 ? size : order == 1 ? size * life : life;
 }
 
-uint64_t memplan_bound(const struct interval *iv, uint32_t n, uint32_t *when)
+/* The peak is reached where some interval begins. */
+static uint64_t lower_bound(const struct interval *iv, uint32_t n)
 {
     uint64_t best = 0;
-    *when = 0;
-    for (uint32_t i = 0; i < n; i++) { /* the peak is reached where some interval begins */
+    for (uint32_t i = 0; i < n; i++) {
         uint64_t sum = 0;
         for (uint32_t j = 0; j < n; j++)
             if (iv[j].first <= iv[i].first && iv[i].first <= iv[j].last)
                 sum += aligned(iv[j].bytes);
-        if (sum > best) {
-            best = sum;
-            *when = iv[i].first;
-        }
+        best = sum > best ? sum : best;
     }
     return best;
+}
+
+/* What reaches up to the total goes first. */
+static void raise_tops(const struct interval *iv, struct ranked *order, uint32_t n,
+                       uint64_t total, struct ranked *scratch)
+{
+    uint32_t m = 0;
+    for (unsigned rest = 0; rest < 2; rest++)
+        for (uint32_t i = 0; i < n; i++) {
+            const struct interval *x = &iv[order[i].id];
+            if ((x->offset + aligned(x->bytes) < total) == (rest == 1))
+                scratch[m++] = order[i];
+        }
+    memcpy(order, scratch, n * sizeof *order);
 }
 
 uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_t *bound)
 {
     struct ranked *order = arena_array(scratch, n + 1U, sizeof *order);
+    struct ranked *other = arena_array(scratch, n + 1U, sizeof *other);
     struct interval **near = arena_array(scratch, n + 1U, sizeof *near);
     uint64_t *keep = arena_array(scratch, n + 1U, sizeof *keep);
+    const unsigned tries = n <= REFINED_MAX ? TRIES : 0;
     uint64_t best = UINT64_MAX;
-    uint32_t when;
 
+    *bound = lower_bound(iv, n);
     for (unsigned o = 0; o < 3; o++) {
         for (uint32_t i = 0; i < n; i++)
             order[i] = (struct ranked){key_of(&iv[i], o), i};
         qsort(order, n, sizeof *order, by_key);
-        const uint64_t total = place(iv, order, n, near);
-        if (total >= best)
-            continue;
-        best = total;
-        for (uint32_t i = 0; i < n; i++)
-            keep[i] = iv[i].offset;
+        for (unsigned t = 0; t <= tries && best > *bound; t++) {
+            const uint64_t total = place(iv, order, n, near);
+            for (uint32_t i = 0; i < n && total < best; i++)
+                keep[i] = iv[i].offset;
+            best = total < best ? total : best;
+            raise_tops(iv, order, n, total, other);
+        }
     }
     for (uint32_t i = 0; i < n; i++)
         iv[i].offset = keep[i];
-    *bound = memplan_bound(iv, n, &when);
     return n ? best : 0;
 }

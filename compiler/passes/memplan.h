@@ -2,8 +2,9 @@
  * Memory planning: where intervals of known size and life lie in one arena.
  *
  * Three greedy orders (size, size times life, life), each buffer into the tightest gap
- * among those placed that live at the same time; the best is kept.  The bound is the
- * largest sum of sizes alive at one moment: no plan can be smaller.
+ * among those placed that live at the same time; then again, with what reached highest
+ * placed first.  The best is kept.  The bound is the largest sum of sizes alive at one
+ * moment: no plan can be smaller.
  */
 #ifndef HYP_COMPILER_PASSES_MEMPLAN_H
 #define HYP_COMPILER_PASSES_MEMPLAN_H
@@ -22,7 +23,5 @@ struct interval {
 
 /* Returns the bytes needed; *bound is the lower bound. */
 uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_t *bound);
-/* The largest sum of sizes alive at one launch, and which that is. */
-uint64_t memplan_bound(const struct interval *iv, uint32_t n, uint32_t *when);
 
 #endif
