@@ -37,7 +37,7 @@ void svg_add(struct svg *s, const char *fmt, ...)
     va_end(ap);
 }
 
-static void add_escaped(struct svg *s, const char *words)
+void svg_words(struct svg *s, const char *words)
 {
     for (; *words; words++) {
         const char c = *words;
@@ -56,7 +56,7 @@ void svg_text(struct svg *s, double x, double y, const char *anchor, const char 
               const char *words)
 {
     svg_add(s, "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" %s>", x, y, anchor, style);
-    add_escaped(s, words);
+    svg_words(s, words);
     svg_add(s, "</text>\n");
 }
 

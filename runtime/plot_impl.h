@@ -11,6 +11,7 @@ struct svg {
     bool failed; /* out of memory */
 };
 void svg_add(struct svg *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void svg_words(struct svg *s, const char *words); /* escaped */
 /* `anchor`: start, middle or end; `style` is further attributes.  Escapes the words. */
 void svg_text(struct svg *s, double x, double y, const char *anchor, const char *style,
               const char *words);

@@ -4,6 +4,7 @@
 
 #include "compiler/cli/cmd.h"
 #include "compiler/cli/ops_manual.h"
+#include "compiler/driver/explain.h"
 #include "compiler/front/schema.h"
 #include "runtime/base/file.h"
 
@@ -13,7 +14,8 @@ static const struct manual {
 } manuals[] = {
     {"keys.md", schema_manual},      {"hypnograph.schema.json", schema_json},
     {"diagnostics.md", diag_manual}, {"commands.md", command_manual},
-    {"ops.md", ops_manual},          {"hypno.1", man_page},
+    {"ops.md", ops_manual},          {"explain.md", explain_manual},
+    {"hypno.1", man_page},
     {"hypno.bash", complete_bash},   {"_hypno", complete_zsh},
 };
 

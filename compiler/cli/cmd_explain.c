@@ -1,12 +1,25 @@
-/* hypno explain CODE, hypno version. */
+/* hypno explain CODE | MODEL [NODE], hypno version. */
 #include <ctype.h>
 #include <string.h>
 
-#include "compiler/cli/cmd.h"
+#include "compiler/cli/open.h"
 #include "compiler/cli/version.h"
+#include "compiler/driver/explain.h"
 #include "runtime/base/diag.h"
+#include "runtime/base/file.h"
 
-int cmd_explain(const struct args *a)
+/* A letter and four digits, and no file. */
+static bool is_code(const char *word)
+{
+    if (!isalpha((unsigned char)word[0]) || strlen(word) != 5)
+        return false;
+    for (unsigned i = 1; i < 5; i++)
+        if (!isdigit((unsigned char)word[i]))
+            return false;
+    return !file_exists(word);
+}
+
+static int explain_code(const struct args *a)
 {
     const char *names[DIAG_COUNT];
     char word[16];
@@ -37,6 +50,55 @@ int cmd_explain(const struct args *a)
     if (help && *help)
         cli_wrapped(stdout, help, 0, 0);
     return EXIT_FINE;
+}
+
+static int explain_to(const struct args *a, const struct compiled *c, FILE *out)
+{
+    const struct explain_options o = {.path = a->positional[0],
+                                      .phase = args_text(a, OPT_phase, NULL),
+                                      .all = a->option[OPT_all].given,
+                                      .colour = cli_colour(out)};
+    const char *near = NULL;
+
+    if (a->option[OPT_json].given)
+        explain_json(c, &o, out);
+    else if (a->n < 2)
+        explain_model(c, &o, out);
+    else if (!explain_name(c, &o, a->positional[1], out, &near)) {
+        const int status = cli_error("the model has no node, weight or phase `%s`",
+                                     a->positional[1]);
+        if (near)
+            cli_hint("did you mean `%s`?", near);
+        return status;
+    }
+    return EXIT_FINE;
+}
+
+static int explain_file(const struct args *a)
+{
+    struct compile_options o;
+    struct data_dirs dirs;
+    int status;
+
+    data_dirs_init(&dirs, a);
+    open_options(&o, a, &dirs);
+    struct compiled *c = open_model(a->positional[0], &o, UNTIL_PLAN, &status);
+    if (status == EXIT_FINE && !open_has_phase(c, args_text(a, OPT_phase, NULL)))
+        status = EXIT_MISTAKE;
+    if (status == EXIT_FINE)
+        status = explain_to(a, c, stdout);
+    compiled_free(c);
+    data_dirs_fini(&dirs);
+    return status;
+}
+
+int cmd_explain(const struct args *a)
+{
+    if (a->n == 2 && a->option[OPT_json].given) {
+        cli_error("--json is of the whole model: leave out `%s`", a->positional[1]);
+        return EXIT_USAGE;
+    }
+    return a->n == 1 && is_code(a->positional[0]) ? explain_code(a) : explain_file(a);
 }
 
 int cmd_version(const struct args *a)

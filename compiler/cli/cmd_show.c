@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/cli/open.h"
+#include "compiler/driver/memory_view.h"
 #include "compiler/driver/report.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/arena.h"
@@ -47,7 +48,11 @@ static void show_loop(const struct shown *s)
 
 static void show_plan(const struct shown *s)
 {
-    report_plan(s->c, only(s), s->out);
+    const char *path = args_text(s->args, OPT_output, ""), *end = strrchr(path, '.');
+    if (end && strcmp(end, ".svg") == 0)
+        view_svg(s->c, only(s), s->out);
+    else
+        report_plan(s->c, only(s), s->out);
 }
 
 static void show_log(const struct shown *s)
@@ -84,19 +89,6 @@ static bool known_pass(const char *name)
     return false;
 }
 
-static bool known_phase(const struct shown *s)
-{
-    if (!s->c->plan || !only(s))
-        return true;
-    for (uint32_t i = 0; i < s->c->plan->nphase; i++)
-        if (report_wanted(s->c, i, only(s)))
-            return true;
-    cli_error("no phase `%s`; there are:", only(s));
-    for (uint32_t i = 0; i < s->c->plan->nphase; i++)
-        fprintf(stderr, "    %s\n", s->c->plan->phase[i].name);
-    return false;
-}
-
 static int show_to(const struct args *a, const struct stage *stage, FILE *out)
 {
     struct compile_options o;
@@ -112,7 +104,7 @@ static int show_to(const struct args *a, const struct stage *stage, FILE *out)
     struct compiled *c = open_model(a->positional[0], &o, stage->until, &status);
     const struct shown s = {a, c, out};
     if (status == EXIT_FINE) {
-        if (known_phase(&s))
+        if (open_has_phase(c, only(&s)))
             stage->show(&s);
         else
             status = EXIT_MISTAKE;

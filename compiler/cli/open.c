@@ -114,6 +114,19 @@ struct compiled *open_model(const char *path, const struct compile_options *o,
     return c;
 }
 
+bool open_has_phase(const struct compiled *c, const char *name)
+{
+    if (!c->plan || !name)
+        return true;
+    for (uint32_t i = 0; i < c->plan->nphase; i++)
+        if (strcmp(c->plan->phase[i].name, name) == 0)
+            return true;
+    cli_error("no phase `%s`; there are:", name);
+    for (uint32_t i = 0; i < c->plan->nphase; i++)
+        fprintf(stderr, "    %s\n", c->plan->phase[i].name);
+    return false;
+}
+
 bool open_run(const char *run, char *path, size_t size)
 {
     const int n = snprintf(path, size, "%s/model.yaml", run);

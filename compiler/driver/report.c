@@ -3,11 +3,26 @@
 #include <string.h>
 
 #include "codegen/loop/loop.h"
+#include "compiler/driver/memory_view.h"
 #include "runtime/base/arena.h"
 
 bool report_wanted(const struct compiled *c, uint32_t phase, const char *only)
 {
     return !only || strcmp(only, c->plan->phase[phase].name) == 0;
+}
+
+static bool is_probed_twin(const struct hyp_plan *p, uint32_t phase)
+{
+    for (uint32_t i = 0; i < p->nphase; i++)
+        if (p->phase[i].with_probes == (int32_t)phase)
+            return true;
+    return false;
+}
+
+bool report_scheduled(const struct hyp_plan *p, uint32_t phase)
+{
+    return p->phase[phase].draw != UINT32_MAX && !p->phase[phase].variant_of &&
+           !is_probed_twin(p, phase);
 }
 
 static void print_members(const struct hyp_entry *e, FILE *out)
@@ -34,11 +49,15 @@ static void print_entry(const struct hyp_plan *p, uint32_t e, FILE *out)
     fputc('\n', out);
 }
 
-static void print_phase(const struct hyp_plan *p, const struct hyp_phase *ph, FILE *out)
+static void print_phase(const struct compiled *c, uint32_t id, bool chart, FILE *out)
 {
+    const struct hyp_plan *p = c->plan;
+    const struct hyp_phase *ph = &p->phase[id];
     uint32_t launch = 0;
     fprintf(out, "phase %s: arena %.2f MiB (bound %.2f)\n", ph->name,
             (double)ph->arena_bytes / 0x1p20, (double)ph->arena_bound / 0x1p20);
+    if (chart)
+        view_chart(c, id, out);
     for (uint32_t i = 0; i < ph->nop; i++) {
         const struct hyp_op *op = &ph->op[i];
         if (op->op == HYP_OP_COUNT)
@@ -68,7 +87,7 @@ void report_plan(const struct compiled *c, const char *only, FILE *out)
                 (double)p->segment_bytes[i] / 0x1p20);
     for (uint32_t i = 0; i < p->nphase; i++)
         if (report_wanted(c, i, only))
-            print_phase(p, &p->phase[i], out);
+            print_phase(c, i, only || report_scheduled(p, i), out);
 }
 
 /* The kernels that the wanted phases launch: 1 + the first entry that does. */
@@ -127,11 +146,11 @@ static void print_decision(const struct fusion *f, const char *phase,
     const unsigned c_line = g->place[g->node[d->consumer].place].loc.line;
 
     fprintf(out, "{\"pass\":\"fuse\",\"phase\":\"%s\",\"kind\":\"%s\",", phase,
-            fuse_kind_name((enum fuse_kind)d->kind));
+            fuse_kind_row[d->kind].word);
     fprintf(out, "\"p\":\"%s\",\"p_line\":%u,\"c\":\"%s\",\"c_line\":%u,",
             node_name(g, d->producer), p_line, node_name(g, d->consumer), c_line);
     fprintf(out, "\"verdict\":\"%s\",\"why\":\"%s\"",
-            d->why == FUSE_OK ? "fused" : "refused", fuse_why_name((enum fuse_why)d->why));
+            d->why == FUSE_OK ? "fused" : "refused", fuse_why_row[d->why].word);
     if (d->before > 0)
         fprintf(out,
                 ",\"gain\":%.3g,\"t_before\":%.4g,\"t_after\":%.4g,\"bytes_saved\":%.0f",

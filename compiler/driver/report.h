@@ -1,5 +1,4 @@
-/* What a compilation decided, for people: `hypno show --stage plan|fused|loop` and `hypno
- * explain`. */
+/* What a compilation made, for people: `hypno show --stage plan|fused|loop|fusion`. */
 #ifndef HYP_COMPILER_DRIVER_REPORT_H
 #define HYP_COMPILER_DRIVER_REPORT_H
 
@@ -9,7 +8,9 @@
 
 /* `only`: the name of a phase; NULL: all. */
 bool report_wanted(const struct compiled *c, uint32_t phase, const char *only);
-/* Segments, phases, launches, kernels. */
+/* Part of a cycle; its twin with probes and its variants do not count. */
+bool report_scheduled(const struct hyp_plan *p, uint32_t phase);
+/* Segments, phases, launches, kernels; the arena over time as a chart. */
 void report_plan(const struct compiled *c, const char *only, FILE *out);
 /* Kernels before scheduling, with their members. */
 void report_fused(const struct compiled *c, const char *only, FILE *out);

@@ -41,6 +41,19 @@ void mb_leave(struct mb *b, struct mb_saved s)
     b->g->expr = s.expr;
 }
 
+/* For reports: what becomes of the value that the model calls so. */
+static void note_name(struct mb *b, const struct frame *f, const struct val *v)
+{
+    struct program *p = b->p;
+    if (v->kind != VAL_TENSOR || !v->v)
+        return;
+    p->called = arena_grow(b->a, p->called, &p->ccalled, p->ncalled + 1, sizeof *p->called);
+    p->called[p->ncalled++] = (struct prog_called){.name = b->g->place[b->g->where].name,
+                                                   .place = b->g->where,
+                                                   .region = f->run->region,
+                                                   .value = v->v};
+}
+
 /* The expression of one name, under the name `as` (the first of its key list). */
 struct val *mb_eval_named(struct mb *b, struct frame *f, const struct expr *e,
                           const char *as, struct loc loc)
@@ -55,6 +68,7 @@ struct val *mb_eval_named(struct mb *b, struct frame *f, const struct expr *e,
                     .state_path = node_path(b, f->path ? f->path : f->state_path, as),
                     .number = ""};
     struct val *v = mb_eval(b, &x, e);
+    note_name(b, f, v);
     mb_leave(b, s);
     return v;
 }

@@ -1,6 +1,15 @@
 /* How values line up with the space of a group. */
 #include "compiler/ir/group.h"
 
+const struct fuse_row fuse_kind_row[FUSE_KIND_COUNT] = {
+#define FUSE_KIND(id, word, doc) {word, doc, NULL},
+#include "compiler/ir/fuse.def"
+};
+const struct fuse_row fuse_why_row[FUSE_WHY_COUNT] = {
+#define FUSE_WHY(id, word, sentence, change) {word, sentence, change},
+#include "compiler/ir/fuse.def"
+};
+
 enum group_at group_align(const struct type *main, const struct type *t,
                           int8_t to[HYP_RANK])
 {

@@ -27,28 +27,22 @@ enum group_kind {
     GROUP_CONTRACT, /* sums of products over one space, and what is attached to them */
     GROUP_CHUNK     /* sums in chunks whose space is the output's */
 };
-enum fuse_kind { /* what a decision is about, in the order of the phases; names in fuse.c */
-                 FUSE_SIBLING,
-                 FUSE_EPILOGUE,
-                 FUSE_INLINE,
-                 FUSE_ROWS,
-                 FUSE_OPTIMIZER,
+enum fuse_kind { /* what a decision is about */
+#define FUSE_KIND(id, ...) FUSE_##id,
+#include "compiler/ir/fuse.def"
                  FUSE_KIND_COUNT
 };
-enum fuse_why { /* why a merge was refused; names in fuse.c, checks in fuse_legal.c */
-                FUSE_OK,
-                FUSE_SPACE,
-                FUSE_ANCHOR,
-                FUSE_ROW,
-                FUSE_ORDER,
-                FUSE_ALIAS,
-                FUSE_BUDGET,
-                FUSE_CYCLE,
-                FUSE_PINNED,
-                FUSE_REMAT,
-                FUSE_COST,
+enum fuse_why { /* why a merge was refused */
+#define FUSE_WHY(id, ...) FUSE_##id,
+#include "compiler/ir/fuse.def"
                 FUSE_WHY_COUNT
 };
+struct fuse_row { /* of fuse.def */
+    const char *word, *sentence;
+    const char *change; /* of a reason: what would change it */
+};
+extern const struct fuse_row fuse_kind_row[FUSE_KIND_COUNT], fuse_why_row[FUSE_WHY_COUNT];
+
 struct group {
     uint8_t kind;
     struct type main; /* the space: every member's value lines up with it (group_align) */
@@ -60,6 +54,7 @@ struct fuse_decision {
     node_id producer, consumer; /* inlined: consumer is the first reader */
     double before, after;       /* seconds by the model; 0 where it was not asked */
     double bytes;               /* not stored, not read again */
+    double most; /* refused without asking: seconds it can save at most; else 0 */
 };
 struct fusion {
     const struct graph *g;
@@ -76,6 +71,8 @@ struct fusion {
     uint32_t ngroup, cgroup;
     uint32_t *order, norder; /* groups, in launch order */
     uint32_t *level;         /* by group: groups of one level are one launch */
+    double *seconds;         /* by group, by the cost model */
+    double *moved;           /* by group: bytes read and written */
     struct fuse_decision *log;
     uint32_t nlog, clog;
 };
@@ -89,8 +86,6 @@ struct fuse_options {
 };
 struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_options *o,
                     struct arena *a);
-const char *fuse_why_name(enum fuse_why why);
-const char *fuse_kind_name(enum fuse_kind kind);
 
 /*
  * How a value lies in a group's space [rows x columns...] (rows: the batch): at every

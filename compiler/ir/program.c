@@ -97,13 +97,38 @@ static void remap(void *cx, value_id *v)
     *v = ((const value_id *)cx)[*v];
 }
 
+/* By value: something that the rebuilt graph has too read it. */
+static bool *was_read(const struct graph *old, const value_id *map, struct arena *a)
+{
+    bool *read = arena_array(a, old->nvalue, sizeof *read);
+    for (node_id id = 1; id < old->nnode; id++) {
+        const struct node *n = &old->node[id];
+        for (unsigned i = 0; map[n->out0] && i < n->nin; i++)
+            read[graph_in(old, n)[i]] = true;
+    }
+    return read;
+}
+
+static void follow_names(struct program *p, const struct graph *old, const value_id *map)
+{
+    const bool *read = was_read(old, map, p->graph.arena);
+    for (uint32_t i = 0; i < p->ncalled; i++) {
+        struct prog_called *x = &p->called[i];
+        if (x->value && !map[x->value])
+            x->fate = read[x->value] ? CALLED_ABSORBED : CALLED_UNREAD;
+        x->value = map[x->value];
+    }
+}
+
 bool program_rebuild(struct program *p, rebuild_fn *fn, void *cx)
 {
+    const struct graph old = p->graph;
     struct list keep = {.arena = p->graph.arena};
     value_id *map;
     program_each_value(p, collect, &keep);
     if (!graph_rebuild_keep(&p->graph, fn, cx, keep.v, keep.n, &map))
         return false;
     program_each_value(p, remap, map);
+    follow_names(p, &old, map);
     return true;
 }

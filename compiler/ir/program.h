@@ -170,6 +170,19 @@ struct prog_remat { /* a choice that remat had: a value that gradients and later
     double bytes;
 };
 
+enum called_fate {
+    CALLED_HERE,     /* value is what it is */
+    CALLED_UNREAD,   /* nothing that runs needs it: dropped */
+    CALLED_ABSORBED, /* it became part of the expressions that read it */
+};
+struct prog_called { /* a name of the model, and the value it is in the graph by now */
+    const char *name; /* "wake/h1", "D.z.f2": once for every evaluation */
+    place_id place;
+    region_id region;
+    value_id value; /* 0: none any more; keeps nothing alive */
+    uint8_t fate;
+};
+
 struct program {
     struct arena *arena;
     struct graph graph;
@@ -199,6 +212,8 @@ struct program {
     uint32_t nnode, cnode;
     struct prog_remat *remat;
     uint32_t nremat, cremat;
+    struct prog_called *called;
+    uint32_t ncalled, ccalled;
 };
 
 /* Only for a probe: not part of a phase without its probes. */

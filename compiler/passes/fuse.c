@@ -13,24 +13,6 @@
 
 enum { SIBLING_WINDOW = 64, SIBLING_NEAR = 4 };
 
-static const char *const why_name[FUSE_WHY_COUNT] = {
-    "fused",  "space", "anchor", "row",   "order", "alias",
-    "budget", "cycle", "pinned", "remat", "cost",
-};
-static const char *const kind_name[FUSE_KIND_COUNT] = {
-    "sibling", "epilogue", "inline", "rows", "optimizer",
-};
-
-const char *fuse_why_name(enum fuse_why why)
-{
-    return why_name[why];
-}
-
-const char *fuse_kind_name(enum fuse_kind kind)
-{
-    return kind_name[kind];
-}
-
 /* ---- groups ---- */
 
 uint32_t fuse_find(struct fuse_cx *c, uint32_t grp)
@@ -298,9 +280,13 @@ static void run_phase(struct fuse_cx *c, struct queue *q, enum fuse_kind kind)
 static void note_refusals(struct fuse_cx *c, const struct queue *q)
 {
     struct fuse_decision d;
-    for (uint32_t i = 0; i < q->n; i++)
-        if (decide(c, &q->cand[i], &d))
-            fuse_note(c, &d);
+    for (uint32_t i = 0; i < q->n; i++) {
+        if (!decide(c, &q->cand[i], &d))
+            continue;
+        if (d.before <= 0)
+            d.most = fuse_most_seconds(c, d.producer, d.consumer, q->cand[i].sibling);
+        fuse_note(c, &d);
+    }
 }
 
 static void run_phases(struct fuse_cx *c)
@@ -327,6 +313,19 @@ static bool mark_read(struct fuse_cx *c, void *cx, node_id reader, unsigned oper
     if (c->f->group_of[c->g->value[b].def] != c->f->group_of[*id])
         c->f->stored[b] = true;
     return true;
+}
+
+/* Of the groups as they are in the end. */
+static void note_prices(struct fuse_cx *c)
+{
+    struct fusion *f = c->f;
+    f->seconds = arena_array(c->a, f->ngroup + 1, sizeof *f->seconds);
+    f->moved = arena_array(c->a, f->ngroup + 1, sizeof *f->moved);
+    for (uint32_t i = 0; i < f->ngroup; i++)
+        if (f->group[i].n) {
+            f->seconds[i] = fuse_group_seconds(c, i);
+            f->moved[i] = c->moved[i];
+        }
 }
 
 static void mark_stored(struct fuse_cx *c)
@@ -370,6 +369,9 @@ struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_o
     fuse_start_order(&c);
     if (!o->off)
         run_phases(&c);
+    else
+        fuse_find_levels(&c);
+    note_prices(&c);
     fuse_compact(&c);
     fuse_levels(&c);
     mark_stored(&c);

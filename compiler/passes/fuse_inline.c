@@ -219,10 +219,13 @@ void fuse_inline(struct fuse_cx *c)
         if (!is_candidate(c, id))
             continue;
         decide(c, &x, id, &d);
-        if (d.why == FUSE_OK)
+        if (d.why == FUSE_OK) {
             fuse_push(&heap, c->a, (struct fuse_item){d.before - d.after, id});
-        else
-            fuse_note(c, &d);
+            continue;
+        }
+        if (d.before <= 0 && d.why != FUSE_PINNED) /* that is stored in any case */
+            d.most = fuse_most_seconds(c, d.producer, d.consumer, false);
+        fuse_note(c, &d);
     }
     while (fuse_pop(&heap, &top)) {
         decide(c, &x, top.id, &d);

@@ -109,8 +109,11 @@ void fuse_compact(struct fuse_cx *c)
         if (f->group_of[id] != NO_GROUP)
             f->group_of[id] = to[fuse_group_of(c, id)];
     for (uint32_t i = 0; i < f->ngroup; i++)
-        if (c->parent[i] == i && f->group[i].n)
+        if (c->parent[i] == i && f->group[i].n) {
             f->group[to[i]] = f->group[i];
+            f->seconds[to[i]] = f->seconds[i];
+            f->moved[to[i]] = f->moved[i];
+        }
     f->ngroup = n;
 }
 

@@ -278,6 +278,20 @@ double fuse_joint_seconds(struct fuse_cx *c, uint32_t p, uint32_t q, double *byt
     return seconds;
 }
 
+double fuse_most_seconds(struct fuse_cx *c, node_id p, node_id consumer, bool sibling)
+{
+    const value_id v = c->g->node[p].out0;
+    const struct node *n = &c->g->node[consumer];
+    double seconds = c->t->launch;
+    if (sibling)
+        return seconds;
+    seconds += bytes_of(c, v) / c->t->bandwidth[c->out_level[v]];
+    for (unsigned i = 0; i < n->nin; i++)
+        if (c->f->base[graph_in(c->g, n)[i]] == v)
+            seconds += bytes_of(c, v) / c->t->bandwidth[c->in_level[n->in0 + i]];
+    return seconds;
+}
+
 bool fuse_is_worth(double before, double after, double least)
 {
     return before - after > WORTH * least;

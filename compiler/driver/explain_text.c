@@ -1,0 +1,322 @@
+/* What fusion did to a model, as text: a page by default, everything with `all`. */
+#include <string.h>
+
+#include "compiler/driver/explain_internal.h"
+#include "runtime/base/arena.h"
+
+enum { COSTLIEST = 6, REFUSED = 5, OTHERS = 3, MEMBERS = 64, EX_MEMBER = 2 * EX_PLACE + 2 };
+
+/* ---- members of a kernel ---- */
+
+struct members { /* of a kernel, every name once, in order */
+    place_id place[MEMBERS];
+    uint32_t n;
+};
+
+static bool same_name(const struct ex *x, place_id p, place_id q)
+{
+    char a[EX_PLACE], b[EX_PLACE];
+    ex_name(x, p, a);
+    ex_name(x, q, b);
+    return strcmp(a, b) == 0;
+}
+
+static void add_member(const struct ex *x, struct members *m, place_id p)
+{
+    for (uint32_t i = 0; i < m->n; i++)
+        if (same_name(x, m->place[i], p))
+            return;
+    if (m->n < MEMBERS)
+        m->place[m->n++] = p;
+}
+
+static struct members members_of(const struct ex *x, const struct ex_kernel *k)
+{
+    const struct kernel *what = x->c->ir.kernel[k->kernel];
+    const struct ex_phase *p = NULL;
+    struct members m = {.n = 0};
+    for (uint32_t i = 0; i < x->nphase; i++)
+        if (k >= x->phase[i].kernel && k < x->phase[i].kernel + x->phase[i].nkernel)
+            p = &x->phase[i];
+    if (!p || k->group == NO_GROUP) { /* a copy: equal kernels share a text, not names */
+        for (uint32_t i = 0; i < what->nplace; i++)
+            add_member(x, &m, what->place[i]);
+        return m;
+    }
+    const struct group *gr = &p->f->group[k->group];
+    for (uint32_t i = 0; i < gr->n; i++)
+        add_member(x, &m, x->g->node[gr->node[i]].place);
+    return m;
+}
+
+static void member_text(const struct ex *x, place_id p, char text[EX_MEMBER])
+{
+    char name[EX_PLACE], line[EX_PLACE];
+    ex_name(x, p, name);
+    ex_line(x, p, line);
+    snprintf(text, EX_MEMBER, "%s %s", name, line);
+}
+
+/* As many as the line holds, from column `col` on; and how many more there are. */
+static void print_members(const struct ex *x, const struct members *m, int col)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        char text[EX_MEMBER];
+        member_text(x, m->place[i], text);
+        const int n = (int)strlen(text) + (i ? 2 : 0), rest = i + 1 < m->n ? 11 : 0;
+        if (i && col + n + rest > EX_WIDTH) {
+            fprintf(x->out, ", %u more", m->n - i);
+            break;
+        }
+        fprintf(x->out, "%s%.*s", i ? ", " : "", EX_WIDTH - col, text);
+        col += n;
+    }
+    fputc('\n', x->out);
+}
+
+/* ---- one kernel, whole ---- */
+
+const char *ex_kind(const struct ex_phase *p, const struct ex_kernel *k)
+{
+    static const char *const text[] = {[GROUP_MAP] = "maps",
+                                       [GROUP_CONTRACT] = "product",
+                                       [GROUP_CHUNK] = "product in chunks"};
+    return k->group == NO_GROUP ? "copy" : text[p->f->group[k->group].kind];
+}
+
+static void flow_places(const struct ex *x, struct ex_flow *w, const struct members *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        char text[EX_MEMBER];
+        member_text(x, m->place[i], text);
+        ex_flow_word(w, text);
+        ex_flow_glue(w, i + 1 < m->n ? "," : "");
+    }
+    ex_flow_end(w);
+}
+
+/* Values that a map made and this kernel computes again for itself. */
+static void print_inlined(const struct ex *x, const struct ex_phase *p,
+                          const struct ex_kernel *k)
+{
+    struct members m = {.n = 0};
+    for (uint32_t i = 0; i < p->f->nlog; i++) {
+        const struct fuse_decision *d = &p->f->log[i];
+        if (d->why == FUSE_OK && d->kind == FUSE_INLINE &&
+            ex_kernel_of(p, d->consumer) == k)
+            add_member(x, &m, x->g->node[d->producer].place);
+    }
+    if (!m.n)
+        return;
+    struct ex_flow w = {x->out, 14, 14, true};
+    fputs("      inlined ", x->out);
+    flow_places(x, &w, &m);
+}
+
+void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
+                     const struct ex_kernel *k)
+{
+    char t[24], b[24], st[24], sb[24], head[EX_PLACE], saved[64];
+    const struct members m = members_of(x, k);
+    struct ex_flow w = {x->out, 14, 14, true}, h = {x->out, 4, 6, true};
+
+    snprintf(head, sizeof head, "k%u, launch %u: %s", k->kernel, k->launch, ex_kind(p, k));
+    fputs("    ", x->out);
+    ex_flow_text(&h, head);
+    if (k->group != NO_GROUP) {
+        snprintf(head, sizeof head, "over %s, %s, %s moved",
+                 type_print(&p->f->group[k->group].main, x->a), ex_time(t, k->seconds),
+                 ex_bytes(b, k->moved));
+        ex_flow_text(&h, head);
+    }
+    if (k->saved_seconds > 0) {
+        snprintf(saved, sizeof saved, "(saved %s, %s)", ex_time(st, k->saved_seconds),
+                 ex_bytes(sb, k->saved_bytes));
+        ex_flow_text(&h, saved);
+    }
+    fputs("\n      holds   ", x->out);
+    flow_places(x, &w, &m);
+    print_inlined(x, p, k);
+}
+
+/* ---- a phase ---- */
+
+static void print_costliest(const struct ex *x, const struct ex_phase *p)
+{
+    bool *done = arena_array(x->a, p->nkernel + 1U, sizeof *done);
+    fputs("  most time\n", x->out);
+    for (unsigned n = 0; n < COSTLIEST && n < p->nkernel; n++) {
+        uint32_t best = UINT32_MAX;
+        char t[24], left[64];
+        for (uint32_t i = 0; i < p->nkernel; i++)
+            if (!done[i] && (best == UINT32_MAX ||
+                             p->kernel[i].seconds > p->kernel[best].seconds))
+                best = i;
+        done[best] = true;
+        const struct ex_kernel *k = &p->kernel[best];
+        const struct members m = members_of(x, k);
+        snprintf(left, sizeof left, "    k%-3u launch %-3u %8s %3.0f %%  ", k->kernel,
+                 k->launch, ex_time(t, k->seconds),
+                 p->seconds > 0 ? 100 * k->seconds / p->seconds : 0);
+        fputs(left, x->out);
+        print_members(x, &m, (int)strlen(left));
+    }
+}
+
+/* Who it would have been fused with. */
+static struct members others_of(const struct ex *x, const struct ex_refusal *r)
+{
+    struct members m = {.n = 0};
+    for (uint32_t i = 0; i < r->n; i++)
+        add_member(x, &m, x->g->node[r->decision[i]->consumer].place);
+    return m;
+}
+
+static void print_refusal(const struct ex *x, const struct ex_refusal *r)
+{
+    const struct members m = others_of(x, r);
+    char t[24], text[EX_MEMBER], more[32];
+    struct ex_flow w = {x->out, 25, 25, true};
+    fprintf(x->out, "    %-9s%8s  ", fuse_why_row[r->decision[0]->why].word,
+            r->most > 0 ? ex_time(t, r->most) : "-");
+    w.col = 23;
+    member_text(x, x->g->node[r->decision[0]->producer].place, text);
+    ex_flow_word(&w, text);
+    ex_flow_word(&w, "with");
+    for (uint32_t i = 0; i < m.n && (i < OTHERS || x->o->all); i++) {
+        member_text(x, m.place[i], text);
+        ex_flow_word(&w, text);
+        ex_flow_glue(&w, i + 1 < m.n && (i + 1 < OTHERS || x->o->all) ? "," : "");
+    }
+    if (m.n > OTHERS && !x->o->all) {
+        snprintf(more, sizeof more, "and %u more", m.n - OTHERS);
+        ex_flow_word(&w, more);
+    }
+    ex_flow_end(&w);
+}
+
+void ex_print_reason(const struct ex *x, enum fuse_why why)
+{
+    struct ex_flow w = {x->out, 13, 13, true};
+    fprintf(x->out, "    %-9s", fuse_why_row[why].word);
+    ex_flow_text(&w, fuse_why_row[why].sentence);
+    ex_flow_word(&w, "(what would change it:");
+    ex_flow_text(&w, fuse_why_row[why].change);
+    ex_flow_glue(&w, ")");
+    ex_flow_end(&w);
+}
+
+static void print_refused(const struct ex *x, const struct ex_phase *p)
+{
+    bool said[FUSE_WHY_COUNT] = {false};
+    uint32_t n, shown = 0;
+    char t[24];
+    double most = 0;
+    const struct ex_refusal *r = ex_refusals(x, p, &n);
+    for (uint32_t i = 0; i < n; i++)
+        most += r[i].most;
+    for (uint32_t i = 0; i < n && (x->o->all || (i < REFUSED && r[i].most > 0)); i++) {
+        if (!shown++)
+            fprintf(x->out, "  refused: %u, which could save at most %s (%.1f %%)\n", n,
+                    ex_time(t, most), p->seconds > 0 ? 100 * most / p->seconds : 0);
+        print_refusal(x, &r[i]);
+        said[r[i].decision[0]->why] = true;
+    }
+    if (!shown)
+        return;
+    if (shown < n)
+        fprintf(x->out, "    and %u smaller ones (--all)\n", n - shown);
+    fputs("  these reasons\n", x->out);
+    for (unsigned i = 0; i < FUSE_WHY_COUNT; i++)
+        if (said[i])
+            ex_print_reason(x, (enum fuse_why)i);
+}
+
+static void print_savings(const struct ex *x, const struct ex_phase *p)
+{
+    char t[24], b[24];
+    const char *before = ": ";
+    if (x->c->plan->phase[p->id].nop && p->saved_seconds > 0) {
+        fprintf(x->out, "  fusing saved %s and %s of traffic", ex_time(t, p->saved_seconds),
+                ex_bytes(b, p->saved_bytes));
+        for (unsigned i = 0; i < FUSE_KIND_COUNT; i++)
+            if (p->fused[i]) {
+                fprintf(x->out, "%s%u %s", before, p->fused[i], fuse_kind_row[i].word);
+                before = ", ";
+            }
+        fputc('\n', x->out);
+    }
+}
+
+static void print_memory(const struct ex *x, const struct ex_phase *p)
+{
+    const struct hyp_phase *ph = &x->c->plan->phase[p->id];
+    char b[24], l[24];
+    uint32_t n[2] = {0, 0};
+    double bytes[2] = {0, 0};
+    fprintf(x->out, "  arena %s, lower bound %s", ex_bytes(b, (double)ph->arena_bytes),
+            ex_bytes(l, (double)ph->arena_bound));
+    for (uint32_t i = 0; i < x->c->program.nremat; i++) {
+        const struct prog_remat *r = &x->c->program.remat[i];
+        if (r->region != p->f->region)
+            continue;
+        n[r->recomputed]++;
+        bytes[r->recomputed] += r->bytes;
+    }
+    for (unsigned i = 0; i < 2; i++)
+        if (n[i])
+            fprintf(x->out, "; %s %u value%s, %s",
+                    i ? "recomputed" : "kept for gradients", n[i], n[i] == 1 ? "" : "s",
+                    ex_bytes(b, bytes[i]));
+    fputc('\n', x->out);
+}
+
+void ex_print_phase(const struct ex *x, const struct ex_phase *p, bool whole)
+{
+    char t[24];
+    ex_bold(x, p->name);
+    fprintf(x->out, "  %u kernel%s in %u launch%s, %s\n", p->nkernel,
+            p->nkernel == 1 ? "" : "s", p->nlaunch, p->nlaunch == 1 ? "" : "es",
+            ex_time(t, p->seconds));
+    print_savings(x, p);
+    print_memory(x, p);
+    if (whole) {
+        fputs("  kernels\n", x->out);
+        for (uint32_t i = 0; i < p->nkernel; i++)
+            ex_print_kernel(x, p, &p->kernel[i]);
+    } else if (p->nkernel) {
+        print_costliest(x, p);
+    }
+    print_refused(x, p);
+}
+
+/* ---- the model ---- */
+
+static void print_head(const struct ex *x)
+{
+    const struct hyp_plan *p = x->c->plan;
+    uint32_t programs = 0;
+    ex_bold(x, p->name);
+    fprintf(x->out, "  for %s, batch up to %lld; times are the cost model's, of %d threads\n",
+            p->target, (long long)p->batch_max, x->c->target->t_ref);
+    fprintf(x->out, "lines without a file are of %s\n", x->o->path);
+    for (uint32_t i = 0; i < p->nphase; i++)
+        programs++;
+    if (programs > x->nphase && !x->o->phase)
+        fprintf(x->out,
+                "%u more program%s (first values, probes, dreams): --all, or NODE `%s`\n",
+                programs - x->nphase, programs - x->nphase == 1 ? "" : "s",
+                p->phase[p->nphase - 1].name);
+}
+
+void explain_model(const struct compiled *c, const struct explain_options *o, FILE *out)
+{
+    struct ex x = {.c = c, .o = o, .g = &c->program.graph, .a = arena_new(), .out = out};
+    ex_gather(&x);
+    print_head(&x);
+    for (uint32_t i = 0; i < x.nphase; i++) {
+        fputc('\n', out);
+        ex_print_phase(&x, &x.phase[i], o->all);
+    }
+    arena_free(x.a);
+}
