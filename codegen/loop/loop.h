@@ -226,6 +226,12 @@ struct nest {
 /* NULL or what is wrong. Batches 0, 1, tile-1, tile, tile+1 are tried. */
 const char *kernel_validate(const struct kernel *k, struct arena *a);
 const char *nest_validate(const struct nest *n, struct arena *a);
+/*
+ * What the statements do to each buffer: by buffer NEST_WRITES if one stores to it, and
+ * NEST_READS if one reads it that no store to it comes before.
+ */
+enum { NEST_READS = 1, NEST_WRITES = 2 };
+void nest_access(const struct nest *n, uint8_t *access);
 char *kernel_print(const struct kernel *k, struct arena *a);
 char *nest_print(const struct nest *n, struct arena *a);
 struct kernel *kernel_parse(struct arena *a, const char *text, struct diag_sink *ds,

@@ -178,6 +178,35 @@ static bool stmt_ok(struct judge *j, const struct stmt *st, unsigned depth)
     }
 }
 
+/* ---- what is read and written ---- */
+
+static void add_access(const struct stmt *st, uint8_t *access)
+{
+    if (st->op == S_FOR) {
+        for (uint32_t i = 0; i < st->nbody; i++)
+            add_access(st->body[i], access);
+        return;
+    }
+    if (st->op != S_SET && st->op != S_ACC)
+        return;
+    for (uint32_t i = 0; i < st->nload; i++)
+        if (!st->load[i].tile && !(access[st->load[i].id] & NEST_WRITES))
+            access[st->load[i].id] |= NEST_READS;
+    if (st->dst_tile)
+        return;
+    if (st->op == S_ACC && !(access[st->dst] & NEST_WRITES))
+        access[st->dst] |= NEST_READS;
+    access[st->dst] |= NEST_WRITES;
+}
+
+void nest_access(const struct nest *n, uint8_t *access)
+{
+    for (uint32_t i = 0; i < n->nbuf; i++)
+        access[i] = 0;
+    for (uint32_t i = 0; i < n->nstage; i++)
+        add_access(n->stage[i].root, access);
+}
+
 const char *nest_validate(const struct nest *n, struct arena *a)
 {
     struct judge j = {.n = n, .a = a, .alive = arena_array(a, n->ntile + 1, sizeof(bool))};

@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "compiler/driver/plan_check.h"
 #include "compiler/driver/plan_internal.h"
 #include "runtime/base/arena.h"
 
@@ -249,5 +250,8 @@ struct hyp_plan *plan_build(struct program *p, const struct target *t,
     plan_schedule(&b, &m);
     plan_probes(&b, &m);
     finish_segments(&b);
-    return b.plan;
+    const char *wrong = plan_check(b.plan, ir->nest, a);
+    if (wrong)
+        diag(ds, E9999, (struct loc){0}, "the plan: %s", wrong);
+    return wrong ? NULL : b.plan;
 }
