@@ -11,6 +11,7 @@
 
 #include "codegen/backend.h"
 #include "codegen/llvm/emit.h"
+#include "codegen/llvm/llvm.h"
 #include "runtime/base/diag.h"
 
 enum { BATCH_MAX = 8, THREADS_MAX = 64, WHY = 256 };
@@ -36,6 +37,16 @@ static void fail(struct work *w, const char *what, const char *detail)
                  detail ? detail : "");
 }
 
+/* Which of the module's nests it is. */
+static void fail_refused(struct work *w, uint32_t first, uint32_t end, const char *message)
+{
+    char what[128];
+    const uint32_t i = first + llvm_refused(w->nest + first, end - first, w->target);
+    const char *name = i < end && w->nest[i]->name ? w->nest[i]->name : "a kernel";
+    snprintf(what, sizeof what, "LLVM refuses `%.100s`", name);
+    fail(w, what, message);
+}
+
 static void emit_batch(struct work *w, struct ll_host *h, uint32_t batch)
 {
     LLVMModuleRef mod = ll_module(h);
@@ -48,7 +59,7 @@ static void emit_batch(struct work *w, struct ll_host *h, uint32_t batch)
             fail(w, w->nest[i]->name ? w->nest[i]->name : "kernel", why);
     }
     if (!atomic_load(&w->failed) && LLVMVerifyModule(mod, LLVMReturnStatusAction, &message))
-        fail(w, w->nest[first]->name ? w->nest[first]->name : "kernel", message);
+        fail_refused(w, first, end, message);
     LLVMDisposeMessage(message);
     message = NULL;
     if (!atomic_load(&w->failed) &&

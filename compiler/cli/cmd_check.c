@@ -36,6 +36,19 @@ static uint64_t memory(const struct hyp_plan *p)
     return n;
 }
 
+/* What is made when it is first run: probes, dreams. */
+static int make_code(struct compiled *c)
+{
+    struct hyp_plan *p = c->plan;
+    struct hyp_error err = {0};
+    for (uint32_t i = 0; i < p->nphase; i++) {
+        const enum hyp_status s = p->load_phase(p, i, &err);
+        if (s != HYP_OK)
+            return open_runtime_error(c, s, &err);
+    }
+    return EXIT_FINE;
+}
+
 int cmd_check(const struct args *a)
 {
     struct compile_options o;
@@ -45,7 +58,11 @@ int cmd_check(const struct args *a)
     data_dirs_init(&dirs, a);
     open_options(&o, a, &dirs);
     o.model.go_on = true;
-    struct compiled *c = open_model(a->positional[0], &o, UNTIL_PLAN, &status);
+    const bool code = a->option[OPT_code].given;
+    struct compiled *c =
+        open_model(a->positional[0], &o, code ? UNTIL_CODE : UNTIL_PLAN, &status);
+    if (status == EXIT_FINE && code)
+        status = make_code(c);
     if (status == EXIT_FINE) {
         const struct hyp_plan *p = c->plan;
         char w[32], k[32], b[32];

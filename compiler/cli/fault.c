@@ -20,8 +20,8 @@
 static struct {
     const char *command;
     char *model;
-    char folder[64];
-    char path[4][96]; /* of the files below */
+    char folder[4096];
+    char path[4][4160]; /* of the files below */
 } fault;
 
 enum { FILE_COMMAND, FILE_MODEL, FILE_DIAGNOSTICS, FILE_CODE };
@@ -61,7 +61,7 @@ static void write_folder(void)
     put(FILE_MODEL, fault.model);
     say("hypno: what reproduces it: ");
     say(fault.folder);
-    say("/ (please report it with this folder)\n");
+    say("/ (please report it with this folder; `hypno reduce` makes it smaller)\n");
 }
 
 static void on_crash(int number)
@@ -89,12 +89,19 @@ static void catch_crashes(void)
 #endif
 }
 
-void fault_init(const char *command)
+void fault_folder(const char *path)
 {
-    fault.command = command;
-    snprintf(fault.folder, sizeof fault.folder, "hypno-fault-%ld", (long)getpid());
+    snprintf(fault.folder, sizeof fault.folder, "%s", path);
     for (unsigned i = 0; i < 4; i++)
         snprintf(fault.path[i], sizeof fault.path[i], "%s/%s", fault.folder, file_name[i]);
+}
+
+void fault_init(const char *command)
+{
+    char folder[64];
+    fault.command = command;
+    snprintf(folder, sizeof folder, "hypno-fault-%ld", (long)getpid());
+    fault_folder(folder);
     catch_crashes();
 }
 
