@@ -15,8 +15,8 @@ static const struct manual {
     {"keys.md", schema_manual},      {"hypnograph.schema.json", schema_json},
     {"diagnostics.md", diag_manual}, {"commands.md", command_manual},
     {"ops.md", ops_manual},          {"explain.md", explain_manual},
-    {"hypno.1", man_page},
-    {"hypno.bash", complete_bash},   {"_hypno", complete_zsh},
+    {"hypno.1", man_page},           {"hypno.bash", complete_bash},
+    {"_hypno", complete_zsh},
 };
 
 static int write_manual(const struct manual *m, const char *dir)

@@ -65,8 +65,8 @@ static int explain_to(const struct args *a, const struct compiled *c, FILE *out)
     else if (a->n < 2)
         explain_model(c, &o, out);
     else if (!explain_name(c, &o, a->positional[1], out, &near)) {
-        const int status = cli_error("the model has no node, weight or phase `%s`",
-                                     a->positional[1]);
+        const int status =
+            cli_error("the model has no node, weight or phase `%s`", a->positional[1]);
         if (near)
             cli_hint("did you mean `%s`?", near);
         return status;

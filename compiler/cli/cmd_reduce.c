@@ -110,7 +110,8 @@ static void run_child(const struct reduction *r, const struct args *a)
     setpgid(0, 0); /* Ctrl-C is for the parent */
     signal(SIGINT, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
-    if (log < 0 || none < 0 || dup2(log, STDERR_FILENO) < 0 || dup2(none, STDOUT_FILENO) < 0)
+    if (log < 0 || none < 0 || dup2(log, STDERR_FILENO) < 0 ||
+        dup2(none, STDOUT_FILENO) < 0)
         _exit(EXIT_MISTAKE);
     fault_folder(r->try_folder);
     const int status = cmd_verb[a->verb].run(a);
@@ -334,11 +335,12 @@ static void tell(struct reduction *r, const char *before, double took)
     if (file_read(r->reduced, 4 << 20, &text, &n, NULL) != HYP_OK)
         return;
     printf("the fault: %.*s\n", (int)strcspn(r->signature, "\n"), r->signature);
-    printf("%s: %u of %u lines, %zu of %zu bytes, after %u tries in %.1f s; %s\n", r->reduced,
-           lines((const char *)text), lines(before), n, strlen(before), r->tries, took,
-           interrupted       ? "interrupted, so it may become smaller still"
-           : is_over(r)      ? "the time is over, so it may become smaller still (--limit)"
-                             : "nothing more can go");
+    printf("%s: %u of %u lines, %zu of %zu bytes, after %u tries in %.1f s; %s\n",
+           r->reduced, lines((const char *)text), lines(before), n, strlen(before),
+           r->tries, took,
+           interrupted  ? "interrupted, so it may become smaller still"
+           : is_over(r) ? "the time is over, so it may become smaller still (--limit)"
+                        : "nothing more can go");
     if (r->tried.verb == VERB_check)
         printf("`hypno check --code %s` shows it\n", r->reduced);
     hyp_free(text);

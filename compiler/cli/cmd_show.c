@@ -55,11 +55,6 @@ static void show_plan(const struct shown *s)
         report_plan(s->c, only(s), s->out);
 }
 
-static void show_log(const struct shown *s)
-{
-    report_fusion_log(s->c, only(s), s->out);
-}
-
 static const struct stage {
     const char *name;
     enum compile_until until;
@@ -68,7 +63,6 @@ static const struct stage {
     {"model", UNTIL_MODEL, show_model}, {"phases", UNTIL_MODEL, show_phases},
     {"graph", UNTIL_GRAPH, show_graph}, {"fused", UNTIL_PLAN, show_fused},
     {"loop", UNTIL_PLAN, show_loop},    {"plan", UNTIL_PLAN, show_plan},
-    {"fusion", UNTIL_PLAN, show_log},
 };
 
 static void dump(void *cx, const char *pass, const char *text)

@@ -11,7 +11,7 @@
 struct compiled;
 
 void fault_init(const char *command); /* catches crashes; the text is borrowed */
-void fault_folder(const char *path);    /* in the place of one in the current folder */
+void fault_folder(const char *path);  /* in the place of one in the current folder */
 void fault_fini(void);
 /* The model as read or merged, by now; copied. */
 void fault_model(const char *text);

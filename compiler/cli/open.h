@@ -26,7 +26,8 @@ unsigned open_threads(const struct args *a);
  */
 struct compiled *open_model(const char *path, const struct compile_options *o,
                             enum compile_until until, int *status);
-/* Does the plan (if there is one) have the phase?  NULL: any; false: said which there are. */
+/* Does the plan (if there is one) have the phase?  NULL: any; false: said which there are.
+ */
 bool open_has_phase(const struct compiled *c, const char *name);
 /* Show what was reported since, by code that was made later: EXIT_MISTAKE or EXIT_FAULT. */
 int open_failed(const struct compiled *c);

@@ -1,6 +1,7 @@
 /*
  * What explain says, gathered: kernels in the order in which they run with what they cost
- * and saved, refusals by name and reason; and how names, lines, times and bytes are written.
+ * and saved, refusals by name and reason; and how names, lines, times and bytes are
+ * written.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -80,6 +81,11 @@ static void count_savings(struct ex_phase *p)
 void ex_gather(struct ex *x)
 {
     const struct hyp_plan *plan = x->c->plan;
+    const struct program *program = &x->c->program;
+    x->called = arena_array(x->a, x->g->nplace + 1U, sizeof *x->called);
+    for (uint32_t i = 0; i < program->ncalled; i++)
+        if (program->called[i].name)
+            x->called[program->called[i].place] = &program->called[i];
     x->phase = arena_array(x->a, plan->nphase + 1U, sizeof *x->phase);
     for (uint32_t i = 0; i < plan->nphase; i++) {
         if (!is_wanted(x, i))
@@ -222,9 +228,15 @@ void ex_line(const struct ex *x, place_id id, char text[EX_PLACE])
 const char *ex_time(char text[24], double seconds)
 {
     const double us = 1e6 * seconds;
-    snprintf(text, 24, us < 10 ? "%.1f us" : "%.0f us", us);
+    if (us < 0.1)
+        snprintf(text, 24, "%.0f ns", 1000 * us);
+    else
+        snprintf(text, 24, us < 10 ? "%.1f us" : "%.0f us", us);
     if (us >= 1000)
-        snprintf(text, 24, us < 1e4 ? "%.2f ms" : us < 1e5 ? "%.1f ms" : "%.0f ms",
+        snprintf(text, 24,
+                 us < 1e4   ? "%.2f ms"
+                 : us < 1e5 ? "%.1f ms"
+                            : "%.0f ms",
                  us / 1000);
     return text;
 }

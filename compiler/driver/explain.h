@@ -12,9 +12,10 @@
 #include "compiler/driver/compile.h"
 
 struct explain_options {
-    const char *path;  /* the model's file: its lines are printed without it */
-    const char *phase; /* only this one; NULL: the scheduled phases, or with `all` every one */
-    bool all;          /* every kernel and every refusal in place of the largest */
+    const char *path; /* the model's file: its lines are printed without it */
+    const char
+        *phase; /* only this one; NULL: the scheduled phases, or with `all` every one */
+    bool all;   /* every kernel and every refusal in place of the largest */
     bool colour;
 };
 

@@ -15,6 +15,8 @@ struct ex {
     FILE *out;
     struct ex_phase *phase;
     uint32_t nphase; /* that are wanted */
+    const struct prog_called *
+        *called; /* by place: the name that was noted there; or NULL */
 };
 struct ex_kernel { /* one entry of a launch */
     uint32_t entry, kernel, launch;

@@ -33,15 +33,20 @@ static void json_keys(FILE *out)
 
 void explain_manual(FILE *out)
 {
-    fputs("# What the compiler decided\n\n"
-          "Made by `hypno doc` from `compiler/ir/fuse.def` and `compiler/driver/explain.def`.\n\n"
-          "`hypno explain MODEL` prints what each phase costs by the cost model, what fusing saved,\n"
-          "and what it refused; `hypno explain MODEL NODE` all about one node, network, weight or\n"
-          "phase; `--json` the whole log as one document.  Fusing never changes a result.\n\n"
-          "## What is fused\n\n| kind | |\n|---|---|\n",
-          out);
+    fputs(
+        "# What the compiler decided\n\n"
+        "Made by `hypno doc` from `compiler/ir/fuse.def` and "
+        "`compiler/driver/explain.def`.\n\n"
+        "`hypno explain MODEL` prints what each phase costs by the cost model, what fusing "
+        "saved,\n"
+        "and what it refused; `hypno explain MODEL NODE` all about one node, network, "
+        "weight or\n"
+        "phase; `--json` the whole log as one document.  Fusing never changes a result.\n\n"
+        "## What is fused\n\n| kind | |\n|---|---|\n",
+        out);
     rows(fuse_kind_row, FUSE_KIND_COUNT, out);
-    fputs("\n## Why it is refused\n\n| word | what stands in the way | what would change it |\n"
+    fputs("\n## Why it is refused\n\n| word | what stands in the way | what would change "
+          "it |\n"
           "|---|---|---|\n",
           out);
     rows(fuse_why_row + 1, FUSE_WHY_COUNT - 1, out);

@@ -31,16 +31,21 @@ static bool is_under(const char *path, const char *name)
     return *path == '.' || *path == '/';
 }
 
-/* The value of a function in the node that calls it has the node's name; so has the node. */
+/* The value of a function in the node that calls it has the node's name; so has the node.
+ */
+static bool is_inner(const struct ex *x, const struct prog_called *n)
+{
+    const place_id parent = x->g->place[n->place].parent;
+    return parent && x->called[parent] && strcmp(x->called[parent]->name, n->name) == 0;
+}
+
 static bool is_asked(const struct ex *x, const struct prog_called *n, const char *name)
 {
-    const place_id parent = n->name ? x->g->place[n->place].parent : 0;
     const char *slash = n->name ? strchr(n->name, '/') : NULL;
-    const bool here = n->name && (same_path(n->name, name) ||
-                                  (slash && same_path(slash + 1, name))); /* no phase */
-    return here &&
-           !(parent && x->g->place[parent].name &&
-             strcmp(x->g->place[parent].name, n->name) == 0);
+    return n->name &&
+           (same_path(n->name, name) ||
+            (slash && same_path(slash + 1, name))) && /* the phase is left out */
+           !is_inner(x, n);
 }
 
 static bool in_phases(const struct ex *x, region_id r)
@@ -110,7 +115,9 @@ static void print_readers(const struct ex *x, const struct ex_phase *p, value_id
             fputs("      read by ", x->out);
         ex_flow_word(&w, text);
     }
-    fputs(n ? "" : "      read by nobody in a kernel", x->out);
+    if (!n)
+        fputs(p->f->stored[base] ? "      read by the runtime" : "      read by nobody",
+              x->out);
     ex_flow_end(&w);
 }
 
@@ -259,22 +266,35 @@ static bool is_part(const struct ex *x, const struct prog_called *o,
     return p != 0;
 }
 
-/* The first name of the same value, if that is another evaluation. */
-static const struct prog_called *equal_to(const struct ex *x, const struct prog_called *n)
+/* Other names of the value; true: one of them is an earlier evaluation of this name. */
+static bool print_equals(const struct ex *x, const struct prog_called *n)
 {
     const struct program *p = &x->c->program;
-    for (const struct prog_called *o = p->called; o < n; o++)
-        if (o->value == n->value && o->name && in_phases(x, o->region) && !is_part(x, o, n))
-            return o;
-    return NULL;
-}
-
-static void print_equal(const struct ex *x, const struct prog_called *first)
-{
-    char line[EX_PLACE], name[EX_PLACE];
-    ex_line(x, first->place, line);
-    ex_dotted(name, "", first->name);
-    fprintf(x->out, "    equal to %s %s, and computed once for both\n", name, line);
+    struct ex_flow w = {x->out, 12, 14, true};
+    unsigned found = 0;
+    bool again = false;
+    for (uint32_t i = 0; i < p->ncalled; i++) {
+        const struct prog_called *o = &p->called[i];
+        char name[EX_PLACE], line[EX_PLACE], text[2 * EX_PLACE];
+        if (o == n || !o->name || o->value != n->value || is_inner(x, o) ||
+            is_part(x, o, n) || is_part(x, n, o))
+            continue;
+        again |= o < n && same_path(o->name, n->name);
+        ex_dotted(name, "", o->name);
+        ex_line(x, o->place, line);
+        snprintf(text, sizeof text, "%s %s", name, line);
+        if (found++)
+            ex_flow_glue(&w, ",");
+        else
+            fputs("    equal to ", x->out);
+        ex_flow_word(&w, text);
+    }
+    if (!found)
+        return false;
+    ex_flow_glue(&w, ":");
+    ex_flow_text(&w, "computed once");
+    ex_flow_end(&w);
+    return again;
 }
 
 static void print_called(const struct ex *x, const struct prog_called *n, unsigned number,
@@ -297,12 +317,8 @@ static void print_called(const struct ex *x, const struct prog_called *n, unsign
         print_fate(x, n);
         return;
     }
-    const struct prog_called *first = equal_to(x, n);
-    if (first) {
-        print_equal(x, first);
-        if (same_path(first->name, n->name))
-            return;
-    }
+    if (print_equals(x, n))
+        return;
     for (uint32_t i = 0; i < x->nphase; i++)
         if (x->phase[i].f->region == n->region)
             print_value(x, &x->phase[i], n->value, said);
@@ -355,7 +371,8 @@ static void print_leaf(const struct ex *x, leaf_id leaf)
     for (uint32_t i = 0; i < p->ntensor; i++)
         if (strcmp(p->tensor[i].name, l->path) == 0) {
             char b[24], o[24];
-            fprintf(x->out, ", %s at %s of the state", ex_bytes(b, (double)p->tensor[i].bytes),
+            fprintf(x->out, ", %s at %s of the state",
+                    ex_bytes(b, (double)p->tensor[i].bytes),
                     ex_bytes(o, (double)p->tensor[i].offset));
         }
     fputc('\n', x->out);

@@ -132,7 +132,7 @@ void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
     if (k->saved_seconds > 0) {
         snprintf(saved, sizeof saved, "(saved %s, %s)", ex_time(st, k->saved_seconds),
                  ex_bytes(sb, k->saved_bytes));
-        ex_flow_text(&h, saved);
+        ex_flow_word(&h, saved);
     }
     fputs("\n      holds   ", x->out);
     flow_places(x, &w, &m);
@@ -149,8 +149,8 @@ static void print_costliest(const struct ex *x, const struct ex_phase *p)
         uint32_t best = UINT32_MAX;
         char t[24], left[64];
         for (uint32_t i = 0; i < p->nkernel; i++)
-            if (!done[i] && (best == UINT32_MAX ||
-                             p->kernel[i].seconds > p->kernel[best].seconds))
+            if (!done[i] &&
+                (best == UINT32_MAX || p->kernel[i].seconds > p->kernel[best].seconds))
                 best = i;
         done[best] = true;
         const struct ex_kernel *k = &p->kernel[best];
@@ -234,18 +234,24 @@ static void print_refused(const struct ex *x, const struct ex_phase *p)
 
 static void print_savings(const struct ex *x, const struct ex_phase *p)
 {
-    char t[24], b[24];
-    const char *before = ": ";
-    if (x->c->plan->phase[p->id].nop && p->saved_seconds > 0) {
-        fprintf(x->out, "  fusing saved %s and %s of traffic", ex_time(t, p->saved_seconds),
-                ex_bytes(b, p->saved_bytes));
-        for (unsigned i = 0; i < FUSE_KIND_COUNT; i++)
-            if (p->fused[i]) {
-                fprintf(x->out, "%s%u %s", before, p->fused[i], fuse_kind_row[i].word);
-                before = ", ";
-            }
-        fputc('\n', x->out);
+    char t[24], b[24], text[128];
+    struct ex_flow w = {x->out, 2, 4, true};
+    unsigned shown = 0;
+
+    if (p->saved_seconds <= 0)
+        return;
+    snprintf(text, sizeof text, "fusing saved %s and %s of traffic",
+             ex_time(t, p->saved_seconds), ex_bytes(b, p->saved_bytes));
+    fputs("  ", x->out);
+    ex_flow_text(&w, text);
+    for (unsigned i = 0; i < FUSE_KIND_COUNT; i++) {
+        if (!p->fused[i])
+            continue;
+        snprintf(text, sizeof text, "%u %s", p->fused[i], fuse_kind_row[i].word);
+        ex_flow_glue(&w, shown++ ? "," : ":");
+        ex_flow_word(&w, text);
     }
+    ex_flow_end(&w);
 }
 
 static void print_memory(const struct ex *x, const struct ex_phase *p)
@@ -265,9 +271,8 @@ static void print_memory(const struct ex *x, const struct ex_phase *p)
     }
     for (unsigned i = 0; i < 2; i++)
         if (n[i])
-            fprintf(x->out, "; %s %u value%s, %s",
-                    i ? "recomputed" : "kept for gradients", n[i], n[i] == 1 ? "" : "s",
-                    ex_bytes(b, bytes[i]));
+            fprintf(x->out, "; %s %u value%s, %s", i ? "recomputed" : "kept for gradients",
+                    n[i], n[i] == 1 ? "" : "s", ex_bytes(b, bytes[i]));
     fputc('\n', x->out);
 }
 
@@ -297,7 +302,8 @@ static void print_head(const struct ex *x)
     const struct hyp_plan *p = x->c->plan;
     uint32_t programs = 0;
     ex_bold(x, p->name);
-    fprintf(x->out, "  for %s, batch up to %lld; times are the cost model's, of %d threads\n",
+    fprintf(x->out,
+            "  for %s, batch up to %lld; times are the cost model's, of %d threads\n",
             p->target, (long long)p->batch_max, x->c->target->t_ref);
     fprintf(x->out, "lines without a file are of %s\n", x->o->path);
     for (uint32_t i = 0; i < p->nphase; i++)

@@ -122,8 +122,7 @@ static void report(struct compiled *c, const struct plan_options *o,
     const struct graph *g = &c->program.graph;
     const uint32_t phase = fullest(p);
     const struct plan_life *top[TOP];
-    const uint32_t n =
-        largest(&c->ir.memory[phase], peak_of(&c->ir.memory[phase]), top);
+    const uint32_t n = largest(&c->ir.memory[phase], peak_of(&c->ir.memory[phase]), top);
 
     diag(c->diags, E0901, (struct loc){0}, "the model needs %s, the limit is %s",
          in_units(c->arena, need), in_units(c->arena, limit));

@@ -16,10 +16,14 @@ enum { WIDTH = 1120, HEIGHT = 700, LEFT = 76, RIGHT = 1096, TOP = 132, BOTTOM = 
 
 static const struct {
     const char *name, *colour;
-} kinds[VIEW_KINDS] = { /* Okabe and Ito's, lightened so that names can be read on them */
-    [VIEW_PARAMETER] = {"parameter", "#8cb9d9"}, [VIEW_STATE] = {"optimizer and state", "#c9c9c9"},
-    [VIEW_DATA] = {"data", "#f2e68a"},           [VIEW_RESULT] = {"result", "#d9b38c"},
-    [VIEW_ACTIVATION] = {"activation", "#7fcdb4"}, [VIEW_GRADIENT] = {"gradient", "#e8a36b"},
+} kinds[VIEW_KINDS] = {
+    /* Okabe and Ito's, lightened so that names can be read on them */
+    [VIEW_PARAMETER] = {"parameter", "#8cb9d9"},
+    [VIEW_STATE] = {"optimizer and state", "#c9c9c9"},
+    [VIEW_DATA] = {"data", "#f2e68a"},
+    [VIEW_RESULT] = {"result", "#d9b38c"},
+    [VIEW_ACTIVATION] = {"activation", "#7fcdb4"},
+    [VIEW_GRADIENT] = {"gradient", "#e8a36b"},
     [VIEW_SCRATCH] = {"scratch of one kernel", "#dda9c6"},
 };
 
@@ -56,7 +60,8 @@ static void label(struct drawing *d, const struct view_box *b, double x, double 
         snprintf(text, sizeof text, "%s", b->name);
     else
         snprintf(text, sizeof text, "%.*s...", (int)(room - 3), b->name);
-    snprintf(style, sizeof style, "fill=\"#222\" font-size=\"%.1f\" pointer-events=\"none\"", size);
+    snprintf(style, sizeof style,
+             "fill=\"#222\" font-size=\"%.1f\" pointer-events=\"none\"", size);
     svg_text(&d->svg, x + 4, y + h / 2 + 0.35 * size, "start", style, text);
 }
 
@@ -65,9 +70,12 @@ static void title(struct drawing *d, const struct view_box *b)
     const char *where = b->file ? arena_fmt(d->a, ", %s:%u", b->file, b->line) : "";
     svg_add(&d->svg, "<title>");
     svg_words(&d->svg, b->name);
-    svg_add(&d->svg, ", %.3f MiB", (double)b->bytes / 0x1p20);
+    if (b->bytes < 1 << 20)
+        svg_add(&d->svg, ", %.1f KiB", (double)b->bytes / 0x1p10);
+    else
+        svg_add(&d->svg, ", %.2f MiB", (double)b->bytes / 0x1p20);
     svg_words(&d->svg, where);
-    if (b->last)
+    if (b->first <= b->last)
         svg_add(&d->svg, ", launches %u to %u", b->first, b->last);
     svg_add(&d->svg, "</title>");
 }
@@ -79,8 +87,9 @@ static void box(struct drawing *d, const struct view_box *b, uint64_t base, doub
     const double low = y_at(d, base + b->offset), y = y_at(d, base + b->offset + b->bytes);
     const bool lined = low - y > 2.5;
     d->used[b->kind] = true;
-    svg_add(&d->svg, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"%s>",
-            x, y, w, low - y, kinds[b->kind].colour,
+    svg_add(&d->svg,
+            "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"%s>", x,
+            y, w, low - y, kinds[b->kind].colour,
             lined ? " stroke=\"#fff\" stroke-width=\"0.8\"" : "");
     title(d, b);
     svg_add(&d->svg, "</rect>\n");
@@ -99,8 +108,10 @@ static void state(struct drawing *d)
 static void segment(struct drawing *d, enum hyp_segment s, enum view_kind kind,
                     const char *name)
 {
-    const struct view_box b = {
-        .kind = (uint8_t)kind, .name = name, .bytes = d->c->plan->segment_bytes[s]};
+    const struct view_box b = {.kind = (uint8_t)kind,
+                               .name = name,
+                               .bytes = d->c->plan->segment_bytes[s],
+                               .first = 1};
     if (b.bytes > 64 << 10) /* less is slack alone */
         box(d, &b, d->base[s], 0, d->launches);
 }
@@ -148,8 +159,9 @@ static void legend(struct drawing *d)
     for (unsigned i = 0; i < VIEW_KINDS; i++) {
         if (!d->used[i])
             continue;
-        svg_add(&d->svg, "<rect x=\"%.1f\" y=\"76\" width=\"12\" height=\"12\" fill=\"%s\"/>\n",
-                x, kinds[i].colour);
+        svg_add(&d->svg,
+                "<rect x=\"%.1f\" y=\"76\" width=\"12\" height=\"12\" fill=\"%s\"/>\n", x,
+                kinds[i].colour);
         svg_text(&d->svg, x + 18, 87, "start", QUIET, kinds[i].name);
         x += 18 + svg_width(kinds[i].name) + 16;
     }
@@ -183,16 +195,17 @@ static void head(struct drawing *d, uint64_t arena, uint64_t bound)
             WIDTH, HEIGHT, WIDTH, HEIGHT);
     svg_text(&d->svg, 20, 32, "start", "fill=\"#111\" font-size=\"17\" font-weight=\"600\"",
              arena_fmt(d->a, "Memory of %s over one cycle", p->name));
-    svg_text(&d->svg, 20, 56, "start", "fill=\"#333\" font-size=\"13\"",
-             arena_fmt(d->a,
-                       "%.1f MiB in all at batch %lld: state %.1f, data and results %.1f, arena "
-                       "%.2f (lower bound %.2f)",
-                       (double)d->total / 0x1p20, (long long)p->batch_max,
-                       (double)p->segment_bytes[HYP_SEG_STATE] / 0x1p20,
-                       (double)(p->segment_bytes[HYP_SEG_INPUT] +
-                                p->segment_bytes[HYP_SEG_OUTPUT]) /
-                           0x1p20,
-                       (double)arena / 0x1p20, (double)bound / 0x1p20));
+    svg_text(
+        &d->svg, 20, 56, "start", "fill=\"#333\" font-size=\"13\"",
+        arena_fmt(
+            d->a,
+            "%.1f MiB in all at batch %lld: state %.1f, data and results %.1f, arena "
+            "%.2f (lower bound %.2f)",
+            (double)d->total / 0x1p20, (long long)p->batch_max,
+            (double)p->segment_bytes[HYP_SEG_STATE] / 0x1p20,
+            (double)(p->segment_bytes[HYP_SEG_INPUT] + p->segment_bytes[HYP_SEG_OUTPUT]) /
+                0x1p20,
+            (double)arena / 0x1p20, (double)bound / 0x1p20));
 }
 
 static bool is_drawn(const struct compiled *c, uint32_t phase, const char *only)

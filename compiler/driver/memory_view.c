@@ -20,17 +20,22 @@ static uint8_t kind_of(const struct graph *g, place_id p)
     return VIEW_ACTIVATION;
 }
 
+static char *dotted(struct arena *a, const char *before, const char *name)
+{
+    char *text = arena_fmt(a, "%s%s", before, name);
+    for (char *s = text + strlen(before); *s; s++)
+        *s = *s == '/' ? '.' : *s;
+    return text;
+}
+
 static void name_value(const struct compiled *c, value_id v, struct view_box *b,
                        struct arena *a)
 {
     const struct graph *g = &c->program.graph;
     const place_id id = g->node[g->value[v].def].place;
     const struct hyp_place p = place_of(g, c->diags, id);
-    char *name = arena_fmt(a, "%s%s", p.why, p.name);
-    for (char *s = name; *s; s++)
-        *s = *s == '/' ? '.' : *s;
     b->kind = kind_of(g, id);
-    b->name = name;
+    b->name = dotted(a, p.why, p.name);
     b->file = p.from_file ? p.from_file : p.file;
     b->line = p.from_file ? p.from_line : p.line;
 }
@@ -40,8 +45,8 @@ static void name_own(const struct compiled *c, uint32_t entry, struct view_box *
 {
     const struct hyp_entry *e = &c->plan->entry[entry];
     b->kind = VIEW_SCRATCH;
-    b->name = arena_fmt(a, "scratch of k%u, %s", e->kernel,
-                        e->nplace ? e->place[0].name : "a copy");
+    b->name = dotted(a, arena_fmt(a, "scratch of k%u, ", e->kernel),
+                     e->nplace ? e->place[0].name : "a copy");
 }
 
 struct view view_arena(const struct compiled *c, uint32_t phase, struct arena *a)
@@ -51,10 +56,8 @@ struct view view_arena(const struct compiled *c, uint32_t phase, struct arena *a
     for (uint32_t i = 0; i < m->n; i++) {
         const struct plan_life *l = &m->life[i];
         struct view_box *b = &v.box[i];
-        *b = (struct view_box){.offset = l->offset,
-                               .bytes = l->bytes,
-                               .first = l->first,
-                               .last = l->last};
+        *b = (struct view_box){
+            .offset = l->offset, .bytes = l->bytes, .first = l->first, .last = l->last};
         if (l->value)
             name_value(c, l->value, b, a);
         else if (l->buffer == UINT32_MAX)
@@ -72,12 +75,14 @@ struct view view_state(const struct compiled *c, struct arena *a)
     const struct hyp_plan *p = c->plan;
     struct view v = {arena_array(a, p->ntensor + 1U, sizeof *v.box), p->ntensor, 0};
     for (uint32_t i = 0; i < p->ntensor; i++)
-        v.box[i] = (struct view_box){.kind = p->tensor[i].weight ? VIEW_PARAMETER : VIEW_STATE,
-                                     .name = p->tensor[i].name,
-                                     .file = p->tensor[i].line ? p->tensor[i].file : NULL,
-                                     .line = p->tensor[i].line,
-                                     .offset = p->tensor[i].offset,
-                                     .bytes = p->tensor[i].bytes};
+        v.box[i] =
+            (struct view_box){.kind = p->tensor[i].weight ? VIEW_PARAMETER : VIEW_STATE,
+                              .name = p->tensor[i].name,
+                              .file = p->tensor[i].line ? p->tensor[i].file : NULL,
+                              .line = p->tensor[i].line,
+                              .offset = p->tensor[i].offset,
+                              .bytes = p->tensor[i].bytes,
+                              .first = 1};
     return v;
 }
 
@@ -140,7 +145,7 @@ static void chart_axis(uint32_t nlaunch, unsigned width, FILE *out)
         memcpy(line + (size_t)at * width / nlaunch, number, n);
     }
     line[width + 1] = 0;
-    fprintf(out, "             %.*s launch\n", (int)width, line);
+    fprintf(out, "%14s%.*s launch\n", "", (int)width, line);
 }
 
 static void chart_legend(const struct view *v, FILE *out)
@@ -171,17 +176,18 @@ void view_chart(const struct compiled *c, uint32_t phase, FILE *out)
     struct arena *a = arena_new();
     const struct view v = view_arena(c, phase, a);
     const double total = (double)c->plan->phase[phase].arena_bytes;
-    const unsigned each = v.nlaunch && v.nlaunch < CHART_WIDTH ? CHART_WIDTH / v.nlaunch : 1;
-    const unsigned width = each > 1 ? each * v.nlaunch : v.nlaunch < CHART_WIDTH
-                                                             ? v.nlaunch
-                                                             : CHART_WIDTH;
+    const unsigned each =
+        v.nlaunch && v.nlaunch < CHART_WIDTH ? CHART_WIDTH / v.nlaunch : 1;
+    const unsigned width = each > 1                  ? each * v.nlaunch
+                           : v.nlaunch < CHART_WIDTH ? v.nlaunch
+                                                     : CHART_WIDTH;
 
     qsort(v.box, v.n, sizeof *v.box, by_area);
     for (unsigned row = CHART_ROWS; v.n && row-- > 0;) {
         if (row == CHART_ROWS - 1 || row == 0)
             fprintf(out, "  %6.2f MiB ", row ? total / 0x1p20 : 0.0);
         else
-            fprintf(out, "%12s", "");
+            fprintf(out, "%13s", "");
         fputc('|', out);
         for (unsigned x = 0; x < width; x++)
             fputc(cell(&v, (double)x * v.nlaunch / width, (x + 1.0) * v.nlaunch / width,

@@ -25,7 +25,7 @@ struct view_box {
     const char *file; /* NULL: no line */
     uint32_t line;
     uint64_t offset, bytes; /* of its segment */
-    uint32_t first, last;   /* launches, inclusive */
+    uint32_t first, last;   /* launches, inclusive; first > last: for good */
 };
 struct view { /* boxes of one arena */
     struct view_box *box;

@@ -11,10 +11,10 @@
 #include "compiler/ir/group.h"
 #include "compiler/ir/program.h"
 
-struct plan_life {       /* of something in the arena of a phase */
-    value_id value;      /* 0: a kernel's own scratch, or a state kept for its commit */
-    uint32_t buffer;     /* of the plan; UINT32_MAX: a kernel's own */
-    uint32_t entry;      /* whose own it is */
+struct plan_life {        /* of something in the arena of a phase */
+    value_id value;       /* 0: a kernel's own scratch, or a state kept for its commit */
+    uint32_t buffer;      /* of the plan; UINT32_MAX: a kernel's own */
+    uint32_t entry;       /* whose own it is */
     uint32_t first, last; /* launches of the phase, from 0, inclusive */
     uint64_t offset, bytes;
 };

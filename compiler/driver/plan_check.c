@@ -47,7 +47,8 @@ static bool kernel_agrees(struct check *c, uint32_t k)
         if (use == HYP_PRIVATE)
             continue;
         if ((is & NEST_WRITES) && use == HYP_READ)
-            return bad(c, "the nest writes a buffer that the plan says is read", "kernel", k);
+            return bad(c, "the nest writes a buffer that the plan says is read", "kernel",
+                       k);
         if (!(is & NEST_WRITES) && use != HYP_READ)
             return bad(c, "the nest does not write a buffer that the plan says is written",
                        "kernel", k);
@@ -79,7 +80,8 @@ static bool touch(struct check *c, uint32_t entry, uint32_t buffer, uint8_t acce
         return true;
     if (!c->first[buffer]) {
         if ((access & NEST_READS) && !own)
-            return bad(c, "a value in the arena is read before it is written", "entry", entry);
+            return bad(c, "a value in the arena is read before it is written", "entry",
+                       entry);
         c->first[buffer] = 1 + launch;
         c->touched[c->ntouched++] = buffer;
     }

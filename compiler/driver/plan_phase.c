@@ -431,8 +431,8 @@ static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_pa
 
     t->kernel = intern_kernel(b, t);
     pl->entry = arena_grow(b->a, pl->entry, &b->centry, pl->nentry + 1, sizeof *pl->entry);
-    b->ir->group = arena_grow(b->a, b->ir->group, &b->cgroup, pl->nentry + 1,
-                              sizeof *b->ir->group);
+    b->ir->group =
+        arena_grow(b->a, b->ir->group, &b->cgroup, pl->nentry + 1, sizeof *b->ir->group);
     b->ir->group[pl->nentry] = t->group;
     if (t->private_bytes)
         p->what[t->interval].entry = pl->nentry;

@@ -1,4 +1,4 @@
-/* What a compilation made, for people: `hypno show --stage plan|fused|loop|fusion`. */
+/* What a compilation made, for people: `hypno show --stage plan|fused|loop`. */
 #ifndef HYP_COMPILER_DRIVER_REPORT_H
 #define HYP_COMPILER_DRIVER_REPORT_H
 
@@ -16,7 +16,5 @@ void report_plan(const struct compiled *c, const char *only, FILE *out);
 void report_fused(const struct compiled *c, const char *only, FILE *out);
 /* Nests. */
 void report_loops(const struct compiled *c, const char *only, FILE *out);
-/* Every decision of fusion, one JSON object a line. */
-void report_fusion_log(const struct compiled *c, const char *only, FILE *out);
 
 #endif

@@ -175,7 +175,7 @@ enum called_fate {
     CALLED_UNREAD,   /* nothing that runs needs it: dropped */
     CALLED_ABSORBED, /* it became part of the expressions that read it */
 };
-struct prog_called { /* a name of the model, and the value it is in the graph by now */
+struct prog_called {  /* a name of the model, and the value it is in the graph by now */
     const char *name; /* "wake/h1", "D.z.f2": once for every evaluation */
     place_id place;
     region_id region;

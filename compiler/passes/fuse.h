@@ -88,7 +88,8 @@ double fuse_group_seconds(struct fuse_cx *c, uint32_t p);
 /* Of one kernel of both; *bytes: how much less it moves than the two. */
 double fuse_joint_seconds(struct fuse_cx *c, uint32_t p, uint32_t q, double *bytes);
 double fuse_lone_seconds(struct fuse_cx *c, node_id id); /* of a kernel of one node */
-/* What merging the two can save at most: the value neither stored nor read, a launch less. */
+/* What merging the two can save at most: the value neither stored nor read, a launch less.
+ */
 double fuse_most_seconds(struct fuse_cx *c, node_id p, node_id consumer, bool sibling);
 bool fuse_is_worth(double before, double after, double least);
 

@@ -89,7 +89,8 @@ static struct hyp_buffer *scratch_of(uint32_t op, uint32_t *entry)
         const struct hyp_kernel *k = &p->kernel[p->entry[e].kernel];
         for (uint32_t i = 0; i < k->nbuf; i++) {
             struct hyp_buffer *b = &p->buffer[p->entry[e].buf[i]];
-            if (b->segment == HYP_SEG_SCRATCH && k->use[i] == HYP_WRITE && b->bytes > 4096) {
+            if (b->segment == HYP_SEG_SCRATCH && k->use[i] == HYP_WRITE &&
+                b->bytes > 4096) {
                 *entry = e;
                 return b;
             }
