@@ -193,6 +193,8 @@ static bool shows_it_smaller(void *cx, const char *text)
     struct reduction *r = cx;
     if (!shows_fault(r, text))
         return false;
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%zu bytes after %u tries \b", strlen(text), r->tries);
     if (strlen(text) <= r->best && file_put(r->reduced, text, strlen(text), NULL) == HYP_OK)
         r->best = strlen(text);
     return true;
@@ -332,6 +334,8 @@ static void tell(struct reduction *r, const char *before, double took)
 {
     uint8_t *text = NULL;
     size_t n = 0;
+    if (isatty(STDERR_FILENO))
+        fputc('\n', stderr);
     if (file_read(r->reduced, 4 << 20, &text, &n, NULL) != HYP_OK)
         return;
     printf("the fault: %.*s\n", (int)strcspn(r->signature, "\n"), r->signature);

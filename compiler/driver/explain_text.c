@@ -256,12 +256,13 @@ static void print_savings(const struct ex *x, const struct ex_phase *p)
 
 static void print_memory(const struct ex *x, const struct ex_phase *p)
 {
+    static const char *const what[] = {"kept for gradients", "recomputed"};
     const struct hyp_phase *ph = &x->c->plan->phase[p->id];
-    char b[24], l[24];
+    struct ex_flow w = {x->out, 2, 4, true};
+    char b[24], l[24], text[128];
     uint32_t n[2] = {0, 0};
     double bytes[2] = {0, 0};
-    fprintf(x->out, "  arena %s, lower bound %s", ex_bytes(b, (double)ph->arena_bytes),
-            ex_bytes(l, (double)ph->arena_bound));
+
     for (uint32_t i = 0; i < x->c->program.nremat; i++) {
         const struct prog_remat *r = &x->c->program.remat[i];
         if (r->region != p->f->region)
@@ -269,11 +270,19 @@ static void print_memory(const struct ex *x, const struct ex_phase *p)
         n[r->recomputed]++;
         bytes[r->recomputed] += r->bytes;
     }
-    for (unsigned i = 0; i < 2; i++)
-        if (n[i])
-            fprintf(x->out, "; %s %u value%s, %s", i ? "recomputed" : "kept for gradients",
-                    n[i], n[i] == 1 ? "" : "s", ex_bytes(b, bytes[i]));
-    fputc('\n', x->out);
+    fputs("  ", x->out);
+    snprintf(text, sizeof text, "arena %s, lower bound %s",
+             ex_bytes(b, (double)ph->arena_bytes), ex_bytes(l, (double)ph->arena_bound));
+    ex_flow_word(&w, text);
+    for (unsigned i = 0; i < 2; i++) {
+        if (!n[i])
+            continue;
+        snprintf(text, sizeof text, "%s %u value%s, %s", what[i], n[i],
+                 n[i] == 1 ? "" : "s", ex_bytes(b, bytes[i]));
+        ex_flow_glue(&w, ";");
+        ex_flow_word(&w, text);
+    }
+    ex_flow_end(&w);
 }
 
 void ex_print_phase(const struct ex *x, const struct ex_phase *p, bool whole)

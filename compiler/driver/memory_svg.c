@@ -54,7 +54,7 @@ static void label(struct drawing *d, const struct view_box *b, double x, double 
     const double size = h > 12 ? 10 : h - 1;
     const size_t room = w > 24 ? (size_t)((w - 8) / (0.58 * size)) : 0, n = strlen(b->name);
     char text[160], style[96];
-    if (b->kind == VIEW_SCRATCH || size < 5.5 || (n > room && room < 14))
+    if (b->kind == VIEW_SCRATCH || size < 6 || (n > room && room < 14))
         return; /* a piece of a name says nothing */
     if (n <= room)
         snprintf(text, sizeof text, "%s", b->name);

@@ -1,11 +1,13 @@
 #include "compiler/passes/memplan.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/arena.h"
 
 enum {
+    ORDERS = 4,
     TRIES = 12,        /* of each order, while the bound is not reached */
     REFINED_MAX = 1000 /* intervals; beyond, the first try of each order has to do */
 };
@@ -72,21 +74,39 @@ static uint64_t place(struct interval *iv, const struct ranked *order, uint32_t 
     return total;
 }
 
-static double key_of(const struct interval *x, unsigned order)
+static bool lives_at(const struct interval *x, uint32_t launch)
 {
-    const double life = 1.0 + (double)x->last - (double)x->first, size = (double)x->bytes;
-    return order == 0 ? size : order == 1 ? size * life : life;
+    return x->first <= launch && launch <= x->last;
 }
 
-/* The peak is reached where some interval begins. */
-static uint64_t lower_bound(const struct interval *iv, uint32_t n)
+/* Larger ones first, longer ones first, both, or what makes the peak and then larger ones.
+ */
+static double key_of(const struct interval *x, unsigned order, uint32_t peak)
+{
+    const double life = 1.0 + (double)x->last - (double)x->first, size = (double)x->bytes;
+    switch (order) {
+    case 0:
+        return size;
+    case 1:
+        return size * life;
+    case 2:
+        return life;
+    default:
+        return lives_at(x, peak) ? 0x1p60 + size : size;
+    }
+}
+
+/* The largest sum of sizes alive at one launch; it is one at which some interval begins. */
+static uint64_t lower_bound(const struct interval *iv, uint32_t n, uint32_t *peak)
 {
     uint64_t best = 0;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t sum = 0;
         for (uint32_t j = 0; j < n; j++)
-            if (iv[j].first <= iv[i].first && iv[i].first <= iv[j].last)
+            if (lives_at(&iv[j], iv[i].first))
                 sum += aligned(iv[j].bytes);
+        if (sum > best)
+            *peak = iv[i].first;
         best = sum > best ? sum : best;
     }
     return best;
@@ -114,11 +134,12 @@ uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_
     uint64_t *keep = arena_array(scratch, n + 1U, sizeof *keep);
     const unsigned tries = n <= REFINED_MAX ? TRIES : 0;
     uint64_t best = UINT64_MAX;
+    uint32_t peak = 0;
 
-    *bound = lower_bound(iv, n);
-    for (unsigned o = 0; o < 3; o++) {
+    *bound = lower_bound(iv, n, &peak);
+    for (unsigned o = 0; o < ORDERS; o++) {
         for (uint32_t i = 0; i < n; i++)
-            order[i] = (struct ranked){key_of(&iv[i], o), i};
+            order[i] = (struct ranked){key_of(&iv[i], o, peak), i};
         qsort(order, n, sizeof *order, by_key);
         for (unsigned t = 0; t <= tries && best > *bound; t++) {
             const uint64_t total = place(iv, order, n, near);

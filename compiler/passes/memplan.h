@@ -1,10 +1,10 @@
 /*
  * Memory planning: where intervals of known size and life lie in one arena.
  *
- * Three greedy orders (size, size times life, life), each buffer into the tightest gap
- * among those placed that live at the same time; then again, with what reached highest
- * placed first.  The best is kept.  The bound is the largest sum of sizes alive at one
- * moment: no plan can be smaller.
+ * Four greedy orders (size, size times life, life, what makes the peak first), each buffer
+ * into the tightest gap among those placed that live at the same time; then again, with
+ * what reached highest placed first.  The best is kept.  The bound is the largest sum of
+ * sizes alive at one moment: no plan can be smaller.
  */
 #ifndef HYP_COMPILER_PASSES_MEMPLAN_H
 #define HYP_COMPILER_PASSES_MEMPLAN_H

@@ -1,0 +1,258 @@
+#!/usr/bin/env python3
+"""What the compiler tells of itself, from outside: explain, memory over time, faults of ours and reducing them.
+
+explain.py HYPNO SOURCE_DIR [CASE ... | I/N], as run.py.
+"""
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from xml.etree import ElementTree
+
+sys.dont_write_bytecode = True  # the sources may be read-only
+import run
+from run import HYPNO, MODEL, SOURCE, equal, has, hypno, read, write
+
+# Every fate that a value can have.
+FATES = """hypnograph: 1
+name: fates
+settings: {lr: 0.1}
+data:
+  seen: {source: digits, split: train, take: [0, 64], batch: 16}
+networks:
+  f(x):
+    h:      relu(linear(x, 8))
+    return: linear(h, 4)
+  g: linear(_, 784)
+phases:
+  wake:
+    nodes:
+      x:     flatten(seen.image)
+      z:     f(x)
+      again: f(x)
+      twice: z + again
+      large: exp(x) + 1
+      idle:  exp(z)
+      rate:  2 * $lr
+      error: mean((g(twice) - x)**2) + rate * mean(large)
+    update:
+      - f, g: error
+  sleep:
+    nodes:
+      x: g(~normal(shape=[4]))
+optimizers:
+  f, g: sgd(lr=$lr)
+schedule: {epochs: 3, cycle: [wake]}
+probes:
+  miss:   {value: wake.error, from: seen}
+  dreams: {image: sleep.x, shape: [28, 28], grid: [2, 2], every: end}
+"""
+
+
+def shipped():
+    """Every model that comes with hypnograph."""
+    for top in ("graphs/papers", "examples"):
+        for folder, _, files in os.walk(os.path.join(SOURCE, top)):
+            yield from (os.path.join(folder, f) for f in sorted(files) if f.endswith(".yaml"))
+
+
+def test_explain_a_model():
+    write("m.yaml", FATES)
+    out, _ = hypno("explain", "m.yaml")
+    has(out, "fates  for ", "lines without a file are of m.yaml", "wake  ", "fusing saved ", "most time", "refused: ", "these reasons",
+        "what would change it: ", "gradient of g :10, update of g.weight :28")
+    assert "\033" not in out, "colour without a terminal"
+    assert "probe/miss" not in out.replace("NODE `", ""), "probes are for --all"
+    everything, _ = hypno("explain", "m.yaml", "--all")
+    has(everything, "probe/miss  ", "holds   f.h :8", "inlined wake.large :18")
+    hypno("explain", "m.yaml", "--phase", "probe/miss")
+    has(hypno("explain", "m.yaml", "--phase", "nope", status=1)[1], "no phase `nope`")
+    for args in ([], ["--all"], ["wake.twice"], ["g"], ["wake"], ["f.h"]):
+        for path in ("m.yaml", *shipped()):
+            if len(args) and not args[0].startswith("-") and path != "m.yaml":
+                continue
+            for line in hypno("explain", path, *args)[0].split("\n"):
+                assert len(line) <= 100 or path in line or len(line.split()) < 7, f"{len(line)} columns: {line}"  # a name is not broken
+
+
+def test_explain_a_node():
+    write("m.yaml", FATES)
+    cases = {
+        "wake.x": ["wake.x :14", "is `seen.image` itself: no kernel", "read by f.h :8 in k"],
+        "x": ["wake.x :14"],
+        "wake.z": ["equal to ", "wake.again :16", "computed once", "wake: computed in k", "not stored: it stays in registers",
+                   "+ into wake.twice :17: epilogue fused, saves "],
+        "wake.twice": ["of the arena, launches ", "kept for gradients: ", "refused: anchor (at most ", "a kernel walks one space"],
+        "wake.large": ["inlined: all who read it compute it"],
+        "wake.idle": ["removed: nothing that runs reads it"],
+        "wake.rate": ["a number that the host computes"],
+        "f.h": ["f.h :8  f32[8] per sample, evaluation 1 of 2", "evaluation 2 of 2\n    equal to f.h :8", "parts to ask for:\n    f.h.weight f.h.bias"],
+        "f": ["f.h f.h.weight"],
+        "g.weight": ["f32[784, 4] shared, 12.2 KiB at ", "of the state", "update of g.weight :28 in k", "updated by k", "in place"],
+        "wake": ["wake  ", "kernels\n", "holds   "],
+        "sleep.x": ["read by the runtime"],
+        "probe.miss": ["probe/miss  "],
+    }
+    for name, parts in cases.items():
+        has(hypno("explain", "m.yaml", name)[0], *parts)
+    _, err = hypno("explain", "m.yaml", "wake.twise", status=1)
+    has(err, "no node, weight or phase `wake.twise`", "did you mean `wake/twice`?")
+    hypno("explain", "m.yaml", "wake", "--json", status=2)
+    write("E0104", FATES)  # a file of that name is a model
+    has(hypno("explain", "E0104")[0], "lines without a file are of E0104")
+
+
+def test_explain_as_json():
+    """The keys of the table, no others; sums that agree; reasons of the table."""
+    write("m.yaml", FATES)
+    keys = {}
+    for m in re.finditer(r"^EXPLAIN_KEY\((\w+), (\w+), (\w+),", read(os.path.join(SOURCE, "compiler/driver/explain.def")), re.M):
+        keys.setdefault(m[1], {})[m[2]] = m[3]
+    reasons = set(re.findall(r'^FUSE_WHY\(\w+, "(\w+)"', read(os.path.join(SOURCE, "compiler/ir/fuse.def")), re.M))
+    types = {"string": str, "number": (int, float, type(None)), "bool": bool, "list": list, "object": dict, "node": dict}
+
+    def check(kind, value):
+        equal(sorted(value), sorted(keys[kind]))
+        for key, t in keys[kind].items():
+            assert isinstance(value[key], types[t]), f"{kind}.{key} is {value[key]!r}, no {t}"
+            if t == "node":
+                check("node", value[key])
+
+    d = json.loads(hypno("explain", "m.yaml", "--json", "--all")[0])
+    check("document", d)
+    check("memory", d["memory"])
+    equal((d["version"], d["model"], d["file"], d["batch"]), (1, "fates", "m.yaml", 16))
+    names = [p["name"] for p in d["phases"]]
+    equal([p["name"] for p in d["phases"] if p["scheduled"]], ["wake"])
+    assert "probe/miss" in names and "init" in names, names
+    for p in d["phases"]:
+        check("phase", p)
+        assert abs(sum(k["seconds"] for k in p["kernels"]) - p["seconds"]) <= 1e-9 * p["seconds"]
+        saved = sum(x["before"] - x["after"] for x in p["decisions"] if x["verdict"] == "fused")
+        assert abs(saved - p["saved_seconds"]) <= 1e-9 + 1e-6 * saved
+        for kind, of in (("kernel", "kernels"), ("decision", "decisions"), ("remat", "remat")):
+            for value in p[of]:
+                check(kind, value)
+        for k in p["kernels"]:
+            for n in k["nodes"]:
+                check("node", n)
+        for x in p["decisions"]:
+            assert x["why"] in reasons and (x["why"] == "fused") == (x["verdict"] == "fused"), x
+            assert (x["before"] is None) == (x["saved_bytes"] is None), x
+            assert x["before"] is None or x["most"] is None, x
+    has(str(names), "dream/sleep.x")
+    equal([p["name"] for p in json.loads(hypno("explain", "m.yaml", "--json")[0])["phases"]], ["wake"])
+
+
+def test_memory_of_shipped_models():
+    """All stages print, and no plan is 5 % above its lower bound."""
+    for path in shipped():
+        for stage in ("fused", "loop", "plan"):
+            has(hypno("show", path, "--stage", stage)[0], {"fused": "\nkernel ", "loop": "\nnest ", "plan": "\nphase "}[stage])
+        for p in json.loads(hypno("explain", path, "--json", "--all")[0])["phases"]:
+            assert p["arena_bound"] <= p["arena"] <= 1.05 * p["arena_bound"], f"{path}: {p['name']} needs {p['arena']}, bound {p['arena_bound']}"
+
+
+def test_memory_is_drawn():
+    write("m.yaml", FATES)
+    out, _ = hypno("show", "m.yaml", "--stage", "plan")
+    chart = re.search(r"phase wake: arena .*?\n((?: .*\|\n)+) +0 .* launch\n((?:    [a-p] .*\n)+)", out)
+    assert chart, out
+    rows = chart[1].rstrip("\n").split("\n")
+    equal(len(rows), 18)
+    equal(len({len(r) for r in rows}), 1)
+    has(chart[2], "f.h m.yaml:8")
+    for letter in set("".join(r.split("|")[1] for r in rows)) - set(" :.#"):
+        has(chart[2], f"    {letter} ")
+    equal(hypno("show", "m.yaml", "--stage", "plan", "-o", "m.svg")[0], "")
+    svg = ElementTree.parse("m.svg").getroot()
+    ns = "{http://www.w3.org/2000/svg}"
+    width, height = float(svg.get("width")), float(svg.get("height"))
+    boxes = [r for r in svg.iter(ns + "rect") if r.find(ns + "title") is not None]
+    titles = [r.find(ns + "title").text for r in boxes]
+    assert any(re.match(r"f\.h, 0\.5 KiB, m\.yaml:8, launches \d+ to \d+$", t) for t in titles), titles
+    has(str(titles), "'g.weight, 12.2 KiB, std/layers.yaml:10'", "gradient of ", "scratch of k")
+    place = []
+    for r in boxes:
+        x, y, w, h = (float(r.get(k)) for k in ("x", "y", "width", "height"))
+        assert w > 0 and h >= 0 and x >= 0 and y >= 0 and x + w <= width and y + h <= height, ElementTree.tostring(r)
+        place.append((x, y, x + w, y + h))
+    for i, p in enumerate(place):  # boxes are rounded to a hundredth
+        for q in place[:i]:
+            assert min(p[2], q[2]) - max(p[0], q[0]) < 0.03 or min(p[3], q[3]) - max(p[1], q[1]) < 0.03, (p, q)
+    words = " ".join(t.text for t in svg.iter(ns + "text"))
+    has(words, "Memory of fates", "lower bound", "parameter", "gradient", "wake", "launch")
+
+
+def has_llvm():
+    return "llvm" in hypno("doctor")[0].split("built without")[0].split("back ends")[1].split("\n")[0]
+
+
+def broken_by_llvm():
+    """A folder that an internal fault left: LLVM refuses kernels with a softplus."""
+    write("m.yaml", MODEL.replace("f: linear(_, 4)", "f(x): softplus(linear(x, 4))"))
+    _, err = hypno("train", "m.yaml", "--out", "r", "--set", "lr=0.2", status=3, env={"HYP_FAIL_LLVM": "softplus("})
+    has(err, "error[E9999]: LLVM refuses `", "internal fault", "hypno-fault-")
+    return [f for f in os.listdir(".") if f.startswith("hypno-fault-")][0]
+
+
+def test_llvm_refuses():
+    """What LLVM does not take is our fault: status 3 and all that reproduces it."""
+    if not has_llvm():
+        return
+    folder = broken_by_llvm()
+    has(read(folder + "/model.yaml"), "lr: 0.2", "softplus")
+    has(read(folder + "/command"), "train m.yaml")
+    has(read(folder + "/diagnostics.txt"), "E9999")
+    has(read(folder + "/nest.txt"), "nest ", "softplus(")
+    has(read(folder + "/nest.ll"), "define void @k")
+    assert not os.path.exists("r"), "a run of code that is not there"
+    hypno("check", folder + "/model.yaml", "--code")
+    hypno("check", folder + "/model.yaml", env={"HYP_FAIL_LLVM": "softplus("})
+    hypno("check", folder + "/model.yaml", "--code", status=3, env={"HYP_FAIL_LLVM": "softplus("})
+    hypno("check", folder + "/model.yaml", "--code", "--backend", "interp", env={"HYP_FAIL_LLVM": "softplus("})
+
+
+def test_reduce():
+    if not has_llvm():
+        return
+    folder, env = broken_by_llvm(), {"HYP_FAIL_LLVM": "softplus("}
+    has(hypno("reduce", folder, status=1)[1], "does not show any more")
+    has(hypno("reduce", ".", status=1)[1], "no reproduction folder")
+    out, _ = hypno("reduce", folder, env=env)
+    has(out, "the fault: error[E]: LLVM refuses", "/reduced.yaml: ", "nothing more can go", "hypno check --code")
+    small = read(folder + "/reduced.yaml")
+    has(small, "softplus")
+    for gone in ("probes", "sleep", "784", "0.2"):
+        assert gone not in small, small
+    assert len(small) < len(read(folder + "/model.yaml")) / 2, small
+    _, err = hypno("check", folder + "/reduced.yaml", "--code", status=3, env=env)
+    has(err, "LLVM refuses")
+    assert not [f for f in os.listdir(folder) if f.startswith("try")], os.listdir(folder)
+
+
+def test_reduce_is_stopped():
+    """By its time limit and by Ctrl-C; what it has by then still shows the fault."""
+    if not has_llvm():
+        return
+    folder, env = broken_by_llvm(), {"HYP_FAIL_LLVM": "softplus("}
+    out, _ = hypno("reduce", folder, "--limit", "1", env=env)
+    has(out, "the time is over")
+    hypno("check", folder + "/reduced.yaml", "--code", status=3, env=env)
+    os.remove(folder + "/reduced.yaml")
+    p = subprocess.Popen([HYPNO, "reduce", folder], stdout=subprocess.PIPE, text=True, env={**os.environ, **env})
+    while not os.path.exists(folder + "/reduced.yaml") and p.poll() is None:
+        time.sleep(0.01)
+    p.send_signal(signal.SIGINT)
+    out, _ = p.communicate(timeout=60)
+    equal(p.returncode, 128 + signal.SIGINT)
+    has(out, "interrupted")
+    hypno("check", folder + "/reduced.yaml", "--code", status=3, env=env)
+    assert not [f for f in os.listdir(folder) if f.startswith("try")], os.listdir(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(run.main(globals()))
