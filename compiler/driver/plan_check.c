@@ -71,8 +71,7 @@ static bool touch(struct check *c, uint32_t entry, uint32_t buffer, uint8_t acce
     }
     if ((c->writer[buffer] && c->writer[buffer] != 1 + entry) ||
         ((access & NEST_WRITES) && c->toucher[buffer] && c->toucher[buffer] != 1 + entry))
-        return bad(c, "two entries of a launch touch what one writes: buffer", "entry",
-                   entry);
+        return bad(c, "two entries of a launch touch what one writes", "entry", entry);
     c->toucher[buffer] = 1 + entry;
     if (access & NEST_WRITES)
         c->writer[buffer] = 1 + entry;

@@ -88,7 +88,9 @@ static void mark_from(struct fuse_cx *c, node_id from, node_id *stack)
  */
 static void anti_edges(struct fuse_cx *c, const struct root *r, node_id *stack)
 {
-    const value_id old = replaced(c, r, c->f->region), base = c->f->base[r->value];
+    /* a version lies where the update before left it, and its readers are noted there */
+    const value_id old = c->f->base[replaced(c, r, c->f->region)];
+    const value_id base = c->f->base[r->value];
     const node_id updater = c->g->value[base].def;
 
     if (c->f->role[updater] != ROLE_COMPUTE || r->why == ROOT_COMMIT ||
