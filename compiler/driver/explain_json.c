@@ -51,17 +51,11 @@ static void node(const struct ex *x, struct json_writer *w, place_id id)
 static void nodes(const struct ex *x, struct json_writer *w, const struct ex_phase *p,
                   const struct ex_kernel *k)
 {
+    const struct group *gr = k->group == NO_GROUP ? NULL : &p->f->group[k->group];
     json_key(w, "nodes");
     json_open(w, '[');
-    if (k->group != NO_GROUP) {
-        const struct group *gr = &p->f->group[k->group];
-        for (uint32_t i = 0; i < gr->n; i++)
-            node(x, w, x->g->node[gr->node[i]].place);
-    } else {
-        const struct kernel *what = x->c->ir.kernel[k->kernel];
-        for (uint32_t i = 0; i < what->nplace; i++)
-            node(x, w, what->place[i]);
-    }
+    for (uint32_t i = 0; gr && i < gr->n; i++)
+        node(x, w, x->g->node[gr->node[i]].place);
     json_close(w);
 }
 

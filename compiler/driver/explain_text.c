@@ -30,19 +30,12 @@ static void add_member(const struct ex *x, struct members *m, place_id p)
         m->place[m->n++] = p;
 }
 
-static struct members members_of(const struct ex *x, const struct ex_kernel *k)
+static struct members members_of(const struct ex *x, const struct ex_phase *p,
+                                 const struct ex_kernel *k)
 {
-    const struct kernel *what = x->c->ir.kernel[k->kernel];
-    const struct ex_phase *p = NULL;
     struct members m = {.n = 0};
-    for (uint32_t i = 0; i < x->nphase; i++)
-        if (k >= x->phase[i].kernel && k < x->phase[i].kernel + x->phase[i].nkernel)
-            p = &x->phase[i];
-    if (!p || k->group == NO_GROUP) { /* a copy: equal kernels share a text, not names */
-        for (uint32_t i = 0; i < what->nplace; i++)
-            add_member(x, &m, what->place[i]);
+    if (k->group == NO_GROUP)
         return m;
-    }
     const struct group *gr = &p->f->group[k->group];
     for (uint32_t i = 0; i < gr->n; i++)
         add_member(x, &m, x->g->node[gr->node[i]].place);
@@ -113,11 +106,32 @@ static void print_inlined(const struct ex *x, const struct ex_phase *p,
     flow_places(x, &w, &m);
 }
 
+/* The state or the result that a copy fills. */
+static const char *copied_to(const struct ex *x, const struct ex_phase *p,
+                             const struct ex_kernel *k)
+{
+    const struct hyp_plan *plan = x->c->plan;
+    const struct hyp_entry *e = &plan->entry[k->entry];
+    const struct hyp_phase *ph = &plan->phase[p->id];
+    for (uint32_t i = 0; i < plan->kernel[k->kernel].nbuf; i++) {
+        const struct hyp_buffer *b = &plan->buffer[e->buf[i]];
+        if (plan->kernel[k->kernel].use[i] != HYP_WRITE)
+            continue;
+        for (uint32_t t = 0; b->segment == HYP_SEG_STATE && t < plan->ntensor; t++)
+            if (plan->tensor[t].offset == b->offset)
+                return plan->tensor[t].name;
+        for (uint32_t o = 0; o < ph->noutput; o++)
+            if (ph->output[o].buffer == e->buf[i])
+                return ph->output[o].name;
+    }
+    return "the arena, until it replaces a state";
+}
+
 void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
                      const struct ex_kernel *k)
 {
     char t[24], b[24], st[24], sb[24], head[EX_PLACE], saved[64];
-    const struct members m = members_of(x, k);
+    const struct members m = members_of(x, p, k);
     struct ex_flow w = {x->out, 14, 14, true}, h = {x->out, 4, 6, true};
 
     snprintf(head, sizeof head, "k%u, launch %u: %s", k->kernel, k->launch, ex_kind(p, k));
@@ -133,6 +147,10 @@ void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
         snprintf(saved, sizeof saved, "(saved %s, %s)", ex_time(st, k->saved_seconds),
                  ex_bytes(sb, k->saved_bytes));
         ex_flow_word(&h, saved);
+    }
+    if (k->group == NO_GROUP) {
+        fprintf(x->out, " to %s\n", copied_to(x, p, k));
+        return;
     }
     fputs("\n      holds   ", x->out);
     flow_places(x, &w, &m);
@@ -154,7 +172,7 @@ static void print_costliest(const struct ex *x, const struct ex_phase *p)
                 best = i;
         done[best] = true;
         const struct ex_kernel *k = &p->kernel[best];
-        const struct members m = members_of(x, k);
+        const struct members m = members_of(x, p, k);
         snprintf(left, sizeof left, "    k%-3u launch %-3u %8s %3.0f %%  ", k->kernel,
                  k->launch, ex_time(t, k->seconds),
                  p->seconds > 0 ? 100 * k->seconds / p->seconds : 0);
