@@ -26,9 +26,9 @@ static const char *fail_word;
 
 static void start(void)
 {
-    fail_word = getenv("HYP_FAIL_LLVM");
     const char *options[] = {"hypnograph",
                              "-x86-experimental-pref-innermost-loop-alignment=6"};
+    fail_word = getenv("HYP_FAIL_LLVM");
     LLVMInitializeNativeTarget();
     LLVMInitializeNativeAsmPrinter();
     LLVMParseCommandLineOptions(2, options, NULL);
