@@ -15,6 +15,7 @@ struct ex {
     FILE *out;
     struct ex_phase *phase;
     uint32_t nphase; /* that are wanted */
+    bool said[FUSE_WHY_COUNT];
     const struct prog_called *
         *called; /* by place: the name that was noted there; or NULL */
 };
@@ -74,7 +75,8 @@ void ex_bold(const struct ex *x, const char *text);
 const char *ex_kind(const struct ex_phase *p, const struct ex_kernel *k);
 void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
                      const struct ex_kernel *k);
-void ex_print_phase(const struct ex *x, const struct ex_phase *p, bool whole);
-void ex_print_reason(const struct ex *x, enum fuse_why why);
+void ex_print_phase(struct ex *x, const struct ex_phase *p, bool whole);
+/* Those that were given so far. */
+void ex_print_reasons(const struct ex *x);
 
 #endif

@@ -161,8 +161,7 @@ static bool same_node(const struct ex *x, const struct fuse_decision *d)
            strcmp(graph_place_name(g, p), graph_place_name(g, q)) == 0;
 }
 
-static void print_decisions(const struct ex *x, const struct ex_phase *p, node_id id,
-                            bool said[FUSE_WHY_COUNT])
+static void print_decisions(struct ex *x, const struct ex_phase *p, node_id id)
 {
     for (uint32_t i = 0; i < p->f->nlog; i++) {
         const struct fuse_decision *d = &p->f->log[i];
@@ -170,7 +169,7 @@ static void print_decisions(const struct ex *x, const struct ex_phase *p, node_i
             (d->why == FUSE_OK && same_node(x, d)))
             continue;
         print_decision(x, d, id);
-        said[d->why] |= d->why != FUSE_OK;
+        x->said[d->why] |= d->why != FUSE_OK;
     }
 }
 
@@ -212,8 +211,7 @@ static void print_alias(const struct ex *x, const struct ex_phase *p, value_id v
         fprintf(x->out, "a view of the storage of %s: no kernel\n", name);
 }
 
-static void print_value(const struct ex *x, const struct ex_phase *p, value_id v,
-                        bool said[FUSE_WHY_COUNT])
+static void print_value(struct ex *x, const struct ex_phase *p, value_id v)
 {
     const struct fusion *f = p->f;
     const node_id id = x->g->value[v].def;
@@ -243,7 +241,7 @@ static void print_value(const struct ex *x, const struct ex_phase *p, value_id v
     print_choice(x, p, place);
     print_again(x, p, place);
     print_readers(x, p, f->base[v]);
-    print_decisions(x, p, id, said);
+    print_decisions(x, p, id);
 }
 
 /* ---- a name ---- */
@@ -297,8 +295,8 @@ static bool print_equals(const struct ex *x, const struct prog_called *n)
     return again;
 }
 
-static void print_called(const struct ex *x, const struct prog_called *n, unsigned number,
-                         unsigned of, bool said[FUSE_WHY_COUNT])
+static void print_called(struct ex *x, const struct prog_called *n, unsigned number,
+                         unsigned of)
 {
     char line[EX_PLACE], name[EX_PLACE];
     const struct hyp_place pl = place_of(x->g, x->c->diags, n->place);
@@ -321,10 +319,10 @@ static void print_called(const struct ex *x, const struct prog_called *n, unsign
         return;
     for (uint32_t i = 0; i < x->nphase; i++)
         if (x->phase[i].f->region == n->region)
-            print_value(x, &x->phase[i], n->value, said);
+            print_value(x, &x->phase[i], n->value);
 }
 
-static bool print_nodes(const struct ex *x, const char *name, bool said[FUSE_WHY_COUNT])
+static bool print_nodes(struct ex *x, const char *name)
 {
     const struct program *p = &x->c->program;
     unsigned of = 0, number = 0;
@@ -332,7 +330,7 @@ static bool print_nodes(const struct ex *x, const char *name, bool said[FUSE_WHY
         of += is_asked(x, &p->called[i], name) && in_phases(x, p->called[i].region);
     for (uint32_t i = 0; i < p->ncalled; i++)
         if (is_asked(x, &p->called[i], name) && in_phases(x, p->called[i].region))
-            print_called(x, &p->called[i], ++number, of, said);
+            print_called(x, &p->called[i], ++number, of);
     return of > 0;
 }
 
@@ -444,7 +442,7 @@ static const char *nearest(const struct ex *x, const char *name)
     return diag_nearest(name, names, n); /* the names outlive the arena */
 }
 
-static bool print_phase(const struct ex *x, const char *name)
+static bool print_phase(struct ex *x, const char *name)
 {
     bool any = false;
     for (uint32_t i = 0; i < x->nphase; i++)
@@ -455,19 +453,10 @@ static bool print_phase(const struct ex *x, const char *name)
     return any;
 }
 
-/* Nodes and weights, and the reasons that were given about them. */
-static bool print_values(const struct ex *x, const char *name)
+static bool print_values(struct ex *x, const char *name)
 {
-    bool said[FUSE_WHY_COUNT] = {false}, any = print_nodes(x, name, said), first = true;
-    any |= print_leaves(x, name);
-    for (unsigned i = 0; i < FUSE_WHY_COUNT; i++) {
-        if (!said[i])
-            continue;
-        fputs(first ? "these reasons\n" : "", x->out);
-        ex_print_reason(x, (enum fuse_why)i);
-        first = false;
-    }
-    return any;
+    const bool nodes = print_nodes(x, name), leaves = print_leaves(x, name);
+    return nodes || leaves;
 }
 
 bool explain_name(const struct compiled *c, const struct explain_options *o,
@@ -484,6 +473,9 @@ bool explain_name(const struct compiled *c, const struct explain_options *o,
     bool any = print_phase(&all, name);
     any |= print_values(&x, name) || print_values(&all, name);
     any |= print_parts(&all, name);
+    for (unsigned i = 0; i < FUSE_WHY_COUNT; i++)
+        all.said[i] |= x.said[i];
+    ex_print_reasons(&all);
     *near = any ? NULL : nearest(&all, name);
     arena_free(a);
     return any;

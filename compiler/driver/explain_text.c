@@ -213,10 +213,10 @@ static void print_refusal(const struct ex *x, const struct ex_refusal *r)
     ex_flow_end(&w);
 }
 
-void ex_print_reason(const struct ex *x, enum fuse_why why)
+static void print_reason(const struct ex *x, enum fuse_why why)
 {
-    struct ex_flow w = {x->out, 13, 13, true};
-    fprintf(x->out, "    %-9s", fuse_why_row[why].word);
+    struct ex_flow w = {x->out, 11, 11, true};
+    fprintf(x->out, "  %-9s", fuse_why_row[why].word);
     ex_flow_text(&w, fuse_why_row[why].sentence);
     ex_flow_word(&w, "(what would change it:");
     ex_flow_text(&w, fuse_why_row[why].change);
@@ -224,9 +224,23 @@ void ex_print_reason(const struct ex *x, enum fuse_why why)
     ex_flow_end(&w);
 }
 
-static void print_refused(const struct ex *x, const struct ex_phase *p)
+void ex_print_reasons(const struct ex *x)
 {
-    bool said[FUSE_WHY_COUNT] = {false};
+    bool any = false;
+    for (unsigned i = 0; i < FUSE_WHY_COUNT; i++)
+        any |= x->said[i];
+    if (!any)
+        return;
+    fputc('\n', x->out);
+    ex_bold(x, "reasons");
+    fputc('\n', x->out);
+    for (unsigned i = 0; i < FUSE_WHY_COUNT; i++)
+        if (x->said[i])
+            print_reason(x, (enum fuse_why)i);
+}
+
+static void print_refused(struct ex *x, const struct ex_phase *p)
+{
     uint32_t n, shown = 0;
     char t[24];
     double most = 0;
@@ -238,16 +252,10 @@ static void print_refused(const struct ex *x, const struct ex_phase *p)
             fprintf(x->out, "  refused: %u, which could save at most %s (%.1f %%)\n", n,
                     ex_time(t, most), p->seconds > 0 ? 100 * most / p->seconds : 0);
         print_refusal(x, &r[i]);
-        said[r[i].decision[0]->why] = true;
+        x->said[r[i].decision[0]->why] = true;
     }
-    if (!shown)
-        return;
-    if (shown < n)
+    if (shown && shown < n)
         fprintf(x->out, "    and %u smaller ones (--all)\n", n - shown);
-    fputs("  these reasons\n", x->out);
-    for (unsigned i = 0; i < FUSE_WHY_COUNT; i++)
-        if (said[i])
-            ex_print_reason(x, (enum fuse_why)i);
 }
 
 static void print_savings(const struct ex *x, const struct ex_phase *p)
@@ -303,7 +311,7 @@ static void print_memory(const struct ex *x, const struct ex_phase *p)
     ex_flow_end(&w);
 }
 
-void ex_print_phase(const struct ex *x, const struct ex_phase *p, bool whole)
+void ex_print_phase(struct ex *x, const struct ex_phase *p, bool whole)
 {
     char t[24];
     ex_bold(x, p->name);
@@ -351,5 +359,6 @@ void explain_model(const struct compiled *c, const struct explain_options *o, FI
         fputc('\n', out);
         ex_print_phase(&x, &x.phase[i], o->all);
     }
+    ex_print_reasons(&x);
     arena_free(x.a);
 }

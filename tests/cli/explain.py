@@ -62,7 +62,7 @@ def shipped():
 def test_explain_a_model():
     write("m.yaml", FATES)
     out, _ = hypno("explain", "m.yaml")
-    has(out, "fates  for ", "lines without a file are of m.yaml", "wake  ", "fusing saved ", "most time", "refused: ", "these reasons",
+    has(out, "fates  for ", "lines without a file are of m.yaml", "wake  ", "fusing saved ", "most time", "refused: ", "reasons\n",
         "what would change it: ", "gradient of g :10, update of g.weight :28")
     assert "\033" not in out, "colour without a terminal"
     assert "probe/miss" not in out.replace("NODE `", ""), "probes are for --all"
