@@ -4,6 +4,7 @@
     ./dev bench                            # what is installed takes part; what is not is named with the reason
     ./dev bench --opponents                # first puts the opponents into build/venv
     ./dev bench --models oscillation --threads 2 --rounds 9
+    ./dev bench kernels                    # single kernels beside OpenBLAS, oneDNN and the FMA peak (kernels.py)
 
 The machine is rarely alone, so that two programs timed one after the other say little: every opponent is started, trains until
 it is warm, and waits; then the contestants take turns, one burst each, in a new order every round. hypno has no waiting
@@ -21,6 +22,8 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+
+import kernels
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -337,6 +340,8 @@ def arguments():
 
 
 def main():
+    if sys.argv[1:2] == ["kernels"]:
+        return kernels.main(sys.argv[2:])
     args = arguments()
     if args.opponents:
         install(args.python)

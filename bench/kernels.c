@@ -1,13 +1,18 @@
 /*
- * Speed of generated kernels against this machine's FMA peak, measured in the same run: the
- * contraction shapes of the shipped models in all three roles, convolutions, and
- * element-wise functions and draws.
+ * Speed of generated kernels beside this machine's FMA peak, measured with each of them: a
+ * server for bench/kernels.py, which says what to time.
  *
- *     kernel_bench [target [windows]]
+ *     kernel_bench TARGET [libopenblas.so] < commands
  *
- * The machine may be shared: a kernel's time is the best of many short runs, and so is the
- * peak's.
+ *     contraction M K N ROLE THREADS               ROLE: forward, dX, dW
+ *     convolution IN OUT SIZE KERNEL STRIDE PAD IMAGES ROLE THREADS
+ *     map EXPRESSION                               one thread
+ *
+ * Each answers with one line of JSON: seconds of ours and of the library (contractions),
+ * and the peak in flop/s.  A kernel stays compiled as long as the command is the same.
  */
+#include <dlfcn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +26,8 @@
 #include "runtime/base/diag.h"
 #include "runtime/pool.h"
 
-enum { BATCH = 512, IMAGES = 64, ROUNDS = 15, THREADS = 2 };
+enum { ROWS = 512, SAMPLES = 7, THREADS = 2, PEAK_STEPS = 4000 };
+#define SAMPLE 1e-3 /* seconds that a sample lasts at least */
 
 static double clock_now(clockid_t id)
 {
@@ -133,30 +139,61 @@ static void run(void *cx, unsigned thread)
     }
 }
 
-static double seconds(struct bench *b, unsigned threads)
+/* ---- samples ---- */
+
+typedef void work_fn(void *cx);
+
+static int compare(const void *a, const void *b)
 {
-    double best = 1e9;
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double sample(work_fn *fn, void *cx, long times, bool alone)
+{
+    const double start = alone ? used() : now();
+    for (long i = 0; i < times; i++)
+        fn(cx);
+    return (alone ? used() : now()) - start;
+}
+
+/* The median of samples of some milliseconds; the first ones find out how long it takes. */
+static double seconds(work_fn *fn, void *cx, bool alone)
+{
+    double took[SAMPLES];
+    long times = 1;
+    for (double t = sample(fn, cx, 1, alone); t < SAMPLE; t = sample(fn, cx, times, alone))
+        times = t > SAMPLE / 50 ? (long)(1.2 * SAMPLE / t * (double)times) + 1 : 8 * times;
+    for (int i = 0; i < SAMPLES; i++)
+        took[i] = sample(fn, cx, times, alone) / (double)times;
+    qsort(took, SAMPLES, sizeof *took, compare);
+    return took[SAMPLES / 2];
+}
+
+static void run_all(void *cx)
+{
+    struct bench *b = cx;
+    if (b->threads > 1)
+        pool_run(b->pool, run, b);
+    else
+        run(b, 0);
+}
+
+static double bench_seconds(struct bench *b, unsigned threads)
+{
     b->threads = threads;
-    for (int i = 0; i < ROUNDS; i++) {
-        double start = threads > 1 ? now() : used();
-        if (threads > 1)
-            pool_run(b->pool, run, b);
-        else
-            run(b, 0);
-        double took = (threads > 1 ? now() : used()) - start;
-        best = took < best ? took : best;
-    }
-    return best;
+    return seconds(run_all, b, threads == 1);
 }
 
 static void bench_new(struct bench *b, const struct target *t, struct pool *pool)
 {
-    *b = (struct bench){.target = t, .a = arena_new(), .pool = pool, .batch = BATCH};
+    *b = (struct bench){.target = t, .a = arena_new(), .pool = pool, .batch = ROWS};
 }
 
 static void bench_free(struct bench *b)
 {
-    backend_llvm.free(b->code);
+    if (b->code)
+        backend_llvm.free(b->code);
     arena_free(b->a);
 }
 
@@ -166,23 +203,24 @@ static void peak_new(struct bench *b)
 {
     const struct target *t = b->target;
     int32_t rows = 12, w = t->vec;
-    char *text = arena_fmt(b->a,
-                           "nest \"peak\" scalars 2 axes u0 k1 m2 j3 m4 j5\n"
-                           "  buf #0 f32[64, %d] write \"out\"\n"
-                           "  tile &0 reg f32[%d, %d] \"h\"\n"
-                           "  stage units 64/1 stack 0\n"
-                           "    grid u0 = 0 to 64 step 1 bound 64 {\n"
-                           "      tile &0 = 0\n"
-                           "      for k1 = 0 to 4000 step 1 {\n"
-                           "        unroll m2 = 0 to %d step 1 {\n"
-                           "          vec j3 = 0 to %d step 1 {\n"
-                           "            &0[%d*m2 + j3] += $0 * $1\n"
-                           "          }\n        }\n      }\n"
-                           "      unroll m4 = 0 to %d step 1 {\n"
-                           "        vec j5 = 0 to %d step 1 {\n"
-                           "          #0[%d*u0 + %d*m4 + j5] = %%0 ; %%0 = &0[%d*m4 + j5]\n"
-                           "        }\n      }\n    }\n",
-                           rows * w, rows, w, rows, w, w, rows, w, rows * w, w, w);
+    char *text =
+        arena_fmt(b->a,
+                  "nest \"peak\" scalars 2 axes u0 k1 m2 j3 m4 j5\n"
+                  "  buf #0 f32[64, %d] write \"out\"\n"
+                  "  tile &0 reg f32[%d, %d] \"h\"\n"
+                  "  stage units 64/1 stack 0\n"
+                  "    grid u0 = 0 to 64 step 1 bound 64 {\n"
+                  "      tile &0 = 0\n"
+                  "      for k1 = 0 to %d step 1 {\n"
+                  "        unroll m2 = 0 to %d step 1 {\n"
+                  "          vec j3 = 0 to %d step 1 {\n"
+                  "            &0[%d*m2 + j3] += $0 * $1\n"
+                  "          }\n        }\n      }\n"
+                  "      unroll m4 = 0 to %d step 1 {\n"
+                  "        vec j5 = 0 to %d step 1 {\n"
+                  "          #0[%d*u0 + %d*m4 + j5] = %%0 ; %%0 = &0[%d*m4 + j5]\n"
+                  "        }\n      }\n    }\n",
+                  rows * w, rows, w, PEAK_STEPS, rows, w, w, rows, w, rows * w, w, w);
     struct diag_sink *ds = diag_sink_new(b->a, 10);
     b->n = nest_parse(b->a, text, ds, diag_file(ds, "peak", text, strlen(text)));
     if (!b->n) {
@@ -194,7 +232,7 @@ static void peak_new(struct bench *b)
 
 static double peak_rate(struct bench *b, unsigned threads)
 {
-    return 64.0 * 4000 * 12 * b->target->vec * 2 / seconds(b, threads);
+    return 64.0 * PEAK_STEPS * 12 * b->target->vec * 2 / bench_seconds(b, threads);
 }
 
 /* ---- contractions ---- */
@@ -246,31 +284,86 @@ static const char *dw_text(struct arena *a, struct shape s)
                      s.n, s.k, s.n, s.k, s.n, s.k, s.n, s.k, s.k, s.k);
 }
 
-static void against_peak(struct bench *b, struct bench *peak, double flops)
-{
-    for (unsigned threads = 1; threads <= THREADS; threads++) {
-        double rate = flops / seconds(b, threads), p = peak_rate(peak, threads);
-        printf("  %u thread%s %6.1f GFLOP/s %3.0f%% of %5.1f", threads,
-               threads > 1 ? "s" : " ", rate * 1e-9, 100 * rate / p, p * 1e-9);
-    }
-    printf("\n");
-}
-
-static void contraction(const struct target *t, struct pool *pool, struct shape s,
-                        unsigned role)
+static const char *role_text(struct arena *a, struct shape s, unsigned role)
 {
     static const char *(*const text[])(struct arena *, struct shape) = {forward_text,
                                                                         dx_text, dw_text};
-    static const char *const name[] = {"forward", "dX", "dW"};
-    struct bench b, peak;
-    bench_new(&b, t, pool);
-    bench_new(&peak, t, pool);
-    compile_kernel(&b, text[role](b.a, s));
-    peak_new(&peak);
-    printf("%4dx%4dx%4d %-8s", s.m, s.k, s.n, name[role]);
-    against_peak(&b, &peak, 2.0 * s.m * s.k * s.n);
-    bench_free(&b);
-    bench_free(&peak);
+    return text[role](a, s);
+}
+
+/* ---- the library ---- */
+
+enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 };
+
+/* Its integers have 32 or 64 bits: NumPy's has the latter, and a name of its own. */
+struct blas {
+    void (*gemm)(int, int, int, int, int, int, float, const float *, int, const float *,
+                 int, float, float *, int);
+    void (*gemm64)(int, int, int, int64_t, int64_t, int64_t, float, const float *, int64_t,
+                   const float *, int64_t, float, float *, int64_t);
+    void (*set_threads)(int);
+};
+
+static bool blas_open(const char *path, struct blas *b)
+{
+    void *so = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (!so)
+        return false;
+    *(void **)&b->gemm = dlsym(so, "cblas_sgemm");
+    *(void **)&b->gemm64 = dlsym(so, "scipy_cblas_sgemm64_");
+    *(void **)&b->set_threads = dlsym(so, b->gemm64 ? "scipy_openblas_set_num_threads64_"
+                                                    : "openblas_set_num_threads");
+    return b->gemm || b->gemm64;
+}
+
+struct product { /* the library's operands: as ours, without bias and activation */
+    const struct blas *blas;
+    struct shape s;
+    unsigned role;
+    float *x, *w, *y;
+};
+
+static void call_blas(void *cx)
+{
+    const struct product *p = cx;
+    const int b = p->s.m, k = p->s.k, n = p->s.n;
+    const struct { /* m n k of the call; which are transposed; operands and their rows */
+        int m, n, k, ta, tb;
+        const float *a, *b;
+        int lda, ldb;
+        float *c;
+    } call[] = {{b, n, k, PLAIN, TRANSPOSED, p->x, p->w, k, k, p->y},
+                {b, k, n, PLAIN, PLAIN, p->y, p->w, n, k, p->x},
+                {n, k, b, TRANSPOSED, PLAIN, p->y, p->x, n, k, p->w}},
+      *c = &call[p->role];
+    if (p->blas->gemm64)
+        p->blas->gemm64(ROW_MAJOR, c->ta, c->tb, c->m, c->n, c->k, 1, c->a, c->lda, c->b,
+                        c->ldb, 0, c->c, c->n);
+    else
+        p->blas->gemm(ROW_MAJOR, c->ta, c->tb, c->m, c->n, c->k, 1, c->a, c->lda, c->b,
+                      c->ldb, 0, c->c, c->n);
+}
+
+static float *numbers(struct arena *a, size_t n)
+{
+    float *f = memory(a, 4 * n);
+    for (size_t i = 0; i < n; i++)
+        f[i] = (float)(i * 2654435761U % 1000) * 1e-3F - 0.5F;
+    return f;
+}
+
+static double blas_seconds(const struct blas *blas, struct shape s, unsigned role,
+                           unsigned threads)
+{
+    struct arena *a = arena_new();
+    const size_t m = (size_t)s.m, k = (size_t)s.k, n = (size_t)s.n;
+    struct product p = {
+        blas, s, role, numbers(a, m * k), numbers(a, k * n), numbers(a, m * n)};
+    if (blas->set_threads)
+        blas->set_threads((int)threads);
+    const double t = seconds(call_blas, &p, threads == 1);
+    arena_free(a);
+    return t;
 }
 
 /* ---- convolutions, as the graph's forms are lowered ---- */
@@ -288,7 +381,7 @@ static uint32_t slot_of(void *cx, value_id v)
 /* Kernel of one read-out; the other ports are leaves. */
 static struct kernel *image_kernel(struct bench *b, const struct form *f, uint8_t port)
 {
-    static struct fuse_options all;
+    const struct fuse_options all = {.target = b->target, .batch = b->batch};
     struct graph *g = arena_alloc(b->a, sizeof *g);
     struct diag_sink *ds = diag_sink_new(b->a, 10);
     value_id in[2];
@@ -314,92 +407,138 @@ static struct kernel *image_kernel(struct bench *b, const struct form *f, uint8_
     return l->kernel;
 }
 
-static void convolution(const struct target *t, struct pool *pool, struct image_shape s,
-                        uint8_t port)
+static struct nest *convolution(struct bench *b, struct image_shape s, uint8_t port)
 {
-    static const char *const name[] = {"forward", "dX", "dW"};
     const int32_t places = (s.size + 2 * s.pad - s.kernel) / s.stride + 1;
     const int32_t in[3] = {s.in, s.size, s.size}, out[3] = {s.out, places, places};
     const int32_t k[2] = {s.kernel, s.kernel}, stride[2] = {s.stride, s.stride};
     const int32_t pad[2] = {s.pad, s.pad}, dilation[2] = {1, 1};
     const struct form f =
         form_conv((struct ext){0, 1}, in, out, k, stride, pad, dilation, 1);
-    struct bench b, peak;
-    bench_new(&b, t, pool);
-    bench_new(&peak, t, pool);
-    b.batch = IMAGES;
-    b.n = nest_schedule(image_kernel(&b, &f, port), t, b.a);
-    compile(&b);
-    peak_new(&peak);
-    printf("%3d->%3d %2dx%2d k%d s%d %-8s", s.in, s.out, s.size, s.size, s.kernel, s.stride,
-           name[port]);
-    against_peak(&b, &peak,
-                 2.0 * IMAGES * s.out * places * places * s.in * s.kernel * s.kernel);
-    bench_free(&b);
-    bench_free(&peak);
+    return nest_schedule(image_kernel(b, &f, port), b->target, b->a);
 }
 
-static void convolutions(const struct target *t, struct pool *pool)
+/* ---- commands ---- */
+
+struct server {
+    const struct target *target;
+    struct pool *pool;
+    struct blas blas;
+    bool has_blas;
+    struct bench kernel, peak;
+    char made[512]; /* command that the kernel was made for */
+};
+
+static int role_of(const char *name)
 {
-    static const struct image_shape shapes[] = {{64, 128, 16, 4, 2, 1},
-                                                {3, 64, 32, 4, 2, 1},
-                                                {32, 64, 16, 3, 1, 1},
-                                                {16, 32, 14, 4, 2, 1}};
-    for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (uint8_t port = 0; port < 3; port++)
-            convolution(t, pool, shapes[i], port);
+    static const char *const names[] = {"forward", "dX", "dW"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return -1;
 }
 
-/* ---- element by element ---- */
-
-static void element_wise(const struct target *t, struct pool *pool, const char *what,
-                         const char *expression)
+/* The kernel of a command, made if it is not there; false: it still is. */
+static bool renew(struct server *s, const char *command, int64_t batch)
 {
-    struct bench b;
-    bench_new(&b, t, pool);
-    compile_kernel(&b,
-                   arena_fmt(b.a,
-                             "kernel \"map\" scalars 4\n  axes n0:1B j1:64\n"
-                             "  buf #0 f32[1B, 64] read \"x\"\n"
-                             "  buf #1 f32[1B, 64] write \"y\"\n"
-                             "  draw 0 scalar $0 sample 0\n"
-                             "  stage 0 map f32 [n0, j1] \"m\"\n    %%0 = #0[64*n0 + j1]\n"
-                             "    over {} = %s\n    #1[64*n0 + j1] = it\n",
-                             expression));
-    printf("%-10s %6.2f elements/ns\n", what, 1e-9 * BATCH * 64 / seconds(&b, 1));
-    bench_free(&b);
+    if (strcmp(s->made, command) == 0)
+        return false;
+    bench_free(&s->kernel);
+    bench_new(&s->kernel, s->target, s->pool);
+    s->kernel.batch = batch;
+    snprintf(s->made, sizeof s->made, "%s", command);
+    return true;
+}
+
+static void answer(struct server *s, double ours, double blas, unsigned threads)
+{
+    printf("{\"ours\": %.9g, \"peak\": %.6g", ours, peak_rate(&s->peak, threads));
+    if (blas > 0)
+        printf(", \"blas\": %.9g", blas);
+    printf("}\n");
+}
+
+static bool time_contraction(struct server *s, const char *line)
+{
+    struct shape sh;
+    unsigned threads;
+    char name[16];
+    if (sscanf(line, "contraction %d %d %d %15s %u", &sh.m, &sh.k, &sh.n, name, &threads) !=
+            5 ||
+        role_of(name) < 0 || threads < 1 || threads > THREADS)
+        return false;
+    const unsigned role = (unsigned)role_of(name);
+    if (renew(s, line, sh.m))
+        compile_kernel(&s->kernel, role_text(s->kernel.a, sh, role));
+    const double ours = bench_seconds(&s->kernel, threads);
+    answer(s, ours, s->has_blas ? blas_seconds(&s->blas, sh, role, threads) : 0, threads);
+    return true;
+}
+
+static bool time_convolution(struct server *s, const char *line)
+{
+    struct image_shape sh;
+    unsigned threads;
+    int images;
+    char name[16];
+    if (sscanf(line, "convolution %d %d %d %d %d %d %d %15s %u", &sh.in, &sh.out, &sh.size,
+               &sh.kernel, &sh.stride, &sh.pad, &images, name, &threads) != 9 ||
+        role_of(name) < 0 || threads < 1 || threads > THREADS)
+        return false;
+    if (renew(s, line, images)) {
+        s->kernel.n = convolution(&s->kernel, sh, (uint8_t)role_of(name));
+        compile(&s->kernel);
+    }
+    answer(s, bench_seconds(&s->kernel, threads), 0, threads);
+    return true;
+}
+
+static bool time_map(struct server *s, const char *line)
+{
+    if (strncmp(line, "map ", 4) != 0)
+        return false;
+    if (renew(s, line, ROWS))
+        compile_kernel(
+            &s->kernel,
+            arena_fmt(s->kernel.a,
+                      "kernel \"map\" scalars 4\n  axes n0:1B j1:64\n"
+                      "  buf #0 f32[1B, 64] read \"x\"\n"
+                      "  buf #1 f32[1B, 64] write \"y\"\n"
+                      "  draw 0 scalar $0 sample 0\n"
+                      "  stage 0 map f32 [n0, j1] \"m\"\n    %%0 = #0[64*n0 + j1]\n"
+                      "    over {} = %s\n    #1[64*n0 + j1] = it\n",
+                      line + 4));
+    answer(s, bench_seconds(&s->kernel, 1) / (ROWS * 64), 0, 1);
+    return true;
 }
 
 int main(int argc, char **argv)
 {
-    static const struct shape shapes[] = {
-        {512, 784, 512}, {512, 512, 512}, {512, 64, 512}, {512, 512, 1568}, {512, 512, 64}};
-    static const char *const functions[][2] = {
-        {"copy", "%0"},
-        {"exp", "exp(%0)"},
-        {"log", "log(add(%0, 1))"},
-        {"tanh", "tanh(%0)"},
-        {"sigmoid", "sigmoid(%0)"},
-        {"softplus", "softplus(%0)"},
-        {"uniform", "uniform01(rng(0, @1))"},
-        {"normal", "add(%0, normal(rng(0, iand(@1, -2i)), rng(0, ior(@1, 1i)), @1))"}};
-    const struct target *t = argc > 1 ? target_find(argv[1]) : llvm_host_target();
+    static bool (*const kinds[])(struct server *, const char *) = {
+        time_contraction, time_convolution, time_map};
+    const bool any = argc < 2 || strcmp(argv[1], "host") == 0;
+    struct server s = {.target = any ? llvm_host_target() : target_find(argv[1])};
     struct hyp_error err = {0};
-    struct pool *pool;
-    if (!t || !llvm_runs_here(t) || pool_new(THREADS, &pool, &err) != HYP_OK)
+    char line[512];
+    if (!s.target || !llvm_runs_here(s.target) ||
+        pool_new(THREADS, &s.pool, &err) != HYP_OK)
         return 1;
-    printf("target %s: register tile %dx%d, vectors of %d\n", t->name, t->mr, t->nr,
-           t->vec);
-    convolutions(t, pool);
-    if (argc > 2) {
-        pool_free(pool);
-        return 0;
+    s.has_blas = blas_open(argc > 2 ? argv[2] : NULL, &s.blas);
+    bench_new(&s.kernel, s.target, s.pool);
+    bench_new(&s.peak, s.target, s.pool);
+    peak_new(&s.peak);
+    printf("{\"target\": \"%s\", \"tile\": [%d, %d], \"blas\": %s}\n", s.target->name,
+           s.target->mr, s.target->nr, s.has_blas ? "true" : "false");
+    for (fflush(stdout); fgets(line, sizeof line, stdin); fflush(stdout)) {
+        bool done = false;
+        line[strcspn(line, "\n")] = 0;
+        for (unsigned i = 0; i < sizeof kinds / sizeof *kinds && !done; i++)
+            done = kinds[i](&s, line);
+        if (!done)
+            printf("{\"error\": \"no such command\"}\n");
     }
-    for (unsigned i = 0; i < sizeof shapes / sizeof *shapes; i++)
-        for (unsigned role = 0; role < 3; role++)
-            contraction(t, pool, shapes[i], role);
-    for (unsigned i = 0; i < sizeof functions / sizeof *functions; i++)
-        element_wise(t, pool, functions[i][0], functions[i][1]);
-    pool_free(pool);
+    bench_free(&s.kernel);
+    bench_free(&s.peak);
+    pool_free(s.pool);
     return 0;
 }
