@@ -1,10 +1,11 @@
 /*
- * Where a cycle's time goes: every kernel of a model's first scheduled phase, run alone on
+ * Where a cycle's time goes: every kernel of a model's scheduled phases, run alone on
  * one thread over random inputs.
  *
  *     profile_bench MODEL.yaml [backend] [data folder] [kernel number: print its nest and
  * assembly]
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,12 +38,10 @@ static double used(void)
     return clock_now(CLOCK_THREAD_CPUTIME_ID);
 }
 
-static uint32_t training_phase(const struct hyp_plan *p)
+/* Phases that train draw numbers. */
+static bool trains(const struct hyp_phase *ph)
 {
-    for (uint32_t i = 0; i < p->nphase; i++)
-        if (p->phase[i].draw != UINT32_MAX)
-            return i;
-    return 0;
+    return ph->draw != UINT32_MAX;
 }
 
 static void fill_inputs(struct exec *x, uint32_t phase)
@@ -108,11 +107,14 @@ static double flops(const struct kernel *k, int64_t batch)
     return all;
 }
 
+struct totals { /* seconds on one thread and on two */
+    double one, two, flops;
+};
+
 static void profile(struct compiled *c, struct exec *x, uint32_t phase, int64_t batch,
-                    const double *two)
+                    const double *two, struct totals *all)
 {
     const struct hyp_phase *ph = &c->plan->phase[phase];
-    double total = 0, all = 0, both = 0;
     for (uint32_t i = 0; i < ph->nop; i++) {
         double launch = 0;
         for (uint32_t e = ph->op[i].a; ph->op[i].op == HYP_OP_LAUNCH && e < ph->op[i].b;
@@ -121,9 +123,10 @@ static void profile(struct compiled *c, struct exec *x, uint32_t phase, int64_t 
             double t = run_entry(x, e, batch);
             double f = flops(c->ir.kernel[c->plan->entry[e].kernel], batch);
             launch += t;
-            all += f;
-            printf("%8.1f us %6.1f GFLOP/s  launch %-3u kernel %-3u %s, units x cost",
-                   1e6 * t, 1e-9 * f / t, i, c->plan->entry[e].kernel, k->name);
+            all->flops += f;
+            printf(
+                "%8.1f us %6.1f GFLOP/s  phase %u launch %-3u kernel %-3u %s, units x cost",
+                1e6 * t, 1e-9 * f / t, phase, i, c->plan->entry[e].kernel, k->name);
             for (uint32_t s = 0; s < k->nstage; s++)
                 printf(" %lld x %u", (long long)units_of(&k->stage[s], batch),
                        k->stage[s].cost);
@@ -132,11 +135,9 @@ static void profile(struct compiled *c, struct exec *x, uint32_t phase, int64_t 
         if (ph->op[i].op == HYP_OP_LAUNCH)
             printf("%8.1f us on two threads, %.2f times as fast       launch %u\n",
                    1e6 * two[i], launch / two[i], i);
-        total += launch;
-        both += two[i];
+        all->one += launch;
+        all->two += two[i];
     }
-    printf("%8.1f us %6.1f GFLOP/s  all; launches on two threads %8.1f us %6.1f GFLOP/s\n",
-           1e6 * total, 1e-9 * all / total, 1e6 * both, 1e-9 * all / both);
 }
 
 /* ---- launches on two threads ---- */
@@ -213,24 +214,35 @@ int main(int argc, char **argv)
     if (argc > 4)
         print_kernel(c, (uint32_t)atoi(argv[4]));
     int64_t batch = c->plan->batch_max;
-    uint32_t phase = training_phase(c->plan);
     if (pool_new(2, &pool, &err) != HYP_OK ||
         exec_new(c->plan, pool, 1, &x, &err) != HYP_OK || exec_init(x, &err) != HYP_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
-    fill_inputs(x, phase);
+    for (uint32_t p = 0; p < c->plan->nphase; p++)
+        if (trains(&c->plan->phase[p]))
+            fill_inputs(x, p);
     for (int i = 0; i < 5; i++) {
         start = now();
-        if (exec_phase(x, phase, batch, &err) != HYP_OK)
-            return 1;
+        for (uint32_t p = 0; p < c->plan->nphase; p++)
+            if (trains(&c->plan->phase[p]) && exec_phase(x, p, batch, &err) != HYP_OK)
+                return 1;
         printf("cycle on two threads %.2f ms\n", 1e3 * (now() - start));
     }
-    double *two = calloc(c->plan->phase[phase].nop + 1U, sizeof *two);
-    if (!two || !time_launches(x, phase, batch, two))
-        return 1;
-    profile(c, x, phase, batch, two);
-    free(two);
+    struct totals all = {0};
+    for (uint32_t p = 0; p < c->plan->nphase; p++) {
+        double *two = calloc(c->plan->phase[p].nop + 1U, sizeof *two);
+        const bool fine =
+            two && (!trains(&c->plan->phase[p]) || time_launches(x, p, batch, two));
+        if (fine && trains(&c->plan->phase[p]))
+            profile(c, x, p, batch, two, &all);
+        free(two);
+        if (!fine)
+            return 1;
+    }
+    printf("%8.1f us %6.1f GFLOP/s  all; launches on two threads %8.1f us %6.1f GFLOP/s\n",
+           1e6 * all.one, 1e-9 * all.flops / all.one, 1e6 * all.two,
+           1e-9 * all.flops / all.two);
     exec_free(x);
     pool_free(pool);
     compiled_free(c);
