@@ -177,6 +177,7 @@ static bool time_launches(struct exec *x, uint32_t phase, int64_t batch, double 
 
 static void print_kernel(struct compiled *c, uint32_t k)
 {
+    printf("%s\n", kernel_print(c->ir.kernel[k], c->arena));
     printf("%s\n", nest_print(c->ir.nest[k], c->arena));
 #ifdef HYP_WITH_LLVM
     const char *why;

@@ -210,6 +210,12 @@ struct tile_point {
 sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
                    unsigned which, const struct tile_point *t);
 
+/* Is the factor in blocks of rows? Then it can be read by the number k alone. */
+bool sched_in_blocks(const struct sched *s, const struct item *it, uint32_t seg,
+                     unsigned which);
+sx_id sched_block(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
+                  unsigned which, struct index k);
+
 /* sched_fold.c: folds whose places are lanes */
 bool sched_is_window_fold(const struct kernel *k, const struct kstage *s);
 void sched_fold(struct sched *s, struct item *it, struct index base, int32_t width);

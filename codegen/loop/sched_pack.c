@@ -13,7 +13,7 @@
 
 #include "codegen/loop/sched.h"
 
-enum { WORTH_K = 128, WORTH_ROWS = 48 };
+enum { WORTH_K = 128, WORTH_ROWS = 48, WORTH_PLACES = 16 };
 
 /* ---- what a factor reads ---- */
 
@@ -171,20 +171,37 @@ static bool columns_are_ragged(const struct sched *s)
     return s->k->axis[s->g->col].c % sched_tile_shape(s).nr != 0;
 }
 
-/* The rows' factor of a convolution: in blocks, unless its rows lie along k. */
+/* Places of an image, of which each uses the whole of the rows' factor. */
+static int64_t window_places(const struct sched *s)
+{
+    int64_t n = 1;
+    const struct group *g = s->g;
+    for (unsigned i = 0; i < g->nbox + g->nouter; i++) {
+        const struct ext e = s->k->axis[i < g->nbox ? g->box[i] : g->outer[i - g->nbox]];
+        n *= e.b ? 1 : e.c;
+    }
+    return n;
+}
+
+/*
+ * The rows' factor of a convolution: in blocks.  Where its rows lie along k they serve as
+ * they are, unless they are read again and again: their strides like to be powers of two.
+ */
 static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
 {
     const struct kstage *k = &s->k->stage[it->stage];
     const struct kseg *g = &k->seg[seg];
     const unsigned w = 1U - s->g->image[seg];
     const struct index *x = plain_load(s, k, g->factor[w]);
-    bool plain, along;
+    bool plain;
     if (!x)
         return;
-    along = ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
+    const bool along =
+        ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
     for (unsigned i = 0; i < s->g->nouter; i++)
-        along |= index_uses(x, s->g->outer[i]);
-    if (!along)
+        if (index_uses(x, s->g->outer[i]))
+            return;
+    if (!along || (!s->k->axis[g->red[0]].b && window_places(s) >= WORTH_PLACES))
         s->packs[(it->stage * 8U + seg) * 2 + w].kind = PACK_BLOCKS;
 }
 
@@ -259,12 +276,26 @@ static struct index panel_index(const struct sched *s, const struct kseg *g,
 }
 
 static struct index block_index(const struct sched *s, const struct kseg *g,
-                                struct index row0, struct index row)
+                                struct index row0, struct index row, struct index k)
 {
     struct index in = row;
     index_add(&in, &row0, ext_const(-1));
-    struct index k = scaled(flat_k(s, g), s->t->unit_rows);
-    return index_sum(index_sum(times_k(s, row0, g), k), in);
+    return index_sum(index_sum(times_k(s, row0, g), scaled(k, s->t->unit_rows)), in);
+}
+
+bool sched_in_blocks(const struct sched *s, const struct item *it, uint32_t seg,
+                     unsigned which)
+{
+    return s->packs[(it->stage * 8U + seg) * 2 + which].kind == PACK_BLOCKS;
+}
+
+sx_id sched_block(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
+                  unsigned which, struct index k)
+{
+    const struct kseg *g = &s->k->stage[it->stage].seg[seg];
+    const struct index at = block_index(s, g, s->row0, s->at[s->g->row], k);
+    return nb_load_buf(s, st, s->packs[(it->stage * 8U + seg) * 2 + which].buf, at, NULL,
+                       0);
 }
 
 sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
@@ -279,7 +310,7 @@ sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint
     if (p->kind == PACK_PANELS)
         at = panel_index(s, g, t->base, t->lane, t->width);
     else if (p->kind == PACK_BLOCKS)
-        at = block_index(s, g, s->row0, s->at[s->g->row]);
+        return sched_block(s, st, it, seg, which, flat_k(s, g));
     else
         at = index_sum(times_k(s, s->at[s->g->row], g), flat_k(s, g));
     return nb_load_buf(s, st, p->buf, at, NULL, 0);
@@ -380,7 +411,7 @@ static void pack_blocks(struct sched *s, const struct job *j)
     struct index row = index_sum(row0, index_axis(v->axis, 1));
     index_term(&row, (struct term){q->axis, 1, 0, {8, 0}});
     s->at[s->g->row] = row;
-    put(s, j, block_index(s, g, row0, row));
+    put(s, j, block_index(s, g, row0, row, flat_k(s, g)));
     sched_close(s, opened + 2);
     if (even)
         return;
@@ -390,7 +421,7 @@ static void pack_blocks(struct sched *s, const struct job *j)
     nb_guard(s, part, rest, ext_const(block));
     s->at[s->g->row] = index_axis(part->axis, 1);
     opened = sched_loops(s, g->red, g->nred);
-    put(s, j, block_index(s, g, row0, s->at[s->g->row]));
+    put(s, j, block_index(s, g, row0, s->at[s->g->row], flat_k(s, g)));
     sched_close(s, opened + 1);
 }
 

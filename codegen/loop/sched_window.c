@@ -366,15 +366,32 @@ static void move_tile(struct sched *s, const struct panel *p, uint16_t reg,
     sched_close(s, opened);
 }
 
+/* The block's k: by axes, or as one number where no factor asks for more. */
+static unsigned k_loops(struct sched *s, const struct panel *p, bool flat, struct index *k)
+{
+    if (!flat) {
+        first_loop(s, p);
+        const unsigned n = sched_loops(s, p->seg->red + 1, p->seg->nred - 1U);
+        *k = block_k(s, p);
+        return n + 1;
+    }
+    struct index lo = index_const(0);
+    index_add(&lo, &p->k0, ext_const(p->inner));
+    struct stmt *f = nb_for(s, FOR_SEQ, lo, index_offset(lo, p->step * p->inner), 1);
+    f->bound = ext_mul(s->k->axis[p->seg->red[0]], ext_const(p->inner));
+    *k = index_axis(f->axis, 1);
+    index_add(k, &lo, ext_const(-1));
+    return 1;
+}
+
 static void tile(struct sched *s, const struct panel *p, struct index row, int32_t mr)
 {
     const uint16_t h = nb_tile(s, "h", TILE_REG, p->k->dtype, mr, p->nr, false);
-    struct index m = index_const(0);
-    unsigned opened;
+    const unsigned image = s->g->image[p->nseg];
+    const bool flat = sched_in_blocks(s, p->it, p->nseg, 1U - image);
+    struct index m = index_const(0), k, from = index_const(0);
     move_tile(s, p, h, row, mr, false);
-    first_loop(s, p);
-    opened = 1 + sched_loops(s, p->seg->red + 1, p->seg->nred - 1U);
-    struct index k = block_k(s, p), from = index_const(0);
+    unsigned opened = k_loops(s, p, flat, &k);
     if (mr > 1) {
         struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(mr), 1);
         m = index_axis(f->axis, 1);
@@ -390,11 +407,16 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
     st->index = j;
     index_add(&st->index, &m, ext_const(p->nr));
     index_add(&from, &k, ext_const(p->nr));
-    const sx_id image = nb_load_tile(s, st, p->packed, index_sum(from, j));
-    const unsigned which = s->g->image[p->nseg];
-    const sx_id other = sched_factor(s, st, p->it, p->nseg, 1U - which, NULL);
-    st->value = which ? other : image;
-    st->value2 = which ? image : other;
+    const sx_id lanes = nb_load_tile(s, st, p->packed, index_sum(from, j));
+    sx_id rows;
+    if (flat) {
+        index_add(&k, &p->k0, ext_const(p->inner));
+        rows = sched_block(s, st, p->it, p->nseg, 1U - image, k);
+    } else {
+        rows = sched_factor(s, st, p->it, p->nseg, 1U - image, NULL);
+    }
+    st->value = image ? rows : lanes;
+    st->value2 = image ? lanes : rows;
     sched_close(s, opened + 1);
     move_tile(s, p, h, row, mr, true);
 }
