@@ -22,11 +22,19 @@
 #include "codegen/llvm/llvm.h"
 #include "codegen/loop/loop.h"
 #include "codegen/loop/lower.h"
+#include "compiler/passes/pass.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/diag.h"
 #include "runtime/pool.h"
 
-enum { ROWS = 512, SAMPLES = 7, THREADS = 2, PEAK_STEPS = 4000 };
+enum {
+    ROWS = 512,
+    MOST_KERNELS = 4,
+    MOST_SLOTS = 16,
+    SAMPLES = 7,
+    THREADS = 2,
+    PEAK_STEPS = 4000
+};
 #define SAMPLE 1e-3 /* seconds that a sample lasts at least */
 
 static double clock_now(clockid_t id)
@@ -53,10 +61,13 @@ struct bench {
     const struct target *target;
     struct arena *a;
     int64_t batch;
-    struct nest *n;
+    struct nest *nest[MOST_KERNELS]; /* one after the other */
+    uint32_t nnest;
+    uint32_t *slot[MOST_KERNELS]; /* NULL: buffers are its own */
     struct code *code;
-    struct loaded_stage *stage;
-    struct hyp_kargs args;
+    struct loaded_stage *stage; /* of all */
+    struct hyp_kargs args[MOST_KERNELS];
+    float *memory[MOST_SLOTS]; /* by slot */
     struct pool *pool;
     unsigned threads;
     void *scratch[THREADS];
@@ -68,43 +79,61 @@ static void *memory(struct arena *a, size_t bytes)
     return (void *)((p + 63) & ~(uintptr_t)63);
 }
 
-static void give_memory(struct bench *b)
+static float *numbers(struct arena *a, size_t n)
 {
-    void **buf = arena_array(b->a, b->n->nbuf + 1, sizeof *buf);
-    uint64_t stack = 64;
-    for (uint32_t i = 0; i < b->n->nbuf; i++) {
-        const struct kbuf *k = &b->n->buf[i];
-        size_t n = 1, row = 1;
-        for (unsigned d = 0; d < k->rank; d++) {
-            n *= (size_t)ext_at(k->dim[d], b->batch);
-            row *= d ? (size_t)ext_at(k->dim[d], b->batch) : 1;
-        }
-        n += 12 * row;
-        float *f = buf[i] = memory(b->a, 4 * n);
-        for (size_t e = 0; e < n; e++)
-            f[e] = (float)(e * 2654435761U % 1000) * 1e-3F - 0.5F;
+    float *f = memory(a, 4 * n);
+    for (size_t i = 0; i < n; i++)
+        f[i] = (float)(i * 2654435761U % 1000) * 1e-3F - 0.5F;
+    return f;
+}
+
+static float *buffer(struct bench *b, const struct kbuf *k)
+{
+    size_t n = 1, row = 1;
+    for (unsigned d = 0; d < k->rank; d++) {
+        n *= (size_t)ext_at(k->dim[d], b->batch);
+        row *= d ? (size_t)ext_at(k->dim[d], b->batch) : 1;
     }
-    for (uint32_t i = 0; i < b->n->nstage; i++)
-        stack = b->n->stage[i].stack_bytes > stack ? b->n->stage[i].stack_bytes : stack;
-    for (unsigned t = 0; t < THREADS; t++)
-        b->scratch[t] = memory(b->a, (size_t)stack);
-    union hyp_word *scalar = arena_array(b->a, b->n->nscalar + 1, sizeof *scalar);
-    for (uint32_t i = 0; i < b->n->nscalar; i++)
+    return numbers(b->a, n + 12 * row);
+}
+
+static struct hyp_kargs give_memory(struct bench *b, uint32_t nest)
+{
+    const struct nest *n = b->nest[nest];
+    void **buf = arena_array(b->a, n->nbuf + 1, sizeof *buf);
+    for (uint32_t i = 0; i < n->nbuf; i++) {
+        float *own = NULL, **at = &own;
+        if (b->slot[nest] && i < n->nbuf - n->nprivate)
+            at = &b->memory[b->slot[nest][i]];
+        if (!*at)
+            *at = buffer(b, &n->buf[i]);
+        buf[i] = *at;
+    }
+    union hyp_word *scalar = arena_array(b->a, n->nscalar + 1, sizeof *scalar);
+    for (uint32_t i = 0; i < n->nscalar; i++)
         scalar[i].f = 1e-3F;
-    b->args =
-        (struct hyp_kargs){.buf = buf, .scalar = scalar, .batch = b->batch, .seed = 1};
+    return (struct hyp_kargs){.buf = buf, .scalar = scalar, .batch = b->batch, .seed = 1};
 }
 
 static void compile(struct bench *b)
 {
     struct diag_sink *ds = diag_sink_new(b->a, 10);
-    b->stage = arena_array(b->a, b->n->nstage, sizeof *b->stage);
-    b->code = backend_llvm.load(&b->n, 1, b->target, 1, ds, b->stage);
+    uint64_t stack = 64;
+    uint32_t stages = 0;
+    for (uint32_t k = 0; k < b->nnest; k++)
+        for (uint32_t i = 0; i < b->nest[k]->nstage; i++, stages++)
+            if (b->nest[k]->stage[i].stack_bytes > stack)
+                stack = b->nest[k]->stage[i].stack_bytes;
+    b->stage = arena_array(b->a, stages, sizeof *b->stage);
+    b->code = backend_llvm.load(b->nest, b->nnest, b->target, 1, ds, b->stage);
     if (!b->code) {
         diag_print(ds, stderr, false);
         exit(1);
     }
-    give_memory(b);
+    for (unsigned t = 0; t < THREADS; t++)
+        b->scratch[t] = memory(b->a, (size_t)stack);
+    for (uint32_t k = 0; k < b->nnest; k++)
+        b->args[k] = give_memory(b, k);
 }
 
 static void compile_kernel(struct bench *b, const char *text)
@@ -116,7 +145,7 @@ static void compile_kernel(struct bench *b, const char *text)
         diag_print(ds, stderr, false);
         exit(1);
     }
-    b->n = nest_schedule(k, b->target, b->a);
+    b->nest[b->nnest++] = nest_schedule(k, b->target, b->a);
     compile(b);
 }
 
@@ -129,14 +158,16 @@ static int64_t units(const struct bench *b, const struct nstage *s)
 static void run(void *cx, unsigned thread)
 {
     struct bench *b = cx;
-    for (uint32_t s = 0; s < b->n->nstage; s++) {
-        int64_t n = units(b, &b->n->stage[s]), lo = n * thread / b->threads,
-                hi = n * (thread + 1) / b->threads;
-        if (lo < hi)
-            b->stage[s].fn(&b->args, lo, hi, b->scratch[thread]);
-        if (b->threads > 1)
-            pool_barrier(b->pool);
-    }
+    const struct loaded_stage *stage = b->stage;
+    for (uint32_t k = 0; k < b->nnest; k++)
+        for (uint32_t s = 0; s < b->nest[k]->nstage; s++, stage++) {
+            const int64_t n = units(b, &b->nest[k]->stage[s]), lo = n * thread / b->threads,
+                          hi = n * (thread + 1) / b->threads;
+            if (lo < hi)
+                stage->fn(&b->args[k], lo, hi, b->scratch[thread]);
+            if (b->threads > 1)
+                pool_barrier(b->pool);
+        }
 }
 
 /* ---- samples ---- */
@@ -222,8 +253,9 @@ static void peak_new(struct bench *b)
                   "        }\n      }\n    }\n",
                   rows * w, rows, w, PEAK_STEPS, rows, w, w, rows, w, rows * w, w, w);
     struct diag_sink *ds = diag_sink_new(b->a, 10);
-    b->n = nest_parse(b->a, text, ds, diag_file(ds, "peak", text, strlen(text)));
-    if (!b->n) {
+    b->nest[b->nnest++] =
+        nest_parse(b->a, text, ds, diag_file(ds, "peak", text, strlen(text)));
+    if (!b->nest[0]) {
         diag_print(ds, stderr, false);
         exit(1);
     }
@@ -344,14 +376,6 @@ static void call_blas(void *cx)
                       c->ldb, 0, c->c, c->n);
 }
 
-static float *numbers(struct arena *a, size_t n)
-{
-    float *f = memory(a, 4 * n);
-    for (size_t i = 0; i < n; i++)
-        f[i] = (float)(i * 2654435761U % 1000) * 1e-3F - 0.5F;
-    return f;
-}
-
 static double blas_seconds(const struct blas *blas, struct shape s, unsigned role,
                            unsigned threads)
 {
@@ -378,36 +402,56 @@ static uint32_t slot_of(void *cx, value_id v)
     return v;
 }
 
-/* Kernel of one read-out; the other ports are leaves. */
-static struct kernel *image_kernel(struct bench *b, const struct form *f, uint8_t port)
+/* A graph of one read-out; the other ports are leaves. */
+static void image_graph(struct graph *g, struct arena *a, const struct form *f,
+                        uint8_t port)
 {
-    const struct fuse_options all = {.target = b->target, .batch = b->batch};
-    struct graph *g = arena_alloc(b->a, sizeof *g);
-    struct diag_sink *ds = diag_sink_new(b->a, 10);
     value_id in[2];
-    graph_init(g, b->a);
+    graph_init(g, a);
     graph_region(g, REGION_HOST, "host");
-    const region_id phase = g->at = graph_region(g, REGION_PHASE, "bench");
+    g->at = graph_region(g, REGION_PHASE, "bench");
     g->where = graph_place(g, (struct loc){0}, 0, WHY_WRITTEN, "image");
     for (unsigned j = 0, n = 0; j < 3; j++) {
         struct type t = {.dtype = DT_F32, .rank = f->port[j].rank, .sample = j < 2};
         memcpy(t.dim, f->port[j].shape, sizeof t.dim);
         if (j != port)
             in[n++] = graph_leaf(g, j < 2 ? LEAF_DATA : LEAF_PARAM, 0, 0,
-                                 arena_fmt(b->a, "t%u", j), t);
+                                 arena_fmt(a, "t%u", j), t);
     }
-    const value_id y = graph_form(g, f, port, in, port < 2, DT_F32);
-    graph_root(g, phase, ROOT_OUTPUT, 0, 0, y, "y");
-    const struct fusion *fu = fuse(g, phase, &all, b->a);
-    struct lowered *l = lower_group(fu, 0, slot_of, NULL, b->a, ds);
-    if (!l) {
+    graph_root(g, g->at, ROOT_OUTPUT, 0, 0, graph_form(g, f, port, in, port < 2, DT_F32),
+               "y");
+}
+
+/* Its kernels, after the passes that decide how sums are walked. */
+static void image_kernels(struct bench *b, const struct form *f, uint8_t port)
+{
+    const struct fuse_options all = {.target = b->target, .batch = b->batch};
+    struct program *p = arena_alloc(b->a, sizeof *p);
+    struct diag_sink *ds = diag_sink_new(b->a, 10);
+    struct pass_cx cx = {.program = p, .diags = ds, .target = b->target};
+    p->arena = b->a;
+    image_graph(&p->graph, b->a, f, port);
+    for (unsigned i = 0; pass_info(i); i++)
+        if (strcmp(pass_info(i)->name, "factor") == 0 ||
+            strcmp(pass_info(i)->name, "order") == 0)
+            pass_info(i)->run(&cx);
+    const struct fusion *fu = fuse(&p->graph, p->graph.at, &all, b->a);
+    for (uint32_t o = 0; o < fu->norder && b->nnest < MOST_KERNELS; o++) {
+        const uint32_t i = fu->order[o];
+        const struct lowered *l =
+            fu->group[i].n ? lower_group(fu, i, slot_of, NULL, b->a, ds) : NULL;
+        if (l) {
+            b->slot[b->nnest] = l->slot;
+            b->nest[b->nnest++] = nest_schedule(l->kernel, b->target, b->a);
+        }
+    }
+    if (!b->nnest) {
         diag_print(ds, stderr, false);
         exit(1);
     }
-    return l->kernel;
 }
 
-static struct nest *convolution(struct bench *b, struct image_shape s, uint8_t port)
+static void convolution(struct bench *b, struct image_shape s, uint8_t port)
 {
     const int32_t places = (s.size + 2 * s.pad - s.kernel) / s.stride + 1;
     const int32_t in[3] = {s.in, s.size, s.size}, out[3] = {s.out, places, places};
@@ -415,7 +459,8 @@ static struct nest *convolution(struct bench *b, struct image_shape s, uint8_t p
     const int32_t pad[2] = {s.pad, s.pad}, dilation[2] = {1, 1};
     const struct form f =
         form_conv((struct ext){0, 1}, in, out, k, stride, pad, dilation, 1);
-    return nest_schedule(image_kernel(b, &f, port), b->target, b->a);
+    image_kernels(b, &f, port);
+    compile(b);
 }
 
 /* ---- commands ---- */
@@ -485,10 +530,8 @@ static bool time_convolution(struct server *s, const char *line)
                &sh.kernel, &sh.stride, &sh.pad, &images, name, &threads) != 9 ||
         role_of(name) < 0 || threads < 1 || threads > THREADS)
         return false;
-    if (renew(s, line, images)) {
-        s->kernel.n = convolution(&s->kernel, sh, (uint8_t)role_of(name));
-        compile(&s->kernel);
-    }
+    if (renew(s, line, images))
+        convolution(&s->kernel, sh, (uint8_t)role_of(name));
     answer(s, bench_seconds(&s->kernel, threads), 0, threads);
     return true;
 }

@@ -156,7 +156,7 @@ bool form_is_direct(const struct form *f, unsigned p);
 uint32_t form_pieces(const struct form *f, unsigned p, struct arena *a,
                      struct form_piece **out);
 /*
- * C^X = col2im o contract through T[n,y,x,c,u,v]: `contract` has f's ports with T for p,
+ * C^X = col2im o contract through T[n,c,u,v,y,x]: `contract` has f's ports with T for p,
  * and is read out at p; `fold` has ports T, X and is read out at 1.  False where it does
  * not apply (two ports, p's map without an overlap, more than HYP_RANK kept axes).
  */

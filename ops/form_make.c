@@ -235,6 +235,21 @@ static bool has_overlap(const struct port *q)
     return false;
 }
 
+static bool dim_has(const struct port *q, unsigned axis, bool shared)
+{
+    for (unsigned r = 0; r < q->rank; r++)
+        for (unsigned k = 0; k < q->dim[r].n; k++)
+            if ((unsigned)q->dim[r].axis[k] == axis && (!shared || q->dim[r].n > 1))
+                return true;
+    return false;
+}
+
+/* Places of the other image: the last dims between the two forms, as they lie in it. */
+static bool is_place(const struct form *f, unsigned p, unsigned axis)
+{
+    return dim_has(&f->port[p], axis, true) && dim_has(&f->port[p == 0], axis, false);
+}
+
 bool form_factor(const struct form *f, unsigned p, struct form *contract, struct form *fold)
 {
     const uint32_t reduced = form_reduced(f, p);
@@ -243,14 +258,15 @@ bool form_factor(const struct form *f, unsigned p, struct form *contract, struct
     if (f->nport != 3 || !has_overlap(&f->port[p]))
         return false;
     c.port[p] = (struct port){0};
-    for (unsigned k = 0; k < f->naxis; k++) {
-        if (reduced >> k & 1)
+    for (unsigned k = 0; k < 2U * f->naxis; k++) {
+        const unsigned axis = k % f->naxis;
+        if (reduced >> axis & 1 || is_place(f, p, axis) != (k >= f->naxis))
             continue;
         if (c.port[p].rank == HYP_RANK)
             return false;
-        add_plain(&c, p, k);
-        to[k] = (int8_t)add_axis(&g, f->axis[k]);
-        add_plain(&g, 0, (unsigned)to[k]);
+        add_plain(&c, p, axis);
+        to[axis] = (int8_t)add_axis(&g, f->axis[axis]);
+        add_plain(&g, 0, (unsigned)to[axis]);
     }
     g.port[1] = f->port[p];
     for (unsigned r = 0; r < g.port[1].rank; r++)

@@ -23,9 +23,10 @@ struct panel {
     int32_t mr, nr, rows;
     int32_t inner;            /* product of the reduced axes but the first */
     int32_t step;             /* of the first reduced axis, to a block of k */
-    uint16_t packed, results; /* STACK [step * inner][nr], [rows][nr] */
-    struct index first;       /* of box[0] */
-    struct index k0;          /* the first reduced axis at the block's begin */
+    uint16_t packed, results; /* STACK [step * inner][nr], [rows or mr][nr] */
+    bool whole;         /* all of k fits a block: a tile is done when it is laid down */
+    struct index first; /* of box[0] */
+    struct index k0;    /* the first reduced axis at the block's begin */
 };
 
 static int32_t extent(const struct sched *s, int axis)
@@ -344,6 +345,45 @@ static void pack_block(struct sched *s, const struct panel *p)
     sched_close(s, opened + l.opened);
 }
 
+/* ---- the end of rows ---- */
+
+/* What follows for n rows, whose sums the results begin with. */
+static void finish_rows(struct sched *s, const struct panel *p, struct index row,
+                        int32_t n_rows)
+{
+    struct walk w = {.tile_width = p->nr};
+    struct stmt *r = nb_for(s, FOR_SEQ, index_const(0), index_const(n_rows), 1);
+    w.tile_row = index_axis(r->axis, 1);
+    s->at[s->g->row] = index_sum(row, w.tile_row);
+    s->tiles[p->it - s->gs.item].acc = (uint16_t)(p->results + 1);
+    const struct lanes l = box_loops(s, p);
+    unsigned guarded = 0;
+    if (is_cut(s) && s->g->nbox > 1) {
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+        nb_guard(s, f, s->at[s->g->box[0]], s->k->axis[s->g->box[0]]);
+        guarded = 1;
+    }
+    const int32_t n = last_lanes(s);
+    const bool one_by_one = is_cut(s) && s->g->nbox == 1;
+    for (int32_t at = 0, width; at < n; at += width) {
+        struct index base = index_offset(last_first(s, p), at);
+        width = one_by_one ? 1 : fit_width(16, n - at);
+        w.tile_lane = index_offset(lane_index(s, l.at), at);
+        if (one_by_one) {
+            struct stmt *f = nb_for(s, FOR_SEQ, base, index_offset(base, n), 1);
+            f->bound = s->k->axis[s->g->col];
+            base = index_axis(f->axis, 1);
+            w.tile_lane = index_sum(lane_index(s, l.at), base);
+            index_add(&w.tile_lane, &p->first, ext_const(-1));
+            sched_points(s, &w, base, 1, -1);
+            nb_close(s);
+            break;
+        }
+        sched_points(s, &w, base, width, 0);
+    }
+    sched_close(s, l.opened + guarded + 1);
+}
+
 /* ---- tiles ---- */
 
 /* h = results or back, element by element. */
@@ -386,11 +426,12 @@ static unsigned k_loops(struct sched *s, const struct panel *p, bool flat, struc
 
 static void tile(struct sched *s, const struct panel *p, struct index row, int32_t mr)
 {
-    const uint16_t h = nb_tile(s, "h", TILE_REG, p->k->dtype, mr, p->nr, false);
+    const uint16_t h = nb_tile(s, "h", TILE_REG, p->k->dtype, mr, p->nr, p->whole);
     const unsigned image = s->g->image[p->nseg];
     const bool flat = sched_in_blocks(s, p->it, p->nseg, 1U - image);
     struct index m = index_const(0), k, from = index_const(0);
-    move_tile(s, p, h, row, mr, false);
+    if (!p->whole)
+        move_tile(s, p, h, row, mr, false);
     unsigned opened = k_loops(s, p, flat, &k);
     if (mr > 1) {
         struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(mr), 1);
@@ -418,7 +459,9 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
     st->value = image ? rows : lanes;
     st->value2 = image ? lanes : rows;
     sched_close(s, opened + 1);
-    move_tile(s, p, h, row, mr, true);
+    move_tile(s, p, h, p->whole ? index_const(0) : row, mr, true);
+    if (p->whole)
+        finish_rows(s, p, row, mr);
 }
 
 static void row_tiles(struct sched *s, const struct panel *p)
@@ -438,41 +481,7 @@ static void row_tiles(struct sched *s, const struct panel *p)
     tile(s, p, index_const(full), p->rows - full);
 }
 
-/* ---- the panel's end ---- */
-
-static void finish_panel(struct sched *s, struct panel *p)
-{
-    struct walk w = {.tile_width = p->nr};
-    struct stmt *r = nb_for(s, FOR_SEQ, index_const(0), index_const(p->rows), 1);
-    s->at[s->g->row] = w.tile_row = index_axis(r->axis, 1);
-    s->tiles[p->it - s->gs.item].acc = (uint16_t)(p->results + 1);
-    const struct lanes l = box_loops(s, p);
-    unsigned guarded = 0;
-    if (is_cut(s) && s->g->nbox > 1) {
-        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
-        nb_guard(s, f, s->at[s->g->box[0]], s->k->axis[s->g->box[0]]);
-        guarded = 1;
-    }
-    const int32_t n = last_lanes(s);
-    const bool one_by_one = is_cut(s) && s->g->nbox == 1;
-    for (int32_t at = 0, width; at < n; at += width) {
-        struct index base = index_offset(last_first(s, p), at);
-        width = one_by_one ? 1 : fit_width(16, n - at);
-        w.tile_lane = index_offset(lane_index(s, l.at), at);
-        if (one_by_one) {
-            struct stmt *f = nb_for(s, FOR_SEQ, base, index_offset(base, n), 1);
-            f->bound = s->k->axis[s->g->col];
-            base = index_axis(f->axis, 1);
-            w.tile_lane = index_sum(lane_index(s, l.at), base);
-            index_add(&w.tile_lane, &p->first, ext_const(-1));
-            sched_points(s, &w, base, 1, -1);
-            nb_close(s);
-            break;
-        }
-        sched_points(s, &w, base, width, 0);
-    }
-    sched_close(s, l.opened + guarded + 1);
-}
+/* ---- panels ---- */
 
 /* As much of k as half of L1 holds; blocks of a chunk end with it. */
 static int32_t k_step(const struct sched *s, const struct panel *p)
@@ -524,6 +533,14 @@ static int32_t row_tile(const struct sched *s, int32_t rows)
     return best;
 }
 
+/* One segment, one block of k. */
+static bool is_whole(const struct sched *s, const struct panel *p, uint32_t first,
+                     uint32_t end)
+{
+    const struct ext n = s->k->axis[p->seg->red[0]];
+    return first + 1 == end && !s->g->chunked && !n.b && p->step >= n.c;
+}
+
 void sched_window(struct sched *s)
 {
     const struct group *g = s->g;
@@ -547,11 +564,14 @@ void sched_window(struct sched *s)
             nb_for(s, FOR_SEQ, index_const(0), index_const(extent(s, g->box[0])), g->block);
         p.first = index_axis(f->axis, 1);
     }
-    p.results = nb_tile(s, "y", TILE_STACK, p.k->dtype, p.rows, p.nr, true);
+    p.whole = is_whole(s, &p, first, end);
+    p.results =
+        nb_tile(s, "y", TILE_STACK, p.k->dtype, p.whole ? p.mr : p.rows, p.nr, !p.whole);
     for (uint32_t i = first; i < end; i++) {
         set_segment(s, &p, i);
         sum_segment(s, &p);
     }
-    finish_panel(s, &p);
+    if (!p.whole)
+        finish_rows(s, &p, index_const(0), p.rows);
     sched_close(s, !g->batch);
 }

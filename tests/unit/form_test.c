@@ -313,10 +313,10 @@ static void common_forms(void **state)
     struct form contract, fold;
     assert_true(form_factor(&f, 1, &contract, &fold));
     assert_string_equal(form_print(&contract, 1, a),
-                        "{a:B,b:2,c:3,d:4,e:5,f:2,g:3,h:2} X[a,b,d,e,f,g,h] += "
+                        "{a:B,b:2,c:3,d:4,e:5,f:2,g:3,h:2} X[a,b,f,g,h,d,e] += "
                         "Y[a,b,c,d,e] * W[b,c,f,g,h]");
     assert_string_equal(form_print(&fold, 1, a),
-                        "{a:B,b:2,c:4,d:5,e:2,f:3,g:2} S[a,b,e,2c+f/9,d+3g-1/8] += "
+                        "{a:B,b:2,c:2,d:3,e:2,f:4,g:5} S[a,b,c,2f+d/9,g+3e-1/8] += "
                         "A[a,b,c,d,e,f,g]");
     assert_false(form_factor(&f, 0, &contract, &fold)); /* nothing overlaps */
     assert_false(form_factor(&fold, 1, &contract, &fold));
