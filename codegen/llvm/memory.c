@@ -196,6 +196,32 @@ static LLVMValueRef every_second(struct ll *l, const struct memory *m,
     return ll_shuffle(l, v, NULL, pick, l->width);
 }
 
+/* Two runs, lane about: two phases' results. */
+static bool is_two_runs(const struct ll *l, const struct memory *m, const struct ll_at *at)
+{
+    if (m->dtype == DT_BOOL || at->step.b || l->width < 4)
+        return false;
+    for (int32_t i = 2; i < l->width; i++)
+        if (at->lane[i] != at->lane[i - 2] + 1)
+            return false;
+    return true;
+}
+
+static LLVMValueRef two_runs(struct ll *l, const struct memory *m, const struct ll_at *at)
+{
+    LLVMTypeRef elem = ll_dtype(l, m->dtype);
+    LLVMTypeRef half = ll_vector(elem, l->width / 2);
+    int32_t pick[LL_LANES];
+    LLVMValueRef run[2];
+    for (int32_t i = 0; i < 2; i++) {
+        run[i] = LLVMBuildLoad2(l->b, half, lane_pointer(l, at, elem, i), "");
+        LLVMSetAlignment(run[i], align_of(m->dtype));
+    }
+    for (int32_t i = 0; i < l->width; i++)
+        pick[i] = i % 2 * (l->width / 2) + i / 2;
+    return ll_shuffle(l, run[0], run[1], pick, l->width);
+}
+
 static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const struct index *x,
                                 LLVMValueRef off, LLVMValueRef cond)
 {
@@ -217,6 +243,8 @@ static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const stru
         return vector_load(l, m, lane_pointer(l, &at, elem, 0), cond);
     if (is_every_second(l, m, &at))
         return every_second(l, m, &at, cond);
+    if (!cond && is_two_runs(l, m, &at))
+        return two_runs(l, m, &at);
     return gather(l, m, &at, NULL, cond);
 }
 

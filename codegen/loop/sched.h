@@ -1,9 +1,9 @@
 /*
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
- * one stage of the nest (two with packing).  Files: simplify.c, group.c, schedule.c
- * (driver, expressions, places of values), sched_map.c (columns and points), sched_row.c,
- * sched_contract.c, sched_window.c, sched_pack.c, sched_chunk.c, sched_scatter.c, build.c
- * (statements).
+ * one stage of the nest (two with packing).  Files: phase.c, simplify.c, group.c,
+ * schedule.c (driver, expressions, places of values), sched_map.c (columns and points),
+ * sched_row.c, sched_contract.c, sched_window.c, sched_pack.c, sched_chunk.c,
+ * sched_scatter.c, build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -18,6 +18,10 @@
  * are unused.
  */
 struct kernel *kernel_simplify(const struct kernel *k, struct arena *a);
+
+/* Pieces that differ by constants become one with an axis more; k itself if there are none.
+ */
+const struct kernel *kernel_phases(const struct kernel *k, struct arena *a);
 
 /* ---- groups ---- */
 
@@ -52,6 +56,7 @@ struct group {
      * col is its last. */
     bool window, batch; /* batch: box[0] is the batch, and a unit is a block of it */
     uint8_t image[8], nbox, box[LOOP_AXES];
+    uint8_t phase;     /* 1 + the innermost axis, which both factors walk; 0: none */
     int32_t block, nr; /* nr: lanes of a panel */
     double used;       /* the share of them that is not idle */
     uint8_t npass;     /* walks over a row */
@@ -120,6 +125,8 @@ struct pack { /* by stage, segment (8 each) and factor */
     bool depends_on_col;
     uint16_t buf;
     int32_t axis, width; /* what it is packed along, and columns of a panel */
+    uint8_t nshared,
+        shared[LOOP_AXES]; /* of blocks: axes that have each blocks of their own */
 };
 struct item_tiles {
     uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums */
@@ -179,6 +186,8 @@ struct walk {
     struct index tile_lane; /* lane of the tile that `base` is */
     bool no_sums;           /* sums along and across rows are walked elsewhere */
     bool reg_colsum;        /* column sums are in registers, one a lane */
+    int32_t phases;         /* > 1: lanes are columns of so many phases, side by side */
+    int32_t phase_step;     /* from one phase's tile to the next one's */
 };
 void sched_points(struct sched *s, const struct walk *w, struct index base, int32_t width,
                   int32_t lane);

@@ -265,9 +265,23 @@ static void open_homes(struct sched *s, const struct walk *w, struct index base,
     }
 }
 
+static struct index digit(struct index j, int32_t div, int32_t mod, int32_t coef)
+{
+    struct index r = index_const(0);
+    for (unsigned i = 0; i < j.n; i++)
+        index_term(&r, (struct term){j.t[i].axis, div, mod, {coef, 0}});
+    return r;
+}
+
 static struct index anchor_index(const struct walk *w, struct index j)
 {
-    struct index at = index_sum(j, w->tile_lane);
+    struct index at = w->tile_lane;
+    if (w->phases > 1) {
+        at = index_sum(at, digit(j, w->phases, 0, 1));
+        at = index_sum(at, digit(j, 1, w->phases, w->phase_step));
+    } else {
+        at = index_sum(j, at);
+    }
     index_add(&at, &w->tile_row, ext_const(w->tile_width));
     return at;
 }
@@ -304,7 +318,9 @@ void sched_points(struct sched *s, const struct walk *w, struct index base, int3
     if (width > 1) {
         struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
         j = index_axis(f->axis, 1);
-        s->at[s->g->col] = index_sum(base, j);
+        s->at[s->g->col] = index_sum(base, w->phases > 1 ? digit(j, w->phases, 0, 1) : j);
+        if (w->phases > 1)
+            s->at[s->g->phase - 1] = digit(j, 1, w->phases, 1);
         opened++;
     }
     lane_homes(s, w, j);

@@ -183,6 +183,22 @@ static int64_t window_places(const struct sched *s)
     return n;
 }
 
+/* The group's outer axes and phase that the index walks; false: one of them is the batch.
+ */
+static bool find_shared(const struct sched *s, const struct index *x, struct pack *p)
+{
+    const struct group *g = s->g;
+    for (unsigned i = 0; i < g->nouter + (g->phase ? 1U : 0U); i++) {
+        const uint8_t axis = i < g->nouter ? g->outer[i] : (uint8_t)(g->phase - 1);
+        if (!index_uses(x, axis))
+            continue;
+        if (s->k->axis[axis].b)
+            return false;
+        p->shared[p->nshared++] = axis;
+    }
+    return true;
+}
+
 /*
  * The rows' factor of a convolution: in blocks.  Where its rows lie along k they serve as
  * they are, unless they are read again and again: their strides like to be powers of two.
@@ -193,16 +209,14 @@ static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
     const struct kseg *g = &k->seg[seg];
     const unsigned w = 1U - s->g->image[seg];
     const struct index *x = plain_load(s, k, g->factor[w]);
+    struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + w];
     bool plain;
-    if (!x)
+    if (!x || !find_shared(s, x, p) || p->nshared + g->nred + 2U > HYP_RANK)
         return;
     const bool along =
         ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
-    for (unsigned i = 0; i < s->g->nouter; i++)
-        if (index_uses(x, s->g->outer[i]))
-            return;
     if (!along || (!s->k->axis[g->red[0]].b && window_places(s) >= WORTH_PLACES))
-        s->packs[(it->stage * 8U + seg) * 2 + w].kind = PACK_BLOCKS;
+        p->kind = PACK_BLOCKS;
 }
 
 static bool packs(const struct sched *s)
@@ -276,11 +290,16 @@ static struct index panel_index(const struct sched *s, const struct kseg *g,
 }
 
 static struct index block_index(const struct sched *s, const struct kseg *g,
-                                struct index row0, struct index row, struct index k)
+                                const struct pack *p, struct index row0, struct index row,
+                                struct index k)
 {
-    struct index in = row;
+    struct index in = row, first = row0;
     index_add(&in, &row0, ext_const(-1));
-    return index_sum(index_sum(times_k(s, row0, g), scaled(k, s->t->unit_rows)), in);
+    for (unsigned i = 0; i < p->nshared; i++) {
+        first = scaled(first, s->k->axis[p->shared[i]].c);
+        index_add(&first, &s->at[p->shared[i]], ext_const(s->t->unit_rows));
+    }
+    return index_sum(index_sum(times_k(s, first, g), scaled(k, s->t->unit_rows)), in);
 }
 
 bool sched_in_blocks(const struct sched *s, const struct item *it, uint32_t seg,
@@ -293,9 +312,9 @@ sx_id sched_block(struct sched *s, struct stmt *st, const struct item *it, uint3
                   unsigned which, struct index k)
 {
     const struct kseg *g = &s->k->stage[it->stage].seg[seg];
-    const struct index at = block_index(s, g, s->row0, s->at[s->g->row], k);
-    return nb_load_buf(s, st, s->packs[(it->stage * 8U + seg) * 2 + which].buf, at, NULL,
-                       0);
+    const struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + which];
+    const struct index at = block_index(s, g, p, s->row0, s->at[s->g->row], k);
+    return nb_load_buf(s, st, p->buf, at, NULL, 0);
 }
 
 sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
@@ -405,13 +424,14 @@ static void pack_blocks(struct sched *s, const struct job *j)
     struct index row0 = scaled(j->unit, block), rest = row0;
     bool even = n.b == 0 && n.c % block == 0;
     unsigned opened = even ? 0 : only_if(s, row0, (struct ext){n.c - block + 1, n.b});
+    opened += sched_loops(s, j->p->shared, j->p->nshared);
     opened += sched_loops(s, g->red, g->nred);
     struct stmt *q = nb_for(s, FOR_UNROLL, index_const(0), index_const(block / 8), 1);
     struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(8), 1);
     struct index row = index_sum(row0, index_axis(v->axis, 1));
     index_term(&row, (struct term){q->axis, 1, 0, {8, 0}});
     s->at[s->g->row] = row;
-    put(s, j, block_index(s, g, row0, row, flat_k(s, g)));
+    put(s, j, block_index(s, g, j->p, row0, row, flat_k(s, g)));
     sched_close(s, opened + 2);
     if (even)
         return;
@@ -420,8 +440,9 @@ static void pack_blocks(struct sched *s, const struct job *j)
     part->bound = n;
     nb_guard(s, part, rest, ext_const(block));
     s->at[s->g->row] = index_axis(part->axis, 1);
-    opened = sched_loops(s, g->red, g->nred);
-    put(s, j, block_index(s, g, row0, s->at[s->g->row], flat_k(s, g)));
+    opened = sched_loops(s, j->p->shared, j->p->nshared);
+    opened += sched_loops(s, g->red, g->nred);
+    put(s, j, block_index(s, g, j->p, row0, s->at[s->g->row], flat_k(s, g)));
     sched_close(s, opened + 1);
 }
 
@@ -462,6 +483,8 @@ static void pack_buffer(struct sched *s, const struct job *j)
     struct ext dim[HYP_RANK];
     uint8_t n = 0;
     dim[n++] = s->k->axis[panels ? s->g->col : s->g->row];
+    for (unsigned i = 0; i < j->p->nshared; i++)
+        dim[n++] = s->k->axis[j->p->shared[i]];
     for (unsigned i = 0; i < g->nred; i++)
         dim[n++] = s->k->axis[g->red[i]];
     if (j->p->kind != PACK_ROWS)
@@ -582,7 +605,8 @@ static const struct pack *packed_before(const struct sched *s, const struct item
         const struct pack *p = &s->packs[i];
         const struct kstage *o = &s->k->stage[i / 16];
         if (p->buf && p->kind == mine->kind && p->axis == mine->axis &&
-            p->width == mine->width &&
+            p->width == mine->width && p->nshared == mine->nshared &&
+            !memcmp(p->shared, mine->shared, mine->nshared) &&
             same_factor(s, k, &k->seg[seg], which, o, &o->seg[i / 2 % 8], i % 2))
             return p;
     }

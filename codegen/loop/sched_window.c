@@ -13,7 +13,7 @@
 
 #include "codegen/loop/sched.h"
 
-enum { MOST_ROWS = 2048 };
+enum { MOST_ROWS = 2048, MOST_PHASES = 2 };
 
 struct panel {
     struct item *it;
@@ -24,9 +24,11 @@ struct panel {
     int32_t inner;            /* product of the reduced axes but the first */
     int32_t step;             /* of the first reduced axis, to a block of k */
     uint16_t packed, results; /* STACK [step * inner][nr], [rows or mr][nr] */
-    bool whole;         /* all of k fits a block: a tile is done when it is laid down */
-    struct index first; /* of box[0] */
-    struct index k0;    /* the first reduced axis at the block's begin */
+    bool whole; /* all of k fits a block: a tile is done when it is laid down */
+    int32_t phases;
+    struct index phase_row; /* of the results: where those of the phase begin */
+    struct index first;     /* of box[0] */
+    struct index k0;        /* the first reduced axis at the block's begin */
 };
 
 static int32_t extent(const struct sched *s, int axis)
@@ -130,22 +132,31 @@ static bool inner_fits(const struct kernel *k, const struct kseg *seg,
 
 /* Who walks which axis of the result in a segment. */
 struct walkers {
-    uint8_t image, row, ncol, nrest;
+    uint8_t image, row, ncol, nrest, phase;  /* phase: 1 + axis, as the group's */
     uint8_t col[LOOP_AXES], rest[LOOP_AXES]; /* rest: both, or neither */
 };
+
+static bool is_phase(struct ext e)
+{
+    return is_small(e) && e.c <= MOST_PHASES;
+}
 
 static bool find_walkers(const struct kernel *k, const struct kstage *s,
                          const struct kseg *seg, struct walkers *w)
 {
     uint32_t set[2] = {0};
     unsigned rows = 0;
-    const uint8_t last = s->axis[s->naxis - 1];
+    unsigned n = s->naxis;
     *w = (struct walkers){0};
     if (!factor_axes(k, s, seg->factor[0], &set[0]) ||
         !factor_axes(k, s, seg->factor[1], &set[1]))
         return false;
+    if ((set[0] & set[1]) >> s->axis[n - 1] & 1 && n > 2 &&
+        is_phase(k->axis[s->axis[n - 1]]))
+        w->phase = (uint8_t)(s->axis[--n] + 1);
+    const uint8_t last = s->axis[n - 1];
     w->image = set[1] >> last & 1;
-    for (unsigned i = 0; i < s->naxis; i++) {
+    for (unsigned i = 0; i < n; i++) {
         const uint8_t x = s->axis[i];
         const bool in = set[w->image] >> x & 1, other = set[1 - w->image] >> x & 1;
         if (in && !other)
@@ -161,8 +172,9 @@ static bool find_walkers(const struct kernel *k, const struct kstage *s,
 
 static bool same_walkers(const struct walkers *x, const struct walkers *y)
 {
-    return x->row == y->row && x->ncol == y->ncol && x->nrest == y->nrest &&
-           !memcmp(x->col, y->col, x->ncol) && !memcmp(x->rest, y->rest, x->nrest);
+    return x->row == y->row && x->ncol == y->ncol && x->phase == y->phase &&
+           x->nrest == y->nrest && !memcmp(x->col, y->col, x->ncol) &&
+           !memcmp(x->rest, y->rest, x->nrest);
 }
 
 bool window_open(const struct kernel *k, const struct target *t, struct group *g,
@@ -187,7 +199,8 @@ bool window_open(const struct kernel *k, const struct target *t, struct group *g
         if (!is_small(k->axis[own.outer[i]]))
             return false;
     own.row = all.row;
-    own.col = s->axis[s->naxis - 1];
+    own.phase = all.phase;
+    own.col = all.col[all.ncol - 1];
     own.window = true;
     own.item = g->item;
     *g = own;
@@ -351,7 +364,8 @@ static void pack_block(struct sched *s, const struct panel *p)
 static void finish_rows(struct sched *s, const struct panel *p, struct index row,
                         int32_t n_rows)
 {
-    struct walk w = {.tile_width = p->nr};
+    struct walk w = {
+        .tile_width = p->nr, .phases = p->phases, .phase_step = p->rows * p->nr};
     struct stmt *r = nb_for(s, FOR_SEQ, index_const(0), index_const(n_rows), 1);
     w.tile_row = index_axis(r->axis, 1);
     s->at[s->g->row] = index_sum(row, w.tile_row);
@@ -363,19 +377,19 @@ static void finish_rows(struct sched *s, const struct panel *p, struct index row
         nb_guard(s, f, s->at[s->g->box[0]], s->k->axis[s->g->box[0]]);
         guarded = 1;
     }
-    const int32_t n = last_lanes(s);
+    const int32_t n = last_lanes(s) * p->phases;
     const bool one_by_one = is_cut(s) && s->g->nbox == 1;
     for (int32_t at = 0, width; at < n; at += width) {
-        struct index base = index_offset(last_first(s, p), at);
-        width = one_by_one ? 1 : fit_width(16, n - at);
-        w.tile_lane = index_offset(lane_index(s, l.at), at);
+        struct index base = index_offset(last_first(s, p), at / p->phases);
+        width = one_by_one ? p->phases : fit_width(16, n - at);
+        w.tile_lane = index_offset(lane_index(s, l.at), at / p->phases);
         if (one_by_one) {
-            struct stmt *f = nb_for(s, FOR_SEQ, base, index_offset(base, n), 1);
+            struct stmt *f = nb_for(s, FOR_SEQ, base, index_offset(base, last_lanes(s)), 1);
             f->bound = s->k->axis[s->g->col];
             base = index_axis(f->axis, 1);
             w.tile_lane = index_sum(lane_index(s, l.at), base);
             index_add(&w.tile_lane, &p->first, ext_const(-1));
-            sched_points(s, &w, base, 1, -1);
+            sched_points(s, &w, base, width, -1);
             nb_close(s);
             break;
         }
@@ -401,6 +415,7 @@ static void move_tile(struct sched *s, const struct panel *p, uint16_t reg,
     index_term(&in, (struct term){j->axis, 1, 0, {1, 0}});
     out = in;
     index_add(&out, &row, ext_const(p->nr));
+    index_add(&out, &p->phase_row, ext_const(p->nr));
     struct stmt *st = nb_set_tile(s, back ? p->results : reg, back ? out : in);
     st->value = nb_load_tile(s, st, back ? reg : p->results, back ? in : out);
     sched_close(s, opened);
@@ -538,13 +553,15 @@ static bool is_whole(const struct sched *s, const struct panel *p, uint32_t firs
                      uint32_t end)
 {
     const struct ext n = s->k->axis[p->seg->red[0]];
-    return first + 1 == end && !s->g->chunked && !n.b && p->step >= n.c;
+    return first + 1 == end && p->phases == 1 && !s->g->chunked && !n.b && p->step >= n.c;
 }
 
 void sched_window(struct sched *s)
 {
     const struct group *g = s->g;
-    struct panel p = {.it = &s->gs.item[g->item[0]], .nr = g->nr};
+    struct panel p = {.it = &s->gs.item[g->item[0]],
+                      .nr = g->nr,
+                      .phases = g->phase ? extent(s, g->phase - 1) : 1};
     const bool part = p.it->part == PART_PARTIAL;
     p.k = &s->k->stage[p.it->stage];
     const uint32_t first = part ? p.it->seg : 0, end = part ? first + 1 : p.k->nseg;
@@ -565,12 +582,18 @@ void sched_window(struct sched *s)
         p.first = index_axis(f->axis, 1);
     }
     p.whole = is_whole(s, &p, first, end);
-    p.results =
-        nb_tile(s, "y", TILE_STACK, p.k->dtype, p.whole ? p.mr : p.rows, p.nr, !p.whole);
+    p.results = nb_tile(s, "y", TILE_STACK, p.k->dtype, p.whole ? p.mr : p.phases * p.rows,
+                        p.nr, !p.whole);
+    if (g->phase) {
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(p.phases), 1);
+        s->at[g->phase - 1] = index_axis(f->axis, 1);
+        index_add(&p.phase_row, &s->at[g->phase - 1], ext_const(p.rows));
+    }
     for (uint32_t i = first; i < end; i++) {
         set_segment(s, &p, i);
         sum_segment(s, &p);
     }
+    sched_close(s, g->phase ? 1 : 0);
     if (!p.whole)
         finish_rows(s, &p, index_const(0), p.rows);
     sched_close(s, !g->batch);

@@ -396,7 +396,7 @@ struct nest *nest_schedule(const struct kernel *k, const struct target *t, struc
 {
     struct sched *s = arena_alloc(a, sizeof *s);
     s->arena = a;
-    s->k = kernel_simplify(k, a);
+    s->k = kernel_simplify(kernel_phases(k, a), a);
     s->t = t;
     s->n = new_nest(k, s);
     s->scalar = sched_has_digits(s->k);
