@@ -108,12 +108,14 @@ struct sched {
     unsigned depth;
     uint8_t naxis; /* open loops */
     uint32_t cap_buf, cap_tile, cap_stage, cap_rng;
-    bool scalar;       /* digits of axes are taken: no tiles, no lanes */
-    int32_t rows;      /* rows of a unit */
-    struct index row0; /* first row of the unit */
-    struct index unit; /* number of the block of rows, or of the block of a chunked sum */
-    int32_t ncb;       /* blocks of columns */
-    struct cols cols;  /* the unit's columns */
+    bool scalar;        /* digits of axes are taken: no tiles, no lanes */
+    int32_t rows;       /* rows of a unit */
+    struct index row0;  /* first row of the unit */
+    struct index unit;  /* number of the block of rows, or of the block of a chunked sum */
+    int32_t ncb;        /* blocks of columns */
+    int32_t panels;     /* of a convolution, each a unit; 1: they are walked within one */
+    struct index panel; /* number of the unit's */
+    struct cols cols;   /* the unit's columns */
     struct item_tiles *tiles; /* by item */
     struct pack *packs;
     int32_t pack_nr;      /* columns of a panel */

@@ -574,8 +574,8 @@ void sched_window(struct sched *s)
     }
     p.packed = nb_tile(s, "x", TILE_STACK, p.k->dtype, depth, p.nr, true);
     p.first = index_const(0);
-    if (g->batch) {
-        index_add(&p.first, &s->unit, ext_const(g->block));
+    if (g->batch || s->panels > 1) {
+        index_add(&p.first, g->batch ? &s->unit : &s->panel, ext_const(g->block));
     } else {
         struct stmt *f =
             nb_for(s, FOR_SEQ, index_const(0), index_const(extent(s, g->box[0])), g->block);
@@ -596,5 +596,5 @@ void sched_window(struct sched *s)
     sched_close(s, g->phase ? 1 : 0);
     if (!p.whole)
         finish_rows(s, &p, index_const(0), p.rows);
-    sched_close(s, !g->batch);
+    sched_close(s, !g->batch && s->panels == 1);
 }

@@ -197,12 +197,25 @@ static void set_units(struct grid *gr, struct ext e, int32_t div, int32_t n)
     }
 }
 
+/* Panels of a convolution are units where nothing else makes many. */
+static int32_t window_panels(const struct sched *s)
+{
+    const struct group *g = s->g;
+    if (!g->window || g->batch)
+        return 1;
+    for (unsigned i = 0; i < g->nouter; i++)
+        if (s->k->axis[g->outer[i]].b)
+            return 1;
+    return (s->k->axis[g->box[0]].c + g->block - 1) / g->block;
+}
+
 static struct grid plan_grid(struct sched *s)
 {
     const struct group *g = s->g;
     struct grid gr = {{1, 0}, 1, true};
     plan_cols(s);
     s->rows = unit_rows(s);
+    s->panels = window_panels(s);
     if (plan_flat(s, &gr))
         return gr;
     if (in_blocks(g)) {
@@ -210,8 +223,10 @@ static struct grid plan_grid(struct sched *s)
         struct ext e = block_extent(s, &chunk);
         for (unsigned i = 0; g->window && i < g->nouter; i++)
             s->ncb *= s->k->axis[g->outer[i]].c;
+        s->ncb *= s->panels;
         set_units(&gr, e, chunk, s->ncb);
-    } else if (g->nouter) {
+    } else if (g->nouter || g->window) {
+        gr.units = ext_const(s->panels);
         for (unsigned i = 0; i < g->nouter && !(gr.units.b && s->k->axis[g->outer[i]].b);
              i++)
             gr.units = ext_mul(gr.units, s->k->axis[g->outer[i]]);
@@ -239,7 +254,7 @@ static unsigned decode_outer(struct sched *s, uint8_t grid)
     for (; in < g->nouter && !(b && s->k->axis[g->outer[in]].b); in++)
         b |= s->k->axis[g->outer[in]].b != 0;
     /* an axis of B must be the leading digit: it has no modulus */
-    int32_t div = 1;
+    int32_t div = s->panels;
     int lead = -1;
     for (unsigned i = 0; i < in; i++)
         if (s->k->axis[g->outer[i]].b)
@@ -276,7 +291,8 @@ static unsigned decode(struct sched *s, const struct grid *gr)
     unsigned opened = 0;
     s->row0 = index_const(0);
     s->unit = index_axis(grid, 1);
-    if (g->nouter && !in_blocks(g))
+    s->panel = digit_of(grid, 1, g->nouter || in_blocks(g) ? s->panels : 0);
+    if ((g->nouter || g->window) && !in_blocks(g))
         return decode_outer(s, grid);
     if (s->ncb > 1)
         s->unit = digit_of(grid, s->ncb, 0);
@@ -291,7 +307,7 @@ static unsigned decode(struct sched *s, const struct grid *gr)
         index_add(&first, &s->unit, ext_const(chunk));
         opened += skip_idle(s, first, e);
         if (g->window) {
-            for (int32_t i = g->nouter, div = 1; i-- > 0;) {
+            for (int32_t i = g->nouter, div = s->panels; i-- > 0;) {
                 const int32_t n = s->k->axis[g->outer[i]].c;
                 s->at[g->outer[i]] = digit_of(grid, div, n);
                 div *= n;
