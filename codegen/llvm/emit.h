@@ -55,6 +55,8 @@ struct ll_tile {
     uint32_t npiece;
     int32_t *start, *width; /* of each piece */
     uint16_t *piece_of;     /* by element */
+    LLVMValueRef *square;   /* pieces that were turned last, then what they became */
+    LLVMBasicBlockRef turned_in;
     LLVMValueRef base;      /* STACK */
     uint32_t version;
 };

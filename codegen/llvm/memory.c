@@ -285,6 +285,49 @@ static LLVMValueRef tile_elem(struct ll *l, const struct ll_tile *t, int64_t at)
     return ll_lane(l, t->piece[p], (int32_t)(at - t->start[p]));
 }
 
+/* The first of as many pieces as there are lanes, of which the lanes are a column; -1. */
+static int square_at(const struct ll *l, const struct ll_tile *t, const struct ll_at *at)
+{
+    const int32_t first = t->piece_of[at->lane[0]];
+    for (int32_t i = 0; i < l->width; i++)
+        if (at->lane[i] != at->lane[0] + i * l->width ||
+            t->piece_of[at->lane[i]] != first + i || t->width[first + i] != l->width)
+            return -1;
+    return first;
+}
+
+static bool is_turned(const struct ll *l, const struct ll_tile *t, int first)
+{
+    return t->square && t->turned_in == LLVMGetInsertBlock(l->b) &&
+           !memcmp(t->square, t->piece + first, (size_t)l->width * sizeof *t->piece);
+}
+
+/* Halves of pairs change places, then quarters, ...: log2 steps of a shuffle a piece. */
+static void turn_square(struct ll *l, struct ll_tile *t, int first)
+{
+    const int32_t w = l->width;
+    int32_t pick[2][LL_LANES];
+    if (!t->square)
+        t->square = arena_array(l->arena, 2 * LL_LANES, sizeof *t->square);
+    LLVMValueRef *v = t->square + LL_LANES;
+    memcpy(t->square, t->piece + first, (size_t)w * sizeof *v);
+    memcpy(v, t->square, (size_t)w * sizeof *v);
+    t->turned_in = LLVMGetInsertBlock(l->b);
+    for (int32_t s = 1; s < w; s *= 2) {
+        for (int32_t i = 0; i < w; i++) {
+            pick[0][i] = i & s ? w + (i ^ s) : i;
+            pick[1][i] = i & s ? w + i : i ^ s;
+        }
+        for (int32_t i = 0; i < w; i++) {
+            if (i & s)
+                continue;
+            const LLVMValueRef x = v[i], y = v[i | s];
+            v[i] = ll_shuffle(l, x, y, pick[0], w);
+            v[i | s] = ll_shuffle(l, x, y, pick[1], w);
+        }
+    }
+}
+
 static LLVMValueRef tile_read(struct ll *l, uint32_t id, const struct index *x)
 {
     struct ll_tile *t = &l->tile[id];
@@ -299,6 +342,12 @@ static LLVMValueRef tile_read(struct ll *l, uint32_t id, const struct index *x)
     int p = whole_piece(l, t, &at);
     if (p >= 0)
         return t->piece[p];
+    const int square = square_at(l, t, &at);
+    if (square >= 0) {
+        if (!is_turned(l, t, square))
+            turn_square(l, t, square);
+        return t->square[LL_LANES + at.lane[0] - t->start[square]];
+    }
     unsigned q = t->piece_of[at.lane[0]];
     int32_t pick[LL_LANES];
     bool one = t->width[q] > 1;

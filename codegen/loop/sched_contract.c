@@ -113,7 +113,8 @@ struct tile_at {
     struct index row;  /* first row */
     struct index base; /* first column */
     int32_t mr, width;
-    bool guarded; /* rows may end inside the tile */
+    int32_t panel; /* lanes of the packed panel that it is of */
+    bool guarded;  /* rows may end inside the tile */
 };
 
 static const struct kseg *seg_of(const struct sched *s, const struct item *it, uint32_t seg)
@@ -153,7 +154,7 @@ static void accumulate(struct sched *s, const struct tile_at *t, struct item *it
     st->dst = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
     st->index = j;
     index_add(&st->index, &m, ext_const(t->width));
-    struct tile_point at = {t->base, j, t->width};
+    struct tile_point at = {t->base, j, t->panel};
     uint32_t real = it->part == PART_PARTIAL ? it->seg : seg;
     st->value = sched_factor(s, st, it, real, 0, &at);
     st->value2 = k->seg[real].factor[1] ? sched_factor(s, st, it, real, 1, &at) : 0;
@@ -338,19 +339,49 @@ struct panel {
     int32_t mr;
     bool slack;
     int32_t valid; /* > 0: columns of a padded panel that exist */
+    int32_t nr;    /* lanes of the panel where only the first of them are summed; or 0 */
 };
+
+/* Rows of the tiles that end a batch: few, but enough to hide what a sum waits for. */
+static int32_t few_rows(int32_t mr)
+{
+    return mr >= 12 ? mr / 3 : mr >= 6 ? mr / 2 : 0;
+}
 
 static void full_tiles(struct sched *s, const struct panel *p, struct tile_at *t,
                        int32_t valid)
 {
     struct ext rows = s->k->axis[s->g->row];
     struct stmt *f = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, s->rows), p->mr);
+    const bool whole = rows.b && few_rows(p->mr); /* the last ones follow */
     t->mr = p->mr;
-    t->guarded = p->mr > 1 && (rows.b || (p->slack && rows.c % p->mr));
-    f->bound = rows.b || p->slack ? rows : ext_const(rows.c - p->mr + 1);
+    t->guarded = p->mr > 1 && !whole && (rows.b || (p->slack && rows.c % p->mr));
+    f->bound = (rows.b && !whole) || p->slack ? rows : ext_const(rows.c - p->mr + 1);
+    if (whole)
+        f->bound = (struct ext){rows.c - p->mr + 1, rows.b};
     t->row = index_axis(f->axis, 1);
     tile(s, t, valid);
     nb_close(s);
+}
+
+/* Rows of the batch that make no whole tile, in tiles of a few. */
+static void last_tiles(struct sched *s, const struct panel *p, struct tile_at *t,
+                       int32_t valid)
+{
+    const struct ext rows = s->k->axis[s->g->row];
+    struct stmt *q = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, s->rows), p->mr);
+    const struct index first = index_axis(q->axis, 1);
+    struct index over = first;
+    over.off = ext_add(over.off, (struct ext){p->mr - 1 - rows.c, -rows.b});
+    q->bound = rows;
+    nb_guard(s, q, over, ext_const(p->mr));
+    t->mr = few_rows(p->mr);
+    struct stmt *f = nb_for(s, FOR_SEQ, first, index_offset(first, p->mr), t->mr);
+    f->bound = rows;
+    t->guarded = true;
+    t->row = index_axis(f->axis, 1);
+    tile(s, t, valid);
+    sched_close(s, 2);
 }
 
 /* The last rows of a constant number: a tile of just so many. */
@@ -373,7 +404,8 @@ static void rest_tile(struct sched *s, const struct panel *p, struct tile_at *t,
 static void panel(struct sched *s, void *cx, struct index base, int32_t width, int32_t lane)
 {
     const struct panel *p = cx;
-    struct tile_at t = {.base = base, .width = width, .mr = 1};
+    struct tile_at t = {
+        .base = base, .width = width, .mr = 1, .panel = p->nr ? p->nr : width};
     int32_t valid = p->valid ? p->valid : width;
     (void)lane;
     if (s->g->colsum && !s->g->rowsum)
@@ -384,6 +416,8 @@ static void panel(struct sched *s, void *cx, struct index base, int32_t width, i
         struct ext rows = s->k->axis[s->g->row];
         if (rows.b || p->slack || rows.c >= p->mr)
             full_tiles(s, p, &t, valid);
+        if (rows.b && few_rows(p->mr))
+            last_tiles(s, p, &t, valid);
         if (!rows.b && !p->slack && rows.c % p->mr)
             rest_tile(s, p, &t, valid);
     }
@@ -408,6 +442,9 @@ static void padded_panel(struct sched *s, struct panel *p, int32_t nr)
         nb_guard(s, f, in, ext_const(s->cols.len));
     }
     p->valid = n - at;
+    p->nr = nr;
+    while (nr / 2 >= p->valid && nr > s->t->vec)
+        nr /= 2;
     panel(s, p, index_axis(f->axis, 1), nr, 0);
     nb_close(s);
 }

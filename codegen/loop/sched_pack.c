@@ -13,7 +13,7 @@
 
 #include "codegen/loop/sched.h"
 
-enum { WORTH_K = 128, WORTH_ROWS = 48, WORTH_PLACES = 16 };
+enum { WORTH_K = 128, WORTH_ROWS = 48, WORTH_PLACES = 16, SQUARE = 8, PAGE = 4096 };
 
 /* ---- what a factor reads ---- */
 
@@ -125,6 +125,14 @@ static enum pack_kind choose_columns(const struct sched *s, const struct kstage 
     return many(rows, 8) || ragged ? PACK_PANELS : PACK_NONE;
 }
 
+/* Rows whole pages apart fight for the same few lines of the first cache. */
+static bool rows_collide(const struct sched *s, const struct index *x)
+{
+    bool plain;
+    const struct ext step = index_coef(x, (unsigned)s->g->row, &plain);
+    return plain && !step.b && step.c && step.c % (PAGE / 4) == 0;
+}
+
 static enum pack_kind choose_rows(const struct sched *s, const struct kstage *k,
                                   const struct kseg *g, unsigned which,
                                   const struct reads *r)
@@ -138,6 +146,8 @@ static enum pack_kind choose_rows(const struct sched *s, const struct kstage *k,
     if (x) {
         unsigned last = g->red[g->nred - 1];
         bool along = ext_eq(index_coef(x, last, &plain), ext_const(1)) && plain;
+        if (!one && along && rows_collide(s, x))
+            return PACK_BLOCKS;
         return along || one || r->row_far ? PACK_NONE : PACK_BLOCKS;
     }
     if (one && sx_cost(&s->k->sx, g->factor[which]) < 4)
@@ -353,11 +363,117 @@ static void put(struct sched *s, const struct job *j, struct index at)
     st->value = sched_expr(s, st, k, k->seg[j->seg].factor[j->which]);
 }
 
+/* ---- squares ---- */
+
+/*
+ * How many of the last reduced axes a load walks as one row of memory, and its length; 0:
+ * too short for a square, or the rows lie side by side already.
+ */
+static unsigned run_of(const struct sched *s, const struct job *j, unsigned axis,
+                       int32_t *length)
+{
+    const struct kstage *k = &s->k->stage[j->it->stage];
+    const struct kseg *g = &k->seg[j->seg];
+    const struct index *x = plain_load(s, k, g->factor[j->which]);
+    unsigned n = 0;
+    bool plain;
+    *length = 1;
+    if (!x || ext_eq(index_coef(x, axis, &plain), ext_const(1)) || s->scalar)
+        return 0;
+    for (; n < g->nred; n++) {
+        const uint8_t red = g->red[g->nred - 1 - n];
+        const struct ext e = s->k->axis[red];
+        if (e.b || !ext_eq(index_coef(x, red, &plain), ext_const(*length)) || !plain)
+            break;
+        *length *= e.c;
+    }
+    return *length >= s->t->vec ? n : 0;
+}
+
+/* Where element `lane` of the rows or columns of a job goes, the loops of k being open. */
+typedef struct index place_fn(const struct sched *s, const struct job *j,
+                              struct index lane);
+
+/* `size` rows of memory, elements k on, in a register each, and across them out again. */
+static void turn_square(struct sched *s, const struct job *j, unsigned axis,
+                        struct index first, struct index lane, int32_t size, uint8_t along,
+                        struct index k, place_fn *place)
+{
+    const struct kstage *st0 = &s->k->stage[j->it->stage];
+    const uint16_t t = nb_tile(s, "t", TILE_REG, DT_F32, size, size, false);
+    for (unsigned out = 0; out < 2; out++) {
+        struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(size), 1);
+        struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(size), 1);
+        const uint8_t row = out ? v->axis : f->axis, col = out ? f->axis : v->axis;
+        struct index at = index_axis(row, size);
+        at = index_sum(at, index_axis(col, 1));
+        s->at[axis] = index_sum(first, index_axis(row, 1));
+        s->at[along] = index_sum(k, index_axis(col, 1));
+        struct stmt *st =
+            out ? nb_set_buf(s, j->p->buf, place(s, j, index_sum(lane, index_axis(row, 1))))
+                : nb_set_tile(s, t, at);
+        st->place = st0->place;
+        st->value = out ? nb_load_tile(s, st, t, at)
+                        : sched_expr(s, st, st0, st0->seg[j->seg].factor[j->which]);
+        sched_close(s, 2);
+    }
+}
+
+/*
+ * Lanes [lane, lane + size) of a pack whose rows of memory lie along k: in squares, since a
+ * vector of elements far apart takes a cache line each.  False: there is no such row.
+ */
+static bool put_squares(struct sched *s, const struct job *j, unsigned axis,
+                        struct index first, struct index lane, int32_t size,
+                        place_fn *place)
+{
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    int32_t length;
+    const unsigned n = run_of(s, j, axis, &length);
+    if (!n || size > length)
+        return false;
+    const uint8_t along = g->red[g->nred - 1];
+    const int32_t whole = length / size * size;
+    unsigned opened = sched_loops(s, g->red, g->nred - n);
+    for (unsigned i = g->nred - n; i < g->nred; i++)
+        s->at[g->red[i]] = index_const(0);
+    struct stmt *k = nb_for(s, FOR_SEQ, index_const(0), index_const(whole), size);
+    turn_square(s, j, axis, first, lane, size, along, index_axis(k->axis, 1), place);
+    nb_close(s);
+    if (whole < length) {
+        k = nb_for(s, FOR_SEQ, index_const(whole), index_const(length), 1);
+        struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(size), 1);
+        s->at[along] = index_axis(k->axis, 1);
+        s->at[axis] = index_sum(first, index_axis(v->axis, 1));
+        put(s, j, place(s, j, index_sum(lane, index_axis(v->axis, 1))));
+        opened += 2;
+    }
+    sched_close(s, opened);
+    return true;
+}
+
+/* ---- panels, blocks, rows ---- */
+
+/* Column `lane` of the unit's panel. */
+static struct index panel_place(const struct sched *s, const struct job *j,
+                                struct index lane)
+{
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    return panel_index(s, g, scaled(j->unit, s->pack_nr), lane, s->pack_nr);
+}
+
 /* Columns [base, base + width) of a panel from its lane `lane` on. */
 static void put_panel(struct sched *s, const struct job *j, struct index base, int32_t lane,
                       int32_t width, bool zero)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    const int32_t size = s->t->vec;
+    bool done = !zero && width % size == 0;
+    for (int32_t i = 0; i < width && done; i += size)
+        done = put_squares(s, j, (unsigned)s->g->col, index_offset(base, lane + i),
+                           index_const(lane + i), size, panel_place);
+    if (done)
+        return;
     unsigned opened = sched_loops(s, g->red, g->nred);
     struct index l = index_const(lane);
     if (width > 1) {
@@ -416,6 +532,35 @@ static void pack_panels(struct sched *s, const struct job *j)
     nb_close(s);
 }
 
+/* Row `lane` of the unit's block. */
+static struct index block_place(const struct sched *s, const struct job *j,
+                                struct index lane)
+{
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    const struct index row0 = scaled(j->unit, s->t->unit_rows);
+    return block_index(s, g, j->p, row0, index_sum(row0, lane), flat_k(s, g));
+}
+
+static void full_block(struct sched *s, const struct job *j, struct index row0)
+{
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    bool done = true;
+    for (int32_t i = 0; i < s->t->unit_rows && done; i += SQUARE)
+        done = put_squares(s, j, (unsigned)s->g->row, index_offset(row0, i), index_const(i),
+                           SQUARE, block_place);
+    if (done)
+        return;
+    const unsigned opened = sched_loops(s, g->red, g->nred);
+    struct stmt *q =
+        nb_for(s, FOR_UNROLL, index_const(0), index_const(s->t->unit_rows / SQUARE), 1);
+    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(SQUARE), 1);
+    struct index lane = index_axis(v->axis, 1);
+    index_term(&lane, (struct term){q->axis, 1, 0, {SQUARE, 0}});
+    s->at[s->g->row] = index_sum(row0, lane);
+    put(s, j, block_place(s, j, lane));
+    sched_close(s, opened + 2);
+}
+
 static void pack_blocks(struct sched *s, const struct job *j)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
@@ -425,14 +570,8 @@ static void pack_blocks(struct sched *s, const struct job *j)
     bool even = n.b == 0 && n.c % block == 0;
     unsigned opened = even ? 0 : only_if(s, row0, (struct ext){n.c - block + 1, n.b});
     opened += sched_loops(s, j->p->shared, j->p->nshared);
-    opened += sched_loops(s, g->red, g->nred);
-    struct stmt *q = nb_for(s, FOR_UNROLL, index_const(0), index_const(block / 8), 1);
-    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(8), 1);
-    struct index row = index_sum(row0, index_axis(v->axis, 1));
-    index_term(&row, (struct term){q->axis, 1, 0, {8, 0}});
-    s->at[s->g->row] = row;
-    put(s, j, block_index(s, g, j->p, row0, row, flat_k(s, g)));
-    sched_close(s, opened + 2);
+    full_block(s, j, row0);
+    sched_close(s, opened);
     if (even)
         return;
     rest.off = ext_add(rest.off, (struct ext){block - 1 - n.c, -n.b});
