@@ -13,7 +13,7 @@
 
 #include "codegen/loop/sched.h"
 
-enum { WORTH_K = 128, WORTH_ROWS = 48, WORTH_PLACES = 16, SQUARE = 8, PAGE = 4096 };
+enum { WORTH_ROWS = 48, WORTH_PLACES = 16, SQUARE = 8, PAGE = 4096 };
 
 /* ---- what a factor reads ---- */
 
@@ -120,17 +120,25 @@ static enum pack_kind choose_columns(const struct sched *s, const struct kstage 
         return PACK_NONE;
     struct ext rows = s->k->axis[s->g->row];
     if (near && !ragged)
-        return many(rows, WORTH_ROWS) && many(size_of_k(s, g), WORTH_K) ? PACK_PANELS
-                                                                        : PACK_NONE;
+        return many(rows, WORTH_ROWS) && size_of_k(s, g).c >= s->t->direct_k ? PACK_PANELS
+                                                                             : PACK_NONE;
     return many(rows, 8) || ragged ? PACK_PANELS : PACK_NONE;
 }
 
-/* Rows whole pages apart fight for the same few lines of the first cache. */
-static bool rows_collide(const struct sched *s, const struct index *x)
+/* Elements whole pages apart fight for the same few lines of the first cache. */
+static bool steps_collide(const struct index *x, unsigned axis)
 {
     bool plain;
-    const struct ext step = index_coef(x, (unsigned)s->g->row, &plain);
+    const struct ext step = index_coef(x, axis, &plain);
     return plain && !step.b && step.c && step.c % (PAGE / 4) == 0;
+}
+
+/* Rows side by side, of which every element of k brings a line of its own. */
+static bool rows_are_direct(const struct sched *s, const struct index *x, unsigned k)
+{
+    bool plain;
+    const struct ext step = index_coef(x, k, &plain);
+    return plain && !step.b && step.c <= s->t->direct_step && !steps_collide(x, k);
 }
 
 static enum pack_kind choose_rows(const struct sched *s, const struct kstage *k,
@@ -146,9 +154,9 @@ static enum pack_kind choose_rows(const struct sched *s, const struct kstage *k,
     if (x) {
         unsigned last = g->red[g->nred - 1];
         bool along = ext_eq(index_coef(x, last, &plain), ext_const(1)) && plain;
-        if (!one && along && rows_collide(s, x))
-            return PACK_BLOCKS;
-        return along || one || r->row_far ? PACK_NONE : PACK_BLOCKS;
+        if (!one && along)
+            return steps_collide(x, (unsigned)s->g->row) ? PACK_BLOCKS : PACK_NONE;
+        return one || r->row_far || rows_are_direct(s, x, last) ? PACK_NONE : PACK_BLOCKS;
     }
     if (one && sx_cost(&s->k->sx, g->factor[which]) < 4)
         return PACK_NONE;

@@ -5,9 +5,9 @@
 #include <string.h>
 
 static const struct target table[] = {
-#define TARGET(name, vec, mr, nr, l1, l2, l3, flops, prims, bw2, bw3, bwd)                 \
-    {name,  vec, mr, nr,          24,          l1,                                         \
-     l2,    l3,  2,  (flops)*1e9, (prims)*1e9, {(bw2)*1e9, (bw3)*1e9, (bwd)*1e9},          \
+#define TARGET(name, vec, mr, nr, dk, ds, l1, l2, l3, flops, prims, bw2, bw3, bwd)         \
+    {name,  vec, mr, nr, dk,          ds,          24,                                     \
+     l1,    l2,  l3, 2,  (flops)*1e9, (prims)*1e9, {(bw2)*1e9, (bw3)*1e9, (bwd)*1e9},      \
      0.9e-6},
 #include "compiler/ir/target.def"
 #undef TARGET

@@ -13,14 +13,15 @@
 enum mem_level { MEM_L2, MEM_L3, MEM_DRAM, MEM_LEVELS };
 
 struct target {
-    const char *name;   /* "avx2", "avx512", "neon", "generic" */
-    int32_t vec;        /* floats in a vector register */
-    int32_t mr, nr;     /* register tile: rows divide 24 */
-    int32_t unit_rows;  /* 24 */
-    int32_t l1, l2, l3; /* bytes */
-    int32_t t_ref;      /* threads that order-changing choices and prices are made for */
-    double flops;       /* f32 flop/s of one thread, nominal */
-    double prims;       /* primitives of scalar expressions a second, one thread */
+    const char *name;              /* "avx2", "avx512", "neon", "generic" */
+    int32_t vec;                   /* floats in a vector register */
+    int32_t mr, nr;                /* register tile: rows divide 24 */
+    int32_t direct_k, direct_step; /* below these, what lies side by side is not packed */
+    int32_t unit_rows;             /* 24 */
+    int32_t l1, l2, l3;            /* bytes */
+    int32_t t_ref; /* threads that order-changing choices and prices are made for */
+    double flops;  /* f32 flop/s of one thread, nominal */
+    double prims;  /* primitives of scalar expressions a second, one thread */
     double bandwidth[MEM_LEVELS]; /* bytes/s of t_ref threads together */
     double launch;                /* seconds: a barrier and its skew */
 };
