@@ -113,8 +113,9 @@ struct sched {
     struct index row0;  /* first row of the unit */
     struct index unit;  /* number of the block of rows, or of the block of a chunked sum */
     int32_t ncb;        /* blocks of columns */
-    int32_t panels;     /* of a convolution, each a unit; 1: they are walked within one */
-    struct index panel; /* number of the unit's */
+    int32_t panels;     /* units that the panels of a convolution make; 1: one has all */
+    int32_t per_unit;   /* panels of a unit that sums the batch by blocks; else 1 */
+    struct index panel; /* number of the unit's panel, or first of these */
     struct cols cols;   /* the unit's columns */
     struct item_tiles *tiles; /* by item */
     struct pack *packs;

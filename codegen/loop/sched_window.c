@@ -26,9 +26,9 @@ struct panel {
     uint16_t packed, results; /* STACK [step * inner][nr], [rows or mr][nr] */
     bool whole; /* all of k fits a block: a tile is done when it is laid down */
     int32_t phases;
-    struct index phase_row; /* of the results: where those of the phase begin */
-    struct index first;     /* of box[0] */
-    struct index k0;        /* the first reduced axis at the block's begin */
+    struct index base_row; /* of the results: where the phase's or the panel's begin */
+    struct index first;    /* of box[0] */
+    struct index k0;       /* the first reduced axis at the block's begin */
 };
 
 static int32_t extent(const struct sched *s, int axis)
@@ -367,8 +367,8 @@ static void finish_rows(struct sched *s, const struct panel *p, struct index row
     struct walk w = {
         .tile_width = p->nr, .phases = p->phases, .phase_step = p->rows * p->nr};
     struct stmt *r = nb_for(s, FOR_SEQ, index_const(0), index_const(n_rows), 1);
-    w.tile_row = index_axis(r->axis, 1);
-    s->at[s->g->row] = index_sum(row, w.tile_row);
+    s->at[s->g->row] = index_sum(row, index_axis(r->axis, 1));
+    w.tile_row = index_sum(p->base_row, index_axis(r->axis, 1));
     s->tiles[p->it - s->gs.item].acc = (uint16_t)(p->results + 1);
     const struct lanes l = box_loops(s, p);
     unsigned guarded = 0;
@@ -415,7 +415,7 @@ static void move_tile(struct sched *s, const struct panel *p, uint16_t reg,
     index_term(&in, (struct term){j->axis, 1, 0, {1, 0}});
     out = in;
     index_add(&out, &row, ext_const(p->nr));
-    index_add(&out, &p->phase_row, ext_const(p->nr));
+    index_add(&out, &p->base_row, ext_const(p->nr));
     struct stmt *st = nb_set_tile(s, back ? p->results : reg, back ? out : in);
     st->value = nb_load_tile(s, st, back ? reg : p->results, back ? in : out);
     sched_close(s, opened);
@@ -522,20 +522,25 @@ static void set_segment(const struct sched *s, struct panel *p, uint32_t seg)
     p->step = k_step(s, p);
 }
 
-static void sum_segment(struct sched *s, struct panel *p)
+/* The segment's k from lo to hi. */
+static void sum_range(struct sched *s, struct panel *p, struct index lo, struct index hi)
 {
-    const struct ext n = s->k->axis[p->seg->red[0]];
-    struct index lo = index_const(0), hi = {.off = n};
-    if (s->g->chunked) {
-        index_add(&lo, &s->unit, ext_const(p->k->chunk));
-        hi = index_offset(lo, p->k->chunk);
-    }
     struct stmt *f = nb_for(s, FOR_SEQ, lo, hi, p->step);
-    f->bound = n;
+    f->bound = s->k->axis[p->seg->red[0]];
     p->k0 = index_axis(f->axis, 1);
     pack_block(s, p);
     row_tiles(s, p);
     nb_close(s);
+}
+
+static void sum_segment(struct sched *s, struct panel *p)
+{
+    struct index lo = index_const(0), hi = {.off = s->k->axis[p->seg->red[0]]};
+    if (s->g->chunked) {
+        index_add(&lo, &s->unit, ext_const(p->k->chunk));
+        hi = index_offset(lo, p->k->chunk);
+    }
+    sum_range(s, p, lo, hi);
 }
 
 static int32_t row_tile(const struct sched *s, int32_t rows)
@@ -556,6 +561,83 @@ static bool is_whole(const struct sched *s, const struct panel *p, uint32_t firs
     return first + 1 == end && p->phases == 1 && !s->g->chunked && !n.b && p->step >= n.c;
 }
 
+struct segments { /* of the sum */
+    uint32_t first, end;
+};
+
+/* One panel from begin to end. */
+static void one_panel(struct sched *s, struct panel *p, struct segments g)
+{
+    p->whole = is_whole(s, p, g.first, g.end);
+    p->results = nb_tile(s, "y", TILE_STACK, p->k->dtype,
+                         p->whole ? p->mr : p->phases * p->rows, p->nr, !p->whole);
+    if (s->g->phase) {
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(p->phases), 1);
+        s->at[s->g->phase - 1] = index_axis(f->axis, 1);
+        index_add(&p->base_row, &s->at[s->g->phase - 1], ext_const(p->rows));
+    }
+    for (uint32_t i = g.first; i < g.end; i++) {
+        set_segment(s, p, i);
+        sum_segment(s, p);
+    }
+    sched_close(s, s->g->phase ? 1 : 0);
+    p->base_row = index_const(0);
+    if (!p->whole)
+        finish_rows(s, p, index_const(0), p->rows);
+}
+
+/* A loop over the unit's panels, each with results of its own. */
+static void panel_loop(struct sched *s, struct panel *p)
+{
+    struct index lo = index_const(0);
+    index_add(&lo, &s->panel, ext_const(s->per_unit));
+    struct stmt *f = nb_for(s, FOR_SEQ, lo, index_offset(lo, s->per_unit), 1);
+    f->bound = ext_const((extent(s, s->g->box[0]) + s->g->block - 1) / s->g->block);
+    const struct index number = index_axis(f->axis, 1);
+    p->first = p->base_row = index_const(0);
+    index_add(&p->first, &number, ext_const(s->g->block));
+    index_add(&p->base_row, &number, ext_const(p->rows));
+    index_add(&p->base_row, &lo, ext_const(-p->rows));
+}
+
+/* Samples of which a quarter of L2 holds what the rows' factor reads. */
+static int32_t batch_block(const struct sched *s, const struct panel *p)
+{
+    const int64_t most = s->t->l2 / 4 / (4 * (int64_t)p->rows * p->inner);
+    return most <= p->step ? p->step : (int32_t)(most / p->step) * p->step;
+}
+
+/* Sums over the batch: a block of it serves all panels of the unit while it is near. */
+static void panels_by_blocks(struct sched *s, struct panel *p, struct segments g)
+{
+    p->results =
+        nb_tile(s, "y", TILE_STACK, p->k->dtype, s->per_unit * p->rows, p->nr, true);
+    for (uint32_t i = g.first; i < g.end; i++) {
+        set_segment(s, p, i);
+        const int32_t block = batch_block(s, p);
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0),
+                                (struct index){.off = s->k->axis[p->seg->red[0]]}, block);
+        const struct index lo = index_axis(f->axis, 1);
+        panel_loop(s, p);
+        sum_range(s, p, lo, index_offset(lo, block));
+        sched_close(s, 2);
+    }
+    panel_loop(s, p);
+    finish_rows(s, p, index_const(0), p->rows);
+    nb_close(s);
+}
+
+/* Room for the longest block of k. */
+static void packed_tile(struct sched *s, struct panel *p, struct segments g)
+{
+    int32_t depth = 0;
+    for (uint32_t i = g.first; i < g.end; i++) {
+        set_segment(s, p, i);
+        depth = p->step * p->inner > depth ? p->step * p->inner : depth;
+    }
+    p->packed = nb_tile(s, "x", TILE_STACK, p->k->dtype, depth, p->nr, true);
+}
+
 void sched_window(struct sched *s)
 {
     const struct group *g = s->g;
@@ -564,16 +646,14 @@ void sched_window(struct sched *s)
                       .phases = g->phase ? extent(s, g->phase - 1) : 1};
     const bool part = p.it->part == PART_PARTIAL;
     p.k = &s->k->stage[p.it->stage];
-    const uint32_t first = part ? p.it->seg : 0, end = part ? first + 1 : p.k->nseg;
-    int32_t depth = 0;
+    const struct segments segs = {part ? p.it->seg : 0, part ? p.it->seg + 1U : p.k->nseg};
     p.rows = extent(s, g->row);
     p.mr = row_tile(s, p.rows);
-    for (uint32_t i = first; i < end; i++) {
-        set_segment(s, &p, i);
-        depth = p.step * p.inner > depth ? p.step * p.inner : depth;
+    packed_tile(s, &p, segs);
+    if (s->per_unit > 1) {
+        panels_by_blocks(s, &p, segs);
+        return;
     }
-    p.packed = nb_tile(s, "x", TILE_STACK, p.k->dtype, depth, p.nr, true);
-    p.first = index_const(0);
     if (g->batch || s->panels > 1) {
         index_add(&p.first, g->batch ? &s->unit : &s->panel, ext_const(g->block));
     } else {
@@ -581,20 +661,6 @@ void sched_window(struct sched *s)
             nb_for(s, FOR_SEQ, index_const(0), index_const(extent(s, g->box[0])), g->block);
         p.first = index_axis(f->axis, 1);
     }
-    p.whole = is_whole(s, &p, first, end);
-    p.results = nb_tile(s, "y", TILE_STACK, p.k->dtype, p.whole ? p.mr : p.phases * p.rows,
-                        p.nr, !p.whole);
-    if (g->phase) {
-        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(p.phases), 1);
-        s->at[g->phase - 1] = index_axis(f->axis, 1);
-        index_add(&p.phase_row, &s->at[g->phase - 1], ext_const(p.rows));
-    }
-    for (uint32_t i = first; i < end; i++) {
-        set_segment(s, &p, i);
-        sum_segment(s, &p);
-    }
-    sched_close(s, g->phase ? 1 : 0);
-    if (!p.whole)
-        finish_rows(s, &p, index_const(0), p.rows);
+    one_panel(s, &p, segs);
     sched_close(s, !g->batch && s->panels == 1);
 }

@@ -7,7 +7,13 @@
 
 #include "codegen/loop/sched.h"
 
-enum { MAP_BLOCK = 4096, ROW_WORK = 2048, COL_BLOCKS = 4, SCATTER_BLOCKS = 8 };
+enum {
+    MAP_BLOCK = 4096,
+    ROW_WORK = 2048,
+    COL_BLOCKS = 4,
+    COL_UNITS = 8,
+    SCATTER_BLOCKS = 8
+};
 
 /* ---- values between groups ---- */
 
@@ -209,6 +215,19 @@ static int32_t window_panels(const struct sched *s)
     return (s->k->axis[g->box[0]].c + g->block - 1) / g->block;
 }
 
+/* Panels that a unit walks block by block of the batch, if that is what is summed. */
+static int32_t panels_per_unit(const struct sched *s)
+{
+    const struct group *g = s->g;
+    const struct kstage *k = &s->k->stage[s->gs.item[g->item[0]].stage];
+    if (!g->window || g->chunked || !s->k->axis[k->seg[0].red[0]].b)
+        return 1;
+    const int64_t bytes = 4 * (int64_t)s->k->axis[g->row].c * g->nr;
+    const int64_t fit = s->t->l2 / 4 / bytes, even = s->panels / COL_UNITS;
+    const int64_t n = fit < even ? fit : even;
+    return n < 1 ? 1 : (int32_t)n;
+}
+
 static struct grid plan_grid(struct sched *s)
 {
     const struct group *g = s->g;
@@ -216,6 +235,8 @@ static struct grid plan_grid(struct sched *s)
     plan_cols(s);
     s->rows = unit_rows(s);
     s->panels = window_panels(s);
+    s->per_unit = panels_per_unit(s);
+    s->panels = (s->panels + s->per_unit - 1) / s->per_unit;
     if (plan_flat(s, &gr))
         return gr;
     if (in_blocks(g)) {
