@@ -97,29 +97,31 @@ static bool reduces(const struct kstage *s, const struct kstage *operand)
     return false;
 }
 
-/* Prologues of sums, and cheap maps over fewer axes than their reader has. */
+/* Prologues of sums, what only these read, and cheap maps over fewer axes than their reader
+ * has. */
 static bool wants_inline(const struct cutter *c, uint32_t stage)
 {
     const struct kernel *k = c->k;
     const struct kstage *s = &k->stage[stage];
-    bool used = false, cheap = sx_cost(&k->sx, s->value) <= INLINE_COST;
+    bool used = false, elsewhere = false, cheap = sx_cost(&k->sx, s->value) <= INLINE_COST;
     for (uint32_t i = stage + 1; i < k->nstage; i++)
         for (uint32_t o = 0; o < k->stage[i].noperand; o++) {
             const struct kstage *r = &k->stage[i];
             if (!r->operand[o].stage || r->operand[o].id != stage)
                 continue;
             used = true;
+            elsewhere |= !c->gs->inlined[i];
             if (r->op == K_SUM && r->order != ORDER_LANES && reduces(r, s))
                 return true;
             if (cheap && s->naxis < r->naxis)
                 return true;
         }
-    return !used;
+    return !used || !elsewhere;
 }
 
 static void find_inlined(struct cutter *c)
 {
-    for (uint32_t i = 0; i < c->k->nstage; i++)
+    for (uint32_t i = c->k->nstage; i-- > 0;)
         c->gs->inlined[i] = is_pure(c, i) && wants_inline(c, i) && !is_index(c->k, i);
 }
 
@@ -542,7 +544,7 @@ static bool is_convolution(const struct cutter *c, struct group *g, const struct
     const bool part = it->part == PART_PARTIAL;
     const bool whole = it->part == PART_ALL && s->order == ORDER_SEQ;
     if (s->op != K_SUM || !(part || whole) || sched_has_digits(c->k) ||
-        !window_open(c->k, c->t, g, s, it->seg, part ? 1 : s->nseg))
+        !window_open(c->k, c->gs->inlined, c->t, g, s, it->seg, part ? 1 : s->nseg))
         return false;
     g->chunked = part;
     return true;

@@ -245,8 +245,8 @@ bool sched_has_digits(const struct kernel *k);
 struct index sched_row_major(const struct kernel *k, const struct kstage *st);
 
 /* sched_window.c: is the sum a convolution? Then the group's axes. */
-bool window_open(const struct kernel *k, const struct target *t, struct group *g,
-                 const struct kstage *s, uint32_t first, uint32_t nseg);
+bool window_open(const struct kernel *k, const bool *inlined, const struct target *t,
+                 struct group *g, const struct kstage *s, uint32_t first, uint32_t nseg);
 void sched_window(struct sched *s);
 
 /* sched_scatter.c: a unit owns its columns (and outer axes) of the destination */

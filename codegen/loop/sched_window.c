@@ -54,20 +54,30 @@ static uint32_t axes_of_load(const struct koperand *p)
     return set;
 }
 
-/* The axes that a factor walks; false: it is more than a load. */
-static bool factor_axes(const struct kernel *k, const struct kstage *s, sx_id e,
-                        uint32_t *set)
+/* The axes that an expression walks, through inlined maps; false: data choose one. */
+static bool factor_axes(const struct kernel *k, const bool *inlined, const struct kstage *s,
+                        sx_id e, uint32_t *set)
 {
-    const struct sx_node *x = &k->sx.node[e];
-    if (!e || x->op != SX_ARG)
-        return false;
-    const struct koperand *p = &s->operand[x->a];
-    if (p->pick.from)
-        return false;
-    *set = p->stage ? 0 : axes_of_load(p);
-    for (unsigned i = 0; p->stage && i < k->stage[p->id].naxis; i++)
-        *set |= 1U << k->stage[p->id].axis[i];
-    return true;
+    struct arena *a = arena_new();
+    sx_id *order;
+    bool ok = e != 0;
+    const uint32_t n = sx_postorder(&k->sx, &e, 1, a, &order);
+    for (uint32_t i = 0; i < n && ok; i++) {
+        const struct sx_node *x = &k->sx.node[order[i]];
+        const struct koperand *p = x->op == SX_ARG ? &s->operand[x->a] : NULL;
+        if (x->op == SX_AXIS)
+            *set |= 1U << x->a;
+        else if (x->op == SX_RNG && k->rng[x->a].sample_axis >= 0)
+            *set |= 1U << k->rng[x->a].sample_axis;
+        else if (p && !p->stage)
+            ok = !p->pick.from, *set |= axes_of_load(p);
+        else if (p && inlined[p->id])
+            ok = factor_axes(k, inlined, &k->stage[p->id], k->stage[p->id].value, set);
+        for (unsigned q = 0; p && p->stage && q < k->stage[p->id].naxis; q++)
+            *set |= 1U << k->stage[p->id].axis[q];
+    }
+    arena_free(a);
+    return ok;
 }
 
 static bool is_small(struct ext e)
@@ -141,15 +151,15 @@ static bool is_phase(struct ext e)
     return is_small(e) && e.c <= MOST_PHASES;
 }
 
-static bool find_walkers(const struct kernel *k, const struct kstage *s,
-                         const struct kseg *seg, struct walkers *w)
+static bool find_walkers(const struct kernel *k, const bool *inlined,
+                         const struct kstage *s, const struct kseg *seg, struct walkers *w)
 {
     uint32_t set[2] = {0};
     unsigned rows = 0;
     unsigned n = s->naxis;
     *w = (struct walkers){0};
-    if (!factor_axes(k, s, seg->factor[0], &set[0]) ||
-        !factor_axes(k, s, seg->factor[1], &set[1]))
+    if (!factor_axes(k, inlined, s, seg->factor[0], &set[0]) ||
+        !factor_axes(k, inlined, s, seg->factor[1], &set[1]))
         return false;
     if ((set[0] & set[1]) >> s->axis[n - 1] & 1 && n > 2 &&
         is_phase(k->axis[s->axis[n - 1]]))
@@ -177,15 +187,15 @@ static bool same_walkers(const struct walkers *x, const struct walkers *y)
            !memcmp(x->rest, y->rest, x->nrest);
 }
 
-bool window_open(const struct kernel *k, const struct target *t, struct group *g,
-                 const struct kstage *s, uint32_t first, uint32_t nseg)
+bool window_open(const struct kernel *k, const bool *inlined, const struct target *t,
+                 struct group *g, const struct kstage *s, uint32_t first, uint32_t nseg)
 {
     struct walkers w, all = {0};
     struct group own = {.row = -1};
     if (s->naxis < 2 || nseg > sizeof own.image)
         return false;
     for (uint32_t i = first; i < first + nseg; i++) {
-        if (!inner_fits(k, &s->seg[i], t) || !find_walkers(k, s, &s->seg[i], &w) ||
+        if (!inner_fits(k, &s->seg[i], t) || !find_walkers(k, inlined, s, &s->seg[i], &w) ||
             (i > first && !same_walkers(&w, &all)))
             return false;
         own.image[i] = w.image;
