@@ -151,8 +151,8 @@ static void compile_kernel(struct bench *b, const char *text)
 
 static int64_t units(const struct bench *b, const struct nstage *s)
 {
-    int64_t n = ext_at(s->units, b->batch), d = s->units_div > 1 ? s->units_div : 1;
-    return (n + d - 1) / d;
+    const int64_t n = ext_at(s->units, b->batch);
+    return (n + s->units_div - 1) / s->units_div * s->units_times;
 }
 
 static void run(void *cx, unsigned thread)

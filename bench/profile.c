@@ -60,7 +60,8 @@ static void fill_inputs(struct exec *x, uint32_t phase)
 
 static int64_t units_of(const struct hyp_stage *s, int64_t batch)
 {
-    return (s->units.c + (int64_t)s->units.b * batch + s->units_div - 1) / s->units_div;
+    return (s->units.c + (int64_t)s->units.b * batch + s->units_div - 1) / s->units_div *
+           s->units_times;
 }
 
 static double run_entry(struct exec *x, uint32_t e, int64_t batch)
@@ -177,7 +178,6 @@ static bool time_launches(struct exec *x, uint32_t phase, int64_t batch, double 
 
 static void print_kernel(struct compiled *c, uint32_t k)
 {
-    printf("%s\n", kernel_print(c->ir.kernel[k], c->arena));
     printf("%s\n", nest_print(c->ir.nest[k], c->arena));
 #ifdef HYP_WITH_LLVM
     const char *why;

@@ -20,7 +20,8 @@ static int64_t ceil_div(int64_t a, int64_t b)
 
 static int64_t units_of(const struct hyp_stage *s, int64_t batch)
 {
-    return ceil_div(s->units.c + (int64_t)s->units.b * batch, s->units_div);
+    return s->units_times *
+           ceil_div(s->units.c + (int64_t)s->units.b * batch, s->units_div);
 }
 
 /* ---- host scalars ---- */

@@ -14,7 +14,7 @@
 
 #include "runtime/base/status.h"
 
-#define HYP_PLAN_VERSION 1
+#define HYP_PLAN_VERSION 2
 #define HYP_PLAN_RANK    9
 
 struct hyp_ext { /* c + b*B */
@@ -62,8 +62,8 @@ struct hyp_stage {
     hyp_stage_fn *fn; /* set by the back end's loader */
     const void *self; /* handed to fn: the interpreter's nest */
     const char *symbol;
-    struct hyp_ext units; /* ceil(units / units_div) */
-    int32_t units_div;
+    struct hyp_ext units; /* units_times * ceil(units / units_div) */
+    int32_t units_div, units_times;
     uint32_t cost; /* of one unit, relative: threads share out units by it; 0 counts as 1 */
 };
 enum hyp_use { HYP_READ, HYP_WRITE, HYP_READ_WRITE, HYP_PRIVATE /* nobody else's */ };

@@ -109,7 +109,7 @@ int64_t interp_units(const struct nest *n, uint32_t stage, int64_t batch)
     if (s->root->op != S_FOR || s->root->kind != FOR_GRID)
         return 1;
     int64_t u = ext_at(s->units, batch), d = s->units_div > 1 ? s->units_div : 1;
-    return u <= 0 ? 0 : (u + d - 1) / d;
+    return u <= 0 ? 0 : s->units_times * ((u + d - 1) / d);
 }
 
 /* ---- running ---- */

@@ -98,16 +98,20 @@ uint16_t nb_private(struct sched *s, const char *name, uint8_t dtype, const stru
     return (uint16_t)n->nbuf++;
 }
 
-void nb_stage(struct sched *s, struct ext units, int32_t div)
+void nb_stage(struct sched *s, struct ext units, int32_t div, int32_t times)
 {
     struct nest *n = s->n;
     n->stage =
         arena_grow(s->arena, n->stage, &s->cap_stage, n->nstage + 1, sizeof *n->stage);
-    n->stage[n->nstage++] = (struct nstage){.units = units, .units_div = div};
+    n->stage[n->nstage++] =
+        (struct nstage){.units = units, .units_div = div, .units_times = times};
     assert(s->depth == 0);
-    struct stmt *g = nb_for(s, FOR_GRID, index_const(0), (struct index){.off = units}, 1);
-    g->bound = units;
-    g->bound_div = div;
+    const struct index most = {.off = ext_mul(units, ext_const(times))};
+    struct stmt *g = nb_for(s, FOR_GRID, index_const(0), most, 1);
+    if (times == 1) {
+        g->bound = units;
+        g->bound_div = div;
+    }
 }
 
 void nb_end_stage(struct sched *s)

@@ -202,8 +202,8 @@ struct stmt {
     uint32_t nload;
 };
 struct nstage {       /* stages of one nest are separated by a barrier */
-    struct ext units; /* grid extent: ceil(units / units_div) */
-    int32_t units_div;
+    struct ext units; /* grid extent: units_times * ceil(units / units_div) */
+    int32_t units_div, units_times;
     struct stmt *root;    /* a FOR_GRID, or a statement without grid: one unit */
     uint64_t stack_bytes; /* STACK tiles of one thread */
 };

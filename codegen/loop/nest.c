@@ -220,7 +220,7 @@ const char *nest_validate(const struct nest *n, struct arena *a)
     for (uint32_t i = 0; i < n->nstage; i++) {
         j.stack = 0;
         memset(j.alive, 0, n->ntile * sizeof *j.alive);
-        if (!n->stage[i].root || n->stage[i].units_div < 1)
+        if (!n->stage[i].root || n->stage[i].units_div < 1 || n->stage[i].units_times < 1)
             return "a stage without a root";
         if (!stmt_ok(&j, n->stage[i].root, 0))
             return j.why;

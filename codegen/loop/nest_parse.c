@@ -177,6 +177,7 @@ static void in_stages(struct in *in, struct nest *n)
         s->units = in_ext(in);
         in_want(in, "/");
         s->units_div = (int32_t)in_number(in);
+        s->units_times = in_is(in, "*") ? (int32_t)in_number(in) : 1;
         in_want(in, "stack");
         s->stack_bytes = (uint64_t)in_count(in, INT32_MAX);
         s->root = in_stmt(in, n, 0);

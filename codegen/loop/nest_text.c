@@ -122,7 +122,10 @@ char *nest_print(const struct nest *n, struct arena *a)
         const struct nstage *s = &n->stage[i];
         out_fmt(&o, "  stage units ");
         out_ext(&o, s->units);
-        out_fmt(&o, "/%d stack %llu\n", s->units_div, (unsigned long long)s->stack_bytes);
+        out_fmt(&o, "/%d", s->units_div);
+        if (s->units_times > 1)
+            out_fmt(&o, "*%d", s->units_times);
+        out_fmt(&o, " stack %llu\n", (unsigned long long)s->stack_bytes);
         out_stmt(&o, n, s->root, 2);
     }
     return o.text;

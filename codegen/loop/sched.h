@@ -108,8 +108,9 @@ struct sched {
     unsigned depth;
     uint8_t naxis; /* open loops */
     uint32_t cap_buf, cap_tile, cap_stage, cap_rng;
-    bool scalar;        /* digits of axes are taken: no tiles, no lanes */
-    int32_t rows;       /* rows of a unit */
+    bool scalar;  /* digits of axes are taken: no tiles, no lanes */
+    int32_t rows; /* rows of a block: of a unit, or a unit has `tall` of them */
+    int32_t tall;
     struct index row0;  /* first row of the unit */
     struct index unit;  /* number of the block of rows, or of the block of a chunked sum */
     int32_t ncb;        /* blocks of columns */
@@ -126,8 +127,10 @@ enum pack_kind { PACK_NONE, PACK_PANELS, PACK_BLOCKS, PACK_ROWS };
 struct pack { /* by stage, segment (8 each) and factor */
     uint8_t kind;
     bool depends_on_col;
-    uint16_t buf;
-    int32_t axis, width; /* what it is packed along, and columns of a panel */
+    bool in_tile;              /* panels: each unit packs its own, into a STACK tile */
+    uint16_t buf;              /* or 1 + tile */
+    const struct group *group; /* that packed it */
+    int32_t axis, width;       /* what it is packed along, and columns of a panel */
     uint8_t nshared,
         shared[LOOP_AXES]; /* of blocks: axes that have each blocks of their own */
 };
@@ -146,7 +149,8 @@ uint16_t nb_tile(struct sched *s, const char *name, enum tile_space space, uint8
                  int32_t rows, int32_t cols, bool zero); /* comes to life here */
 uint16_t nb_private(struct sched *s, const char *name, uint8_t dtype, const struct ext *dim,
                     uint8_t rank, int32_t div);
-void nb_stage(struct sched *s, struct ext units, int32_t div);
+/* times * ceil(units / div) of them */
+void nb_stage(struct sched *s, struct ext units, int32_t div, int32_t times);
 void nb_end_stage(struct sched *s);
 sx_id nb_load_tile(struct sched *s, struct stmt *st, uint16_t tile, struct index index);
 sx_id nb_load_buf(struct sched *s, struct stmt *st, uint16_t buf, struct index index,
@@ -211,9 +215,14 @@ struct tile_shape {
 };
 struct tile_shape sched_tile_shape(const struct sched *s);
 
-/* sched_pack.c: makes packing stages for the group's sums; factors are then read from there
+/*
+ * sched_pack.c: decides what is packed; makes packing stages for the group's sums, and what
+ * a unit packs for itself; factors are then read from there.
  */
+void sched_choose_packs(struct sched *s);
+bool sched_packs_in_units(const struct sched *s);
 void sched_pack(struct sched *s);
+void sched_pack_unit(struct sched *s, struct index panel);
 bool sched_packs_columns(const struct sched *s); /* all factors of columns are in panels */
 struct tile_point {
     struct index base, lane; /* column = base + lane */

@@ -293,10 +293,14 @@ static struct index scaled(struct index x, int32_t by)
 }
 
 static struct index panel_index(const struct sched *s, const struct kseg *g,
-                                struct index base, struct index lane, int32_t width)
+                                const struct pack *p, struct index base, struct index lane,
+                                int32_t width)
 {
     int32_t nr = s->pack_nr;
-    if (width < nr) { /* one column at a time: its panel and lane are digits */
+    if (p->in_tile)
+        base = index_const(0);
+    if (width < nr &&
+        !p->in_tile) { /* one column at a time: its panel and lane are digits */
         uint8_t axis = base.t[0].axis;
         base = lane = index_const(0);
         index_term(&base, (struct term){axis, nr, 0, {nr, 0}});
@@ -345,12 +349,13 @@ sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint
     if (p->kind == PACK_NONE)
         return sched_expr(s, st, k, g->factor[which]);
     if (p->kind == PACK_PANELS)
-        at = panel_index(s, g, t->base, t->lane, t->width);
+        at = panel_index(s, g, p, t->base, t->lane, t->width);
     else if (p->kind == PACK_BLOCKS)
         return sched_block(s, st, it, seg, which, flat_k(s, g));
     else
         at = index_sum(times_k(s, s->at[s->g->row], g), flat_k(s, g));
-    return nb_load_buf(s, st, p->buf, at, NULL, 0);
+    return p->in_tile ? nb_load_tile(s, st, (uint16_t)(p->buf - 1), at)
+                      : nb_load_buf(s, st, p->buf, at, NULL, 0);
 }
 
 /* ---- the packing stages ---- */
@@ -363,10 +368,16 @@ struct job { /* one pack, at the unit it is for */
     struct index unit;
 };
 
+static struct stmt *set_packed(struct sched *s, const struct pack *p, struct index at)
+{
+    return p->in_tile ? nb_set_tile(s, (uint16_t)(p->buf - 1), at)
+                      : nb_set_buf(s, p->buf, at);
+}
+
 static void put(struct sched *s, const struct job *j, struct index at)
 {
     const struct kstage *k = &s->k->stage[j->it->stage];
-    struct stmt *st = nb_set_buf(s, j->p->buf, at);
+    struct stmt *st = set_packed(s, j->p, at);
     st->place = k->place;
     st->value = sched_expr(s, st, k, k->seg[j->seg].factor[j->which]);
 }
@@ -418,7 +429,7 @@ static void turn_square(struct sched *s, const struct job *j, unsigned axis,
         s->at[axis] = index_sum(first, index_axis(row, 1));
         s->at[along] = index_sum(k, index_axis(col, 1));
         struct stmt *st =
-            out ? nb_set_buf(s, j->p->buf, place(s, j, index_sum(lane, index_axis(row, 1))))
+            out ? set_packed(s, j->p, place(s, j, index_sum(lane, index_axis(row, 1))))
                 : nb_set_tile(s, t, at);
         st->place = st0->place;
         st->value = out ? nb_load_tile(s, st, t, at)
@@ -467,7 +478,7 @@ static struct index panel_place(const struct sched *s, const struct job *j,
                                 struct index lane)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    return panel_index(s, g, scaled(j->unit, s->pack_nr), lane, s->pack_nr);
+    return panel_index(s, g, j->p, scaled(j->unit, s->pack_nr), lane, s->pack_nr);
 }
 
 /* Columns [base, base + width) of a panel from its lane `lane` on. */
@@ -490,9 +501,9 @@ static void put_panel(struct sched *s, const struct job *j, struct index base, i
         opened++;
     }
     s->at[s->g->col] = index_sum(base, l);
-    struct index at = panel_index(s, g, base, l, s->pack_nr);
+    struct index at = panel_index(s, g, j->p, base, l, s->pack_nr);
     if (zero) {
-        struct stmt *st = nb_set_buf(s, j->p->buf, at);
+        struct stmt *st = set_packed(s, j->p, at);
         st->value = sx_const(&s->n->sx, 0);
     } else {
         put(s, j, at);
@@ -627,6 +638,12 @@ static void pack_buffer(struct sched *s, const struct job *j)
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
     bool panels = j->p->kind == PACK_PANELS;
     int32_t inner = panels ? s->pack_nr : s->t->unit_rows;
+    j->p->group = s->g;
+    if (j->p->in_tile) {
+        j->p->buf = (uint16_t)(1 + nb_tile(s, "w", TILE_STACK, DT_F32, size_of_k(s, g).c,
+                                           inner, false));
+        return;
+    }
     struct ext dim[HYP_RANK];
     uint8_t n = 0;
     dim[n++] = s->k->axis[panels ? s->g->col : s->g->row];
@@ -667,7 +684,7 @@ static void pack_together(struct sched *s, struct job *job, uint32_t n)
     }
     if (total == 0)
         return;
-    nb_stage(s, ext_const(total), 1);
+    nb_stage(s, ext_const(total), 1, 1);
     struct index unit = index_axis(s->open[0].stmt->axis, 1);
     for (uint32_t i = 0; i < n; i++) {
         struct ext e = pack_extent(s, &job[i], &div);
@@ -689,7 +706,7 @@ static void pack_alone(struct sched *s, struct job *j)
     struct ext e = pack_extent(s, j, &div);
     if (!e.b)
         return;
-    nb_stage(s, e, div);
+    nb_stage(s, e, div, 1);
     j->unit = index_axis(s->open[0].stmt->axis, 1);
     pack_unit(s, j);
     nb_end_stage(s);
@@ -751,7 +768,8 @@ static const struct pack *packed_before(const struct sched *s, const struct item
     for (uint32_t i = 0; i < (it->stage * 8U + seg) * 2 + which; i++) {
         const struct pack *p = &s->packs[i];
         const struct kstage *o = &s->k->stage[i / 16];
-        if (p->buf && p->kind == mine->kind && p->axis == mine->axis &&
+        if (p->buf && p->kind == mine->kind && p->in_tile == mine->in_tile &&
+            (!p->in_tile || p->group == s->g) && p->axis == mine->axis &&
             p->width == mine->width && p->nshared == mine->nshared &&
             !memcmp(p->shared, mine->shared, mine->nshared) &&
             same_factor(s, k, &k->seg[seg], which, o, &o->seg[i / 2 % 8], i % 2))
@@ -760,7 +778,8 @@ static const struct pack *packed_before(const struct sched *s, const struct item
     return NULL;
 }
 
-static uint32_t find_jobs(struct sched *s, struct job *job)
+/* Of the packs in tiles, or of all others. */
+static uint32_t find_jobs(struct sched *s, struct job *job, bool in_tile)
 {
     uint32_t n = 0;
     EACH_ITEM(s, i, it)
@@ -769,7 +788,7 @@ static uint32_t find_jobs(struct sched *s, struct job *job)
              g++)
             for (unsigned w = 0; w < 2; w++) {
                 struct pack *p = &s->packs[(it->stage * 8U + g) * 2 + w];
-                if (p->kind == PACK_NONE)
+                if (p->kind == PACK_NONE || p->in_tile != in_tile)
                     continue;
                 p->axis = p->kind == PACK_PANELS ? s->g->col : s->g->row;
                 p->width = p->kind == PACK_PANELS ? s->pack_nr : s->t->unit_rows;
@@ -786,7 +805,7 @@ static uint32_t find_jobs(struct sched *s, struct job *job)
     return n;
 }
 
-void sched_pack(struct sched *s)
+void sched_choose_packs(struct sched *s)
 {
     if (!packs(s))
         return;
@@ -794,20 +813,67 @@ void sched_pack(struct sched *s)
     s->pack_nr = sched_tile_shape(s).nr;
     EACH_ITEM(s, i, it)
     {
-        if (s->g->window && it->role == ROLE_ANCHOR && it->part == PART_PARTIAL)
-            choose_window(s, it, it->seg);
-        for (uint32_t x = 0; s->g->window && it->part == PART_ALL &&
-                             it->role == ROLE_ANCHOR && x < s->k->stage[it->stage].nseg;
-             x++)
-            choose_window(s, it, x);
-        for (uint32_t x = 0;
-             it->role == ROLE_ANCHOR && !s->g->window && x < s->k->stage[it->stage].nseg;
-             x++)
-            choose(s, it, x, ragged);
+        if (it->role != ROLE_ANCHOR)
+            continue;
+        const bool part = it->part == PART_PARTIAL;
+        const uint32_t end = part ? it->seg + 1U : s->k->stage[it->stage].nseg;
+        for (uint32_t x = part ? it->seg : 0; x < end; x++)
+            if (s->g->window)
+                choose_window(s, it, x);
+            else
+                choose(s, it, x, ragged);
+    }
+}
+
+/*
+ * Panels that each unit packs for itself need no barrier, and do not travel from one
+ * processor's cache to another's.  They must fit half of L2.
+ */
+bool sched_packs_in_units(const struct sched *s)
+{
+    const struct group *g = s->g;
+    int64_t bytes = 0;
+    if (!packs(s) || g->window || g->rowsum || g->row < 0 || !s->k->axis[g->row].b ||
+        g->col < 0 || s->k->axis[g->col].b)
+        return false;
+    EACH_ITEM(s, i, it)
+    {
+        const struct kstage *k = &s->k->stage[it->stage];
+        for (uint32_t x = 0; it->role == ROLE_ANCHOR && x < 2 * k->nseg; x++) {
+            const struct ext n = size_of_k(s, &k->seg[x / 2]);
+            if (s->packs[it->stage * 16U + x].kind != PACK_PANELS)
+                continue;
+            if (n.b)
+                return false;
+            bytes += (int64_t)n.c * s->pack_nr * 4;
+        }
+    }
+    return bytes && bytes <= s->t->l2 / 2;
+}
+
+void sched_pack(struct sched *s)
+{
+    if (!packs(s))
+        return;
+    EACH_ITEM(s, i, it)
+    {
+        for (uint32_t x = 0; s->tall > 1 && it->role == ROLE_ANCHOR && x < 16; x++)
+            s->packs[it->stage * 16U + x].in_tile =
+                s->packs[it->stage * 16U + x].kind == PACK_PANELS;
     }
     struct job *job = arena_array(s->arena, s->k->nstage * 16U + 1, sizeof *job);
-    uint32_t n = find_jobs(s, job);
+    uint32_t n = find_jobs(s, job, false);
     pack_together(s, job, n);
     for (uint32_t i = 0; i < n; i++)
         pack_alone(s, &job[i]);
+}
+
+void sched_pack_unit(struct sched *s, struct index panel)
+{
+    struct job *job = arena_array(s->arena, s->k->nstage * 16U + 1, sizeof *job);
+    const uint32_t n = find_jobs(s, job, true);
+    for (uint32_t i = 0; i < n; i++) {
+        job[i].unit = panel;
+        pack_unit(s, &job[i]);
+    }
 }

@@ -12,6 +12,7 @@ enum {
     ROW_WORK = 2048,
     COL_BLOCKS = 4,
     COL_UNITS = 8,
+    TALL = 8,
     SCATTER_BLOCKS = 8
 };
 
@@ -108,9 +109,9 @@ static void settle_homes(struct sched *s)
 
 /* ---- the grid ---- */
 
-struct grid {
+struct grid { /* times * ceil(units / div) units */
     struct ext units;
-    int32_t div;
+    int32_t div, times;
     bool rows_in_unit; /* blocks of rows are walked inside */
 };
 
@@ -141,7 +142,9 @@ static void plan_cols(struct sched *s)
         s->scalar)
         return;
     int32_t n = s->k->axis[g->col].c;
-    if (panels) {
+    if (s->tall > 1) { /* a panel each */
+        s->cols.len = n > s->pack_nr ? s->pack_nr : 0;
+    } else if (panels) {
         int32_t nr = sched_tile_shape(s).nr, wide = nr > 32 ? nr : 32;
         int32_t most = g->row < 0 ? 4 * COL_BLOCKS : COL_BLOCKS;
         int32_t blocks = n / wide < most ? n / wide : most;
@@ -164,7 +167,7 @@ static bool plan_flat(struct sched *s, struct grid *gr)
         !s->k->axis[g->col].b)
         return false;
     s->cols.len = MAP_BLOCK;
-    *gr = (struct grid){s->k->axis[g->col], MAP_BLOCK, false};
+    *gr = (struct grid){s->k->axis[g->col], MAP_BLOCK, 1, false};
     return true;
 }
 
@@ -185,22 +188,6 @@ static struct ext block_extent(const struct sched *s, int32_t *div)
     const struct kstage *k = &s->k->stage[it->stage];
     *div = k->chunk;
     return s->k->axis[k->seg[it->seg].red[0]];
-}
-
-/*
- * n units for each of the ceil(e / div) blocks.  Where B is in it this is not an extent
- * divided: a few units more are asked for, which have nothing to do.
- */
-static void set_units(struct grid *gr, struct ext e, int32_t div, int32_t n)
-{
-    gr->units = e;
-    gr->div = div;
-    if (e.b == 0) {
-        gr->units.c = (e.c + div - 1) / div * n;
-        gr->div = 1;
-    } else if (n > 1) {
-        gr->units = (struct ext){n * (e.c + div - 1), n * e.b};
-    }
 }
 
 /* Panels of a convolution are units where nothing else makes many. */
@@ -231,7 +218,7 @@ static int32_t panels_per_unit(const struct sched *s)
 static struct grid plan_grid(struct sched *s)
 {
     const struct group *g = s->g;
-    struct grid gr = {{1, 0}, 1, true};
+    struct grid gr = {{1, 0}, 1, 1, true};
     plan_cols(s);
     s->rows = unit_rows(s);
     s->panels = window_panels(s);
@@ -240,12 +227,11 @@ static struct grid plan_grid(struct sched *s)
     if (plan_flat(s, &gr))
         return gr;
     if (in_blocks(g)) {
-        int32_t chunk;
-        struct ext e = block_extent(s, &chunk);
+        gr.units = block_extent(s, &gr.div);
         for (unsigned i = 0; g->window && i < g->nouter; i++)
             s->ncb *= s->k->axis[g->outer[i]].c;
         s->ncb *= s->panels;
-        set_units(&gr, e, chunk, s->ncb);
+        gr.times = s->ncb;
     } else if (g->nouter || g->window) {
         gr.units = ext_const(s->panels);
         for (unsigned i = 0; i < g->nouter && !(gr.units.b && s->k->axis[g->outer[i]].b);
@@ -253,7 +239,9 @@ static struct grid plan_grid(struct sched *s)
             gr.units = ext_mul(gr.units, s->k->axis[g->outer[i]]);
     } else if (!g->window) {
         gr.rows_in_unit = false;
-        set_units(&gr, g->row < 0 ? ext_const(1) : s->k->axis[g->row], s->rows, s->ncb);
+        gr.units = g->row < 0 ? ext_const(1) : s->k->axis[g->row];
+        gr.div = s->rows * s->tall;
+        gr.times = s->ncb;
     }
     return gr;
 }
@@ -295,13 +283,20 @@ static unsigned decode_outer(struct sched *s, uint8_t grid)
     return opened + sched_loops(s, g->outer + in, g->nouter - in);
 }
 
-/* Units beyond the last block do nothing. */
-static unsigned skip_idle(struct sched *s, struct index first, struct ext end)
+/* Packs what the unit's blocks of rows share; a loop over these. */
+static unsigned tall_unit(struct sched *s)
 {
-    if (s->ncb == 1 || !end.b)
+    const uint8_t grid = s->open[0].stmt->axis;
+    if (s->tall == 1)
         return 0;
-    struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
-    nb_guard(s, f, first, end);
+    sched_pack_unit(s, s->ncb > 1 ? digit_of(grid, 1, s->ncb) : index_const(0));
+    struct index first = index_const(0);
+    index_add(&first, &s->unit, ext_const(s->tall));
+    struct stmt *f = nb_for(s, FOR_SEQ, first, index_offset(first, s->tall), 1);
+    f->bound = s->k->axis[s->g->row];
+    f->bound_div = s->rows;
+    s->unit = index_axis(f->axis, 1);
+    s->row0 = index_axis(f->axis, s->rows);
     return 1;
 }
 
@@ -309,7 +304,6 @@ static unsigned decode(struct sched *s, const struct grid *gr)
 {
     const struct group *g = s->g;
     uint8_t grid = s->open[0].stmt->axis;
-    unsigned opened = 0;
     s->row0 = index_const(0);
     s->unit = index_axis(grid, 1);
     s->panel = digit_of(grid, 1, g->nouter || in_blocks(g) ? s->panels : 0);
@@ -322,25 +316,20 @@ static unsigned decode(struct sched *s, const struct grid *gr)
         index_add(&s->cols.lo, &cb, ext_const(s->cols.len));
     }
     if (in_blocks(g)) {
-        int32_t chunk;
-        struct ext e = block_extent(s, &chunk);
-        struct index first = index_const(0);
-        index_add(&first, &s->unit, ext_const(chunk));
-        opened += skip_idle(s, first, e);
         if (g->window) {
             for (int32_t i = g->nouter, div = s->panels; i-- > 0;) {
                 const int32_t n = s->k->axis[g->outer[i]].c;
                 s->at[g->outer[i]] = digit_of(grid, div, n);
                 div *= n;
             }
-            return opened;
+            return 0;
         }
-        return opened + sched_loops(s, g->outer, g->nouter);
+        return sched_loops(s, g->outer, g->nouter);
     }
     if (gr->rows_in_unit || g->row < 0)
         return 0;
     index_add(&s->row0, &s->unit, ext_const(s->rows));
-    return skip_idle(s, s->row0, s->k->axis[g->row]);
+    return tall_unit(s);
 }
 
 /* ---- a group ---- */
@@ -384,9 +373,11 @@ static void unit_body(struct sched *s)
 static void emit_group(struct sched *s, const struct group *g)
 {
     s->g = g;
+    sched_choose_packs(s);
+    s->tall = sched_packs_in_units(s) ? TALL : 1;
     struct grid gr = plan_grid(s);
     sched_pack(s);
-    nb_stage(s, gr.units, gr.div);
+    nb_stage(s, gr.units, gr.div, gr.times);
     unsigned opened = decode(s, &gr);
     sched_unit_values(s);
     if (gr.rows_in_unit && g->row >= 0 && !g->window) {

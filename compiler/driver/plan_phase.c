@@ -158,7 +158,8 @@ static uint32_t intern_kernel(struct builder *b, const struct task *t)
         const struct nstage *ns = &t->nest->stage[s];
         k->stage[s].symbol = arena_fmt(b->a, "k%u_%u", p->nkernel, s);
         k->stage[s].units = (struct hyp_ext){ns->units.c, ns->units.b};
-        k->stage[s].units_div = ns->units_div ? ns->units_div : 1;
+        k->stage[s].units_div = ns->units_div;
+        k->stage[s].units_times = ns->units_times;
         k->stage[s].cost = nest_unit_cost(t->nest, s, b->target, b->plan->batch_max);
         const uint64_t stack = ns->stack_bytes * (b->opt->f64 ? 2 : 1);
         if (stack > k->scratch)

@@ -35,7 +35,7 @@ static void print_members(const struct hyp_entry *e, FILE *out)
 static int64_t units(const struct hyp_plan *p, const struct hyp_stage *s)
 {
     const int64_t n = s->units.c + (int64_t)s->units.b * p->batch_max;
-    return (n + s->units_div - 1) / s->units_div;
+    return (n + s->units_div - 1) / s->units_div * s->units_times;
 }
 
 static void print_entry(const struct hyp_plan *p, uint32_t e, FILE *out)

@@ -123,6 +123,7 @@ static void add_stage(struct rows *r, uint32_t i)
     struct stmt *v = new_for(r, FOR_VEC, 1, r->width, st);
     r->n->stage[i] = (struct nstage){.units = ext_const(units),
                                      .units_div = 1,
+                                     .units_times = 1,
                                      .root = new_for(r, FOR_GRID, 0, units, v)};
 }
 
@@ -273,7 +274,7 @@ static struct nest *draw_nest(struct arena *a, int32_t width, int32_t scale, int
     n->nstage = 1;
     n->stage = arena_alloc(a, sizeof *n->stage);
     n->stage[0] = (struct nstage){
-        .units = ext_const(4), .units_div = 1, .root = new_for(&r, FOR_GRID, 0, 4, s)};
+        .units = ext_const(4), .units_div = 1, .units_times = 1, .root = new_for(&r, FOR_GRID, 0, 4, s)};
     return n;
 }
 

@@ -137,7 +137,7 @@ static void round_trips(const struct tried *t)
 static void try_seed(uint64_t seed)
 {
     static const char *const targets[] = {"avx2", "avx512", "neon", "generic"};
-    static const int64_t batches[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 50};
+    static const int64_t batches[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 50, 200};
     struct arena *a = arena_new();
     struct tried t = {.seed = seed, .a = a, .k = kernel_random(seed, a)};
     uint64_t state = seed;
@@ -145,7 +145,7 @@ static void try_seed(uint64_t seed)
         t.target = targets[i];
         t.n = nest_schedule(t.k, target_find(t.target), a);
         t.f64 = (seed + i) % 3 == 0;
-        t.batch = batches[gen_below(&state, 11)];
+        t.batch = batches[gen_below(&state, 12)];
         round_trips(&t);
         try_one(&t);
     }

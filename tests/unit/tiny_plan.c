@@ -126,7 +126,7 @@ static void run_dream(const struct hyp_kargs *k, int64_t lo, int64_t hi, void *s
 
 #define STAGE(f)                                                                           \
     {                                                                                      \
-        .fn = f, .symbol = #f, .units = {1, 0}, .units_div = 1                             \
+        .fn = f, .symbol = #f, .units = {1, 0}, .units_div = 1, .units_times = 1           \
     }
 static struct hyp_stage stages[] = {STAGE(run_init), STAGE(run_learn), STAGE(run_mean),
                                     STAGE(run_error), STAGE(run_dream)};
