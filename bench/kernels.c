@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
 #include <time.h>
 
 #include "codegen/backend.h"
@@ -495,12 +496,21 @@ static bool renew(struct server *s, const char *command, int64_t batch)
     return true;
 }
 
-static void answer(struct server *s, double ours, double blas, unsigned threads)
+/* The library comes last. */
+static void answer(struct server *s, double ours, const struct shape *sh, unsigned role,
+                   unsigned threads)
 {
     printf("{\"ours\": %.9g, \"peak\": %.6g", ours, peak_rate(&s->peak, threads));
-    if (blas > 0)
-        printf(", \"blas\": %.9g", blas);
+    if (sh && s->has_blas)
+        printf(", \"blas\": %.9g", blas_seconds(&s->blas, *sh, role, threads));
     printf("}\n");
+}
+
+/* The library's threads, and other programs', spin for a while after their work. */
+static void wait_for_others(unsigned threads)
+{
+    if (threads > 1)
+        thrd_sleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 }
 
 static bool time_contraction(struct server *s, const char *line)
@@ -515,8 +525,8 @@ static bool time_contraction(struct server *s, const char *line)
     const unsigned role = (unsigned)role_of(name);
     if (renew(s, line, sh.m))
         compile_kernel(&s->kernel, role_text(s->kernel.a, sh, role));
-    const double ours = bench_seconds(&s->kernel, threads);
-    answer(s, ours, s->has_blas ? blas_seconds(&s->blas, sh, role, threads) : 0, threads);
+    wait_for_others(threads);
+    answer(s, bench_seconds(&s->kernel, threads), &sh, role, threads);
     return true;
 }
 
@@ -532,7 +542,8 @@ static bool time_convolution(struct server *s, const char *line)
         return false;
     if (renew(s, line, images))
         convolution(&s->kernel, sh, (uint8_t)role_of(name));
-    answer(s, bench_seconds(&s->kernel, threads), 0, threads);
+    wait_for_others(threads);
+    answer(s, bench_seconds(&s->kernel, threads), NULL, 0, threads);
     return true;
 }
 
@@ -551,7 +562,7 @@ static bool time_map(struct server *s, const char *line)
                       "  stage 0 map f32 [n0, j1] \"m\"\n    %%0 = #0[64*n0 + j1]\n"
                       "    over {} = %s\n    #1[64*n0 + j1] = it\n",
                       line + 4));
-    answer(s, bench_seconds(&s->kernel, 1) / (ROWS * 64), 0, 1);
+    answer(s, bench_seconds(&s->kernel, 1) / (ROWS * 64), NULL, 0, 1);
     return true;
 }
 

@@ -53,9 +53,9 @@ BLAS_RATIO, CONV_RATIO, CONV_LEAST = 1.15, 1.2, 0.9  # bars of the ratios: means
 
 
 def contraction_bar(shape, threads):
-    rows, _, columns = shape
-    if threads == 2:
-        return 75 if rows >= 512 else 65 if rows >= 32 and columns > 10 else None
+    rows, inputs, columns = shape
+    if threads == 2:  # of 5 us and less, half is waiting for the other thread
+        return 75 if rows >= 512 else 65 if rows >= 32 and min(inputs, columns) >= 128 else None
     return 45 if columns == 10 else 85 if rows >= 64 else 75 if rows == 32 else None
 
 

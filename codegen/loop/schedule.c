@@ -12,6 +12,7 @@ enum {
     ROW_WORK = 2048,
     COL_BLOCKS = 4,
     COL_UNITS = 8,
+    ENOUGH_UNITS = 4,
     TALL = 8,
     SCATTER_BLOCKS = 8
 };
@@ -112,7 +113,8 @@ static void settle_homes(struct sched *s)
 struct grid { /* times * ceil(units / div) units */
     struct ext units;
     int32_t div, times;
-    bool rows_in_unit; /* blocks of rows are walked inside */
+    bool rows_in_unit;   /* blocks of rows are walked inside */
+    bool blocks_in_unit; /* so are those of a chunked convolution */
 };
 
 static int32_t round_up(int32_t x, int32_t q)
@@ -167,7 +169,7 @@ static bool plan_flat(struct sched *s, struct grid *gr)
         !s->k->axis[g->col].b)
         return false;
     s->cols.len = MAP_BLOCK;
-    *gr = (struct grid){s->k->axis[g->col], MAP_BLOCK, 1, false};
+    *gr = (struct grid){.units = s->k->axis[g->col], .div = MAP_BLOCK, .times = 1};
     return true;
 }
 
@@ -218,7 +220,7 @@ static int32_t panels_per_unit(const struct sched *s)
 static struct grid plan_grid(struct sched *s)
 {
     const struct group *g = s->g;
-    struct grid gr = {{1, 0}, 1, 1, true};
+    struct grid gr = {.units = {1, 0}, .div = 1, .times = 1, .rows_in_unit = true};
     plan_cols(s);
     s->rows = unit_rows(s);
     s->panels = window_panels(s);
@@ -232,6 +234,9 @@ static struct grid plan_grid(struct sched *s)
             s->ncb *= s->k->axis[g->outer[i]].c;
         s->ncb *= s->panels;
         gr.times = s->ncb;
+        gr.blocks_in_unit = g->window && !g->batch && s->ncb >= ENOUGH_UNITS;
+        if (gr.blocks_in_unit) /* the last block is short: units would not be even */
+            gr.units = ext_const(gr.div = 1);
     } else if (g->nouter || g->window) {
         gr.units = ext_const(s->panels);
         for (unsigned i = 0; i < g->nouter && !(gr.units.b && s->k->axis[g->outer[i]].b);
@@ -300,6 +305,18 @@ static unsigned tall_unit(struct sched *s)
     return 1;
 }
 
+/* The unit's part of every block. */
+static unsigned block_loop(struct sched *s)
+{
+    int32_t chunk;
+    const struct ext e = block_extent(s, &chunk);
+    struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), (struct index){.off = e}, 1);
+    f->bound = e;
+    f->bound_div = chunk;
+    s->unit = index_axis(f->axis, 1);
+    return 1;
+}
+
 static unsigned decode(struct sched *s, const struct grid *gr)
 {
     const struct group *g = s->g;
@@ -322,7 +339,7 @@ static unsigned decode(struct sched *s, const struct grid *gr)
                 s->at[g->outer[i]] = digit_of(grid, div, n);
                 div *= n;
             }
-            return 0;
+            return gr->blocks_in_unit ? block_loop(s) : 0;
         }
         return sched_loops(s, g->outer, g->nouter);
     }
