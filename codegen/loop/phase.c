@@ -34,34 +34,70 @@ static struct index join_index(struct joining *j, const struct index *x,
     return r;
 }
 
-/* An expression whose numbers differ, as elements of draws do. */
-static sx_id join_expr(struct joining *j, sx_id x, sx_id y, bool *moves)
+/* x without the whole number that it ends in. */
+static sx_id split_number(const struct sxb *b, sx_id x, int32_t *number)
+{
+    const struct sx_node n = b->node[x];
+    *number = 0;
+    if (n.op != SX_IADD || n.type != SX_I32)
+        return x;
+    for (unsigned i = 0; i < 2; i++) {
+        const struct sx_node k = b->node[i ? n.a : n.b];
+        if (k.op == SX_K && k.type == SX_I32) {
+            *number = (int32_t)k.a;
+            return i ? n.b : n.a;
+        }
+    }
+    return x;
+}
+
+static sx_id join_expr(struct joining *j, sx_id x, sx_id y, bool *moves);
+
+static sx_id join_numbers(struct joining *j, sx_id x, int32_t c, int32_t d, bool *moves)
+{
+    struct sxb *b = &j->k->sx;
+    const sx_id step = sx_make(b, SX_IMUL, sx_axis(b, j->phase), sx_int(b, d), 0);
+    *moves |= d != 0;
+    x = x ? sx_make(b, SX_IADD, x, sx_int(b, c), 0) : sx_int(b, c);
+    return d ? sx_make(b, SX_IADD, x, step, 0) : x;
+}
+
+static sx_id join_operands(struct joining *j, sx_id x, sx_id y, bool swap, bool *moves)
 {
     struct sxb *b = &j->k->sx;
     const struct sx_node p = b->node[x], q = b->node[y];
-    if (x == y)
-        return x;
-    if (p.op != q.op || p.type != q.type || !x || !y) {
-        j->ok = false;
-        return x;
-    }
-    if (p.op == SX_K && p.type == SX_I32) {
-        const int32_t d = (int32_t)(q.a - p.a);
-        *moves = true;
-        return sx_make(b, SX_IADD, x,
-                       sx_make(b, SX_IMUL, sx_axis(b, j->phase), sx_int(b, d), 0), 0);
-    }
-    if (p.op == SX_RNG && p.a == q.a)
-        return sx_rng(b, p.a, join_expr(j, p.b, q.b, moves));
-    const struct sx_info *info = sx_op_info(p.op);
-    if (!info) {
-        j->ok = false;
-        return x;
-    }
-    const sx_id in[3] = {info->arity > 0 ? join_expr(j, p.a, q.a, moves) : 0,
-                         info->arity > 1 ? join_expr(j, p.b, q.b, moves) : 0,
-                         info->arity > 2 ? join_expr(j, p.c, q.c, moves) : 0};
+    const unsigned arity = sx_op_info(p.op)->arity;
+    const sx_id in[3] = {arity > 0 ? join_expr(j, p.a, swap ? q.b : q.a, moves) : 0,
+                         arity > 1 ? join_expr(j, p.b, swap ? q.a : q.b, moves) : 0,
+                         arity > 2 ? join_expr(j, p.c, q.c, moves) : 0};
     return j->ok ? sx_make(b, p.op, in[0], in[1], in[2]) : x;
+}
+
+/* An expression whose whole numbers differ, as elements of draws do. */
+static sx_id join_expr(struct joining *j, sx_id x, sx_id y, bool *moves)
+{
+    struct sxb *b = &j->k->sx;
+    int32_t c, d;
+    if (x == y || !j->ok)
+        return x;
+    const sx_id bx = split_number(b, x, &c), by = split_number(b, y, &d);
+    if (bx != x || by != y)
+        return join_numbers(j, join_expr(j, bx, by, moves), c, d - c, moves);
+    const struct sx_node p = b->node[x], q = b->node[y];
+    const struct sx_info *info = sx_op_info(p.op);
+    j->ok = x && y && p.op == q.op && p.type == q.type;
+    if (j->ok && p.op == SX_K && p.type == SX_I32)
+        return join_numbers(j, 0, (int32_t)p.a, (int32_t)(q.a - p.a), moves);
+    if (j->ok && p.op == SX_RNG && p.a == q.a)
+        return sx_rng(b, p.a, join_expr(j, p.b, q.b, moves));
+    j->ok = j->ok && info;
+    if (!j->ok)
+        return x;
+    const sx_id r = join_operands(j, x, y, false, moves);
+    if (j->ok || !info->commutative)
+        return r;
+    j->ok = true; /* they are sorted by structure, and theirs differs */
+    return join_operands(j, x, y, true, moves);
 }
 
 /* Stages are read within their piece. */

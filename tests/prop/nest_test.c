@@ -16,6 +16,8 @@
 #include "codegen/interp/kernel_eval.h"
 #include "codegen/interp/nest_eval.h"
 #include "codegen/loop/loop.h"
+#include "codegen/loop/lower.h"
+#include "compiler/passes/pass.h"
 #include "runtime/base/arena.h"
 #include "tests/prop/kernel_gen.h"
 
@@ -162,8 +164,101 @@ static void nest_equals_kernel(void **unused)
         try_seed(first + i);
 }
 
+/* ---- convolutions in all roles, with what follows them ---- */
+
+struct window {
+    int32_t in, out, size, kernel, stride, pad;
+};
+
+static uint32_t slot_of(void *cx, value_id v)
+{
+    (void)cx;
+    return v;
+}
+
+/* relu of the read-out and some noise, of which the number of the element is a part. */
+static void window_graph(struct graph *g, struct arena *a, const struct form *f,
+                         uint8_t port)
+{
+    value_id in[2], y;
+    graph_init(g, a);
+    graph_region(g, REGION_HOST, "host");
+    g->at = graph_region(g, REGION_PHASE, "phase");
+    g->where = graph_place(g, (struct loc){0}, 0, WHY_WRITTEN, "window");
+    for (unsigned j = 0, n = 0; j < 3; j++) {
+        struct type t = {.dtype = DT_F32, .rank = f->port[j].rank, .sample = j < 2};
+        memcpy(t.dim, f->port[j].shape, sizeof t.dim);
+        if (j != port)
+            in[n++] = graph_leaf(g, j < 2 ? LEAF_DATA : LEAF_PARAM, 0, 0,
+                                 arena_fmt(a, "t%u", j), t);
+    }
+    y = graph_form(g, f, port, in, port < 2, DT_F32);
+    sx_id e = sx_int(&g->sx, 0);
+    for (unsigned d = port < 2; d < f->port[port].rank; d++) {
+        const sx_id n = sx_int(&g->sx, f->port[port].shape[d].c);
+        e = sx_make(&g->sx, SX_IADD, sx_make(&g->sx, SX_IMUL, e, n, 0), sx_axis(&g->sx, d),
+                    0);
+    }
+    const sx_id noise = sx_normal(&g->sx, graph_site(g, "phase/w~1", g->at, port < 2), e);
+    const sx_id fn =
+        sx_make(&g->sx, SX_FN_relu,
+                sx_make(&g->sx, SX_ADD, sx_arg(&g->sx, 0, SX_FLOAT), noise, 0), 0, 0);
+    graph_root(g, g->at, ROOT_OUTPUT, 0, 0, graph_map(g, fn, &y, 1, NULL), "y");
+}
+
+static void try_window(const struct form *f, uint8_t port, const char *target,
+                       int64_t batch)
+{
+    struct arena *a = arena_new();
+    struct program *p = arena_alloc(a, sizeof *p);
+    struct diag_sink *ds = diag_sink_new(a, 3);
+    const struct fuse_options all = {.target = target_find(target), .batch = 64};
+    struct pass_cx cx = {.program = p, .diags = ds, .target = all.target};
+    struct tried t = {.seed = port, .target = target, .batch = batch, .a = a};
+    p->arena = a;
+    window_graph(&p->graph, a, f, port);
+    for (unsigned i = 0; pass_info(i); i++)
+        if (strcmp(pass_info(i)->name, "factor") == 0 ||
+            strcmp(pass_info(i)->name, "order") == 0)
+            assert_int_not_equal(pass_info(i)->run(&cx), PASS_FAILED);
+    const struct fusion *fu = fuse(&p->graph, p->graph.at, &all, a);
+    for (uint32_t o = 0; o < fu->norder; o++) {
+        const struct lowered *l = lower_group(fu, fu->order[o], slot_of, NULL, a, ds);
+        assert_non_null(l);
+        t.k = l->kernel;
+        t.n = nest_schedule(t.k, all.target, a);
+        round_trips(&t);
+        try_one(&t);
+    }
+    arena_free(a);
+}
+
+static void nests_of_convolutions(void **unused)
+{
+    static const struct window windows[] = {
+        {3, 26, 8, 4, 2, 1}, {27, 20, 6, 4, 2, 1}, {9, 13, 5, 3, 1, 1}, {20, 5, 7, 3, 2, 1},
+        {12, 9, 4, 4, 1, 0}, {33, 1, 4, 4, 1, 0},  {10, 30, 2, 1, 1, 0}};
+    static const char *const targets[] = {"avx2", "avx512"};
+    static const int64_t batches[] = {1, 5, 98};
+    (void)unused;
+    for (unsigned i = 0; i < sizeof windows / sizeof *windows; i++)
+        for (uint8_t port = 0; port < 3; port++) {
+            const struct window *w = &windows[i];
+            const int32_t places = (w->size + 2 * w->pad - w->kernel) / w->stride + 1;
+            const int32_t in[3] = {w->in, w->size, w->size},
+                          out[3] = {w->out, places, places};
+            const int32_t k[2] = {w->kernel, w->kernel}, stride[2] = {w->stride, w->stride};
+            const int32_t pad[2] = {w->pad, w->pad}, dilation[2] = {1, 1};
+            const struct form f =
+                form_conv((struct ext){0, 1}, in, out, k, stride, pad, dilation, 1);
+            for (unsigned b = 0; b < 3; b++)
+                try_window(&f, port, targets[(i + b + port) % 2], batches[b]);
+        }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(nest_equals_kernel)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nest_equals_kernel),
+                                       cmocka_unit_test(nests_of_convolutions)};
     return cmocka_run_group_tests_name("nest", tests, NULL, NULL);
 }
