@@ -57,7 +57,7 @@ struct ll_tile {
     uint16_t *piece_of;     /* by element */
     LLVMValueRef *square;   /* pieces that were turned last, then what they became */
     LLVMBasicBlockRef turned_in;
-    LLVMValueRef base;      /* STACK */
+    LLVMValueRef base; /* STACK */
     uint32_t version;
 };
 

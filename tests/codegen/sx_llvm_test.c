@@ -273,8 +273,10 @@ static struct nest *draw_nest(struct arena *a, int32_t width, int32_t scale, int
     struct stmt *v = new_for(&r, FOR_VEC, 1, width, st), *s = new_for(&r, FOR_SEQ, 2, 3, v);
     n->nstage = 1;
     n->stage = arena_alloc(a, sizeof *n->stage);
-    n->stage[0] = (struct nstage){
-        .units = ext_const(4), .units_div = 1, .units_times = 1, .root = new_for(&r, FOR_GRID, 0, 4, s)};
+    n->stage[0] = (struct nstage){.units = ext_const(4),
+                                  .units_div = 1,
+                                  .units_times = 1,
+                                  .root = new_for(&r, FOR_GRID, 0, 4, s)};
     return n;
 }
 
