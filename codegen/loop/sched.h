@@ -2,8 +2,8 @@
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
  * one stage of the nest (two with packing).  Files: phase.c, simplify.c, group.c,
  * schedule.c (driver, expressions, places of values), sched_map.c (columns and points),
- * sched_row.c, sched_contract.c, sched_window.c, sched_pack.c, sched_chunk.c,
- * sched_scatter.c, build.c (statements).
+ * sched_row.c, sched_contract.c, sched_window.c, sched_choose.c, sched_pack.c,
+ * sched_chunk.c, sched_scatter.c, build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -215,15 +215,20 @@ struct tile_shape {
 };
 struct tile_shape sched_tile_shape(const struct sched *s);
 
-/*
- * sched_pack.c: decides what is packed; makes packing stages for the group's sums, and what
- * a unit packs for itself; factors are then read from there.
- */
+/* sched_choose.c: what is packed.  In units: each packs its own panels, into tiles. */
 void sched_choose_packs(struct sched *s);
 bool sched_packs_in_units(const struct sched *s);
+bool sched_packs(const struct sched *s);         /* anything? */
+bool sched_packs_columns(const struct sched *s); /* all factors of columns are in panels */
+struct ext sched_size_of_k(const struct sched *s, const struct kseg *g);
+/* The index of a factor that is one load, nothing computed, nothing guarded; or NULL. */
+const struct index *sched_plain_load(const struct sched *s, const struct kstage *k,
+                                     sx_id e);
+
+/* sched_pack.c: makes packing stages for the group's sums, or what a unit packs for itself;
+ * factors are then read from there */
 void sched_pack(struct sched *s);
 void sched_pack_unit(struct sched *s, struct index panel);
-bool sched_packs_columns(const struct sched *s); /* all factors of columns are in panels */
 struct tile_point {
     struct index base, lane; /* column = base + lane */
     int32_t width;

@@ -1,7 +1,7 @@
 /*
- * Packing: operands of a group's sums are copied once, by stages before the group's own,
- * into the order in which tiles read them.  Prologues are evaluated on the way, once an
- * element.
+ * Packing: operands of a group's sums are copied into the order in which tiles read them,
+ * once by stages before the group's own, or by every unit what it needs itself.  Prologues
+ * are evaluated on the way, once an element.
  *
  *   PANELS  columns:  [column / nr][k][column % nr], the last panel filled up with zeros
  *   BLOCKS  rows:     [row / 24][k][row % 24], where rows are contiguous in memory
@@ -13,253 +13,7 @@
 
 #include "codegen/loop/sched.h"
 
-enum { WORTH_ROWS = 48, WORTH_PLACES = 16, SQUARE = 8, PAGE = 4096 };
-
-/* ---- what a factor reads ---- */
-
-struct reads {
-    bool row, col;          /* its value depends on them */
-    bool row_near, row_far; /* some load walks rows with stride 1, or another */
-    bool col_near, col_far;
-};
-
-static void note(bool *near, bool *far, bool *any, const struct index *x, int axis)
-{
-    bool plain;
-    if (axis < 0 || !index_uses(x, (unsigned)axis))
-        return;
-    struct ext c = index_coef(x, (unsigned)axis, &plain);
-    *any = true;
-    if (plain && ext_eq(c, ext_const(1)))
-        *near = true;
-    else
-        *far = true;
-}
-
-static void read_index(const struct sched *s, const struct index *x, struct reads *r)
-{
-    note(&r->row_near, &r->row_far, &r->row, x, s->g->row);
-    note(&r->col_near, &r->col_far, &r->col, x, s->g->col);
-}
-
-static void read_expr(const struct sched *s, const struct kstage *k, sx_id e,
-                      struct reads *r);
-
-static void read_operand(const struct sched *s, const struct koperand *p, struct reads *r)
-{
-    const struct home *h = p->stage ? &s->home[p->id] : NULL;
-    if (!h)
-        read_index(s, &p->index, r);
-    else if (h->kind == HOME_BUF)
-        read_index(s, &h->index, r);
-    else if (h->kind == HOME_NONE)
-        read_expr(s, &s->k->stage[p->id], s->k->stage[p->id].value, r);
-}
-
-static void read_expr(const struct sched *s, const struct kstage *k, sx_id e,
-                      struct reads *r)
-{
-    const struct sxb *b = &s->k->sx;
-    sx_id *order;
-    struct arena *a = arena_new();
-    uint32_t n = sx_postorder(b, &e, 1, a, &order);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct sx_node *x = &b->node[order[i]];
-        if (x->op == SX_ARG)
-            read_operand(s, &k->operand[x->a], r);
-        r->row |= x->op == SX_AXIS && (int)x->a == s->g->row;
-        r->col |= x->op == SX_AXIS && (int)x->a == s->g->col;
-        r->row |=
-            x->op == SX_RNG && s->k->rng[x->a].sample_axis == s->g->row && s->g->row >= 0;
-        r->col |=
-            x->op == SX_RNG && s->k->rng[x->a].sample_axis == s->g->col && s->g->col >= 0;
-    }
-    arena_free(a);
-}
-
-/* One load, nothing computed, nothing guarded? Then its index. */
-static const struct index *plain_load(const struct sched *s, const struct kstage *k,
-                                      sx_id e)
-{
-    const struct sx_node *x = &s->k->sx.node[e];
-    if (x->op != SX_ARG)
-        return NULL;
-    const struct koperand *p = &k->operand[x->a];
-    if (!p->stage)
-        return p->nguard ? NULL : &p->index;
-    return s->home[p->id].kind == HOME_BUF ? &s->home[p->id].index : NULL;
-}
-
-/* ---- decisions ---- */
-
-static struct ext size_of_k(const struct sched *s, const struct kseg *g)
-{
-    struct ext n = ext_const(1);
-    for (unsigned i = 0; i < g->nred; i++) {
-        struct ext e = s->k->axis[g->red[i]];
-        if (n.b && e.b)
-            return (struct ext){0, 1 << 20};
-        n = ext_mul(n, e);
-    }
-    return n;
-}
-
-static bool many(struct ext e, int32_t least)
-{
-    return e.b || e.c >= least;
-}
-
-static enum pack_kind choose_columns(const struct sched *s, const struct kstage *k,
-                                     const struct kseg *g, unsigned which, bool ragged)
-{
-    const struct index *x = plain_load(s, k, g->factor[which]);
-    bool plain = false;
-    bool near =
-        x && ext_eq(index_coef(x, (unsigned)s->g->col, &plain), ext_const(1)) && plain;
-    if (s->g->row < 0)
-        return PACK_NONE;
-    struct ext rows = s->k->axis[s->g->row];
-    if (near && !ragged)
-        return many(rows, WORTH_ROWS) && size_of_k(s, g).c >= s->t->direct_k ? PACK_PANELS
-                                                                             : PACK_NONE;
-    return many(rows, 8) || ragged ? PACK_PANELS : PACK_NONE;
-}
-
-/* Elements whole pages apart fight for the same few lines of the first cache. */
-static bool steps_collide(const struct index *x, unsigned axis)
-{
-    bool plain;
-    const struct ext step = index_coef(x, axis, &plain);
-    return plain && !step.b && step.c && step.c % (PAGE / 4) == 0;
-}
-
-/* Rows side by side, of which every element of k brings a line of its own. */
-static bool rows_are_direct(const struct sched *s, const struct index *x, unsigned k)
-{
-    bool plain;
-    const struct ext step = index_coef(x, k, &plain);
-    return plain && !step.b && step.c <= s->t->direct_step && !steps_collide(x, k);
-}
-
-static enum pack_kind choose_rows(const struct sched *s, const struct kstage *k,
-                                  const struct kseg *g, unsigned which,
-                                  const struct reads *r)
-{
-    const struct index *x = plain_load(s, k, g->factor[which]);
-    struct ext cols = s->g->col < 0 ? ext_const(1) : s->k->axis[s->g->col];
-    bool plain,
-        one = !many(cols, sched_tile_shape(s).nr + 1); /* each element is used once */
-    if (g->nred == 0)
-        return PACK_NONE;
-    if (x) {
-        unsigned last = g->red[g->nred - 1];
-        bool along = ext_eq(index_coef(x, last, &plain), ext_const(1)) && plain;
-        if (!one && along)
-            return steps_collide(x, (unsigned)s->g->row) ? PACK_BLOCKS : PACK_NONE;
-        return one || r->row_far || rows_are_direct(s, x, last) ? PACK_NONE : PACK_BLOCKS;
-    }
-    if (one && sx_cost(&s->k->sx, g->factor[which]) < 4)
-        return PACK_NONE;
-    return r->row_far ? PACK_ROWS : PACK_BLOCKS;
-}
-
-static void choose(struct sched *s, const struct item *it, uint32_t seg, bool ragged)
-{
-    const struct kstage *k = &s->k->stage[it->stage];
-    const struct kseg *g = &k->seg[seg];
-    for (unsigned w = 0; w < 2; w++) {
-        struct reads r = {0};
-        struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + w];
-        if (!g->factor[w])
-            continue;
-        read_expr(s, k, g->factor[w], &r);
-        if (r.col && !r.row)
-            p->kind = (uint8_t)choose_columns(s, k, g, w, ragged);
-        else if (r.row && !r.col)
-            p->kind = (uint8_t)choose_rows(s, k, g, w, &r);
-        p->depends_on_col = r.col;
-    }
-}
-
-/* A last panel that is not full needs every column factor packed, with zeros to its end. */
-static bool columns_are_ragged(const struct sched *s)
-{
-    if (s->g->col < 0 || s->g->row < 0 || s->k->axis[s->g->col].b)
-        return false;
-    return s->k->axis[s->g->col].c % sched_tile_shape(s).nr != 0;
-}
-
-/* Places of an image, of which each uses the whole of the rows' factor. */
-static int64_t window_places(const struct sched *s)
-{
-    int64_t n = 1;
-    const struct group *g = s->g;
-    for (unsigned i = 0; i < g->nbox + g->nouter; i++) {
-        const struct ext e = s->k->axis[i < g->nbox ? g->box[i] : g->outer[i - g->nbox]];
-        n *= e.b ? 1 : e.c;
-    }
-    return n;
-}
-
-/* The group's outer axes and phase that the index walks; false: one of them is the batch.
- */
-static bool find_shared(const struct sched *s, const struct index *x, struct pack *p)
-{
-    const struct group *g = s->g;
-    for (unsigned i = 0; i < g->nouter + (g->phase ? 1U : 0U); i++) {
-        const uint8_t axis = i < g->nouter ? g->outer[i] : (uint8_t)(g->phase - 1);
-        if (!index_uses(x, axis))
-            continue;
-        if (s->k->axis[axis].b)
-            return false;
-        p->shared[p->nshared++] = axis;
-    }
-    return true;
-}
-
-/*
- * The rows' factor of a convolution: in blocks.  Where its rows lie along k they serve as
- * they are, unless they are read again and again: their strides like to be powers of two.
- */
-static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
-{
-    const struct kstage *k = &s->k->stage[it->stage];
-    const struct kseg *g = &k->seg[seg];
-    const unsigned w = 1U - s->g->image[seg];
-    const struct index *x = plain_load(s, k, g->factor[w]);
-    struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + w];
-    bool plain;
-    if (!x || !find_shared(s, x, p) || p->nshared + g->nred + 2U > HYP_RANK)
-        return;
-    const bool along =
-        ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
-    if (!along || (!s->k->axis[g->red[0]].b && window_places(s) >= WORTH_PLACES))
-        p->kind = PACK_BLOCKS;
-}
-
-static bool packs(const struct sched *s)
-{
-    if (s->g->window)
-        return true;
-    return s->g->nanchor && !s->g->chunked && !s->g->nouter && !s->scalar;
-}
-
-bool sched_packs_columns(const struct sched *s)
-{
-    if (!packs(s))
-        return false;
-    EACH_ITEM(s, i, it)
-    {
-        for (uint32_t g = 0; it->role == ROLE_ANCHOR && g < s->k->stage[it->stage].nseg;
-             g++)
-            for (unsigned w = 0; w < 2; w++) {
-                const struct pack *p = &s->packs[(it->stage * 8U + g) * 2 + w];
-                if (p->depends_on_col && p->kind != PACK_PANELS)
-                    return false;
-            }
-    }
-    return true;
-}
+enum { SQUARE = 8 };
 
 /* ---- indices ---- */
 
@@ -393,7 +147,7 @@ static unsigned run_of(const struct sched *s, const struct job *j, unsigned axis
 {
     const struct kstage *k = &s->k->stage[j->it->stage];
     const struct kseg *g = &k->seg[j->seg];
-    const struct index *x = plain_load(s, k, g->factor[j->which]);
+    const struct index *x = sched_plain_load(s, k, g->factor[j->which]);
     unsigned n = 0;
     bool plain;
     *length = 1;
@@ -640,8 +394,8 @@ static void pack_buffer(struct sched *s, const struct job *j)
     int32_t inner = panels ? s->pack_nr : s->t->unit_rows;
     j->p->group = s->g;
     if (j->p->in_tile) {
-        j->p->buf = (uint16_t)(1 + nb_tile(s, "w", TILE_STACK, DT_F32, size_of_k(s, g).c,
-                                           inner, false));
+        j->p->buf = (uint16_t)(1 + nb_tile(s, "w", TILE_STACK, DT_F32,
+                                           sched_size_of_k(s, g).c, inner, false));
         return;
     }
     struct ext dim[HYP_RANK];
@@ -805,55 +559,9 @@ static uint32_t find_jobs(struct sched *s, struct job *job, bool in_tile)
     return n;
 }
 
-void sched_choose_packs(struct sched *s)
-{
-    if (!packs(s))
-        return;
-    bool ragged = columns_are_ragged(s);
-    s->pack_nr = sched_tile_shape(s).nr;
-    EACH_ITEM(s, i, it)
-    {
-        if (it->role != ROLE_ANCHOR)
-            continue;
-        const bool part = it->part == PART_PARTIAL;
-        const uint32_t end = part ? it->seg + 1U : s->k->stage[it->stage].nseg;
-        for (uint32_t x = part ? it->seg : 0; x < end; x++)
-            if (s->g->window)
-                choose_window(s, it, x);
-            else
-                choose(s, it, x, ragged);
-    }
-}
-
-/*
- * Panels that each unit packs for itself need no barrier, and do not travel from one
- * processor's cache to another's.  They must fit half of L2.
- */
-bool sched_packs_in_units(const struct sched *s)
-{
-    const struct group *g = s->g;
-    int64_t bytes = 0;
-    if (!packs(s) || g->window || g->rowsum || g->row < 0 || !s->k->axis[g->row].b ||
-        g->col < 0 || s->k->axis[g->col].b)
-        return false;
-    EACH_ITEM(s, i, it)
-    {
-        const struct kstage *k = &s->k->stage[it->stage];
-        for (uint32_t x = 0; it->role == ROLE_ANCHOR && x < 2 * k->nseg; x++) {
-            const struct ext n = size_of_k(s, &k->seg[x / 2]);
-            if (s->packs[it->stage * 16U + x].kind != PACK_PANELS)
-                continue;
-            if (n.b)
-                return false;
-            bytes += (int64_t)n.c * s->pack_nr * 4;
-        }
-    }
-    return bytes && bytes <= s->t->l2 / 2;
-}
-
 void sched_pack(struct sched *s)
 {
-    if (!packs(s))
+    if (!sched_packs(s))
         return;
     EACH_ITEM(s, i, it)
     {

@@ -60,6 +60,18 @@ static unsigned count(const char *from, const char *to, const char *word)
     return n;
 }
 
+/* The end of the loop that begins at a label: its last line jumps back there. */
+static const char *loop_end(const char *label, const char *next)
+{
+    char name[64];
+    const size_t n = strcspn(label + 1, ":");
+    assert_true(n + 2 < sizeof name);
+    memcpy(name, label + 1, n);
+    strcpy(name + n, "\n");
+    const char *back = strstr(label + 1 + n, name);
+    return back && back < next ? back : next;
+}
+
 /* Of all stretches from a label to the next, the one with the most FMAs. */
 static const char *hot_block(const char *text, const char **end)
 {
@@ -74,7 +86,7 @@ static const char *hot_block(const char *text, const char **end)
         if (n > most) {
             most = n;
             best = p;
-            *end = next;
+            *end = loop_end(p, next);
         }
     }
     return best;
