@@ -428,7 +428,7 @@ struct val *mb_tiles(struct mb *b, struct ecx *x, const struct prim *p, struct a
              mb_shape_text(b, &image), mb_shape_text(b, ts));
         return mb_poison(b);
     }
-    if (r.hi < 1) {
+    if (r.known && r.hi < 1) {
         diag(b->ds, E0313, a->at[1], "a tile of %.0f pixels", r.hi);
         return mb_poison(b);
     }

@@ -262,6 +262,8 @@ CASES = {
     "concat(w, w)": [1, 2, 2, 1, 2, 2],
     "split(concat(w, w), 2)[1]": [1, 2, 2],
     "roll(w, 1)": [2, 1, 2],
+    # a tile of 2, which data decide
+    "tiles(m, floor(max(y) - 2))": [1, 1, 2, 1, 1, 2],
     "expand(w, 2)[1]": [1, 2, 2],
     "along(w[0:2], m, 0)": [1, 2],
     "sum(along(w[0:2], m, 0) * m)": 36,
