@@ -18,12 +18,7 @@ static bool is_scheduled(const struct run *r, uint32_t phase)
 /* Do the outputs of this program lie in x from the cycle just run? */
 static bool just_ran(const struct run *r, uint32_t phase)
 {
-    if (!r->cycle_ran)
-        return false;
-    for (uint32_t i = 0; i < r->plan->nphase; i++)
-        if (r->plan->phase[i].with_probes == (int32_t)phase)
-            return r->with_probes[i];
-    return true;
+    return r->cycle_ran && r->ran[phase];
 }
 
 /* No cycle has run: the phase once, on the first samples, in the copy. */

@@ -300,9 +300,27 @@ static bool reads_copy(const struct run *r, const struct hyp_probe *p)
 {
     if (p->kind == HYP_PROBE_METRIC || !r->cycle_ran)
         return true;
-    for (uint32_t i = 0; i < p->nvalue; i++) {
-        const struct hyp_phase *ph = &r->plan->phase[p->value[i].phase];
-        if (p->value[i].source >= 0 || ph->draw == UINT32_MAX)
+    for (uint32_t i = 0; i < p->nvalue; i++)
+        if (p->value[i].source >= 0 || !r->ran[p->value[i].phase])
+            return true;
+    return false;
+}
+
+/* Was it foreseen that this program's values would be wanted? */
+static bool was_wanted(const struct run *r, uint32_t phase)
+{
+    for (uint32_t i = 0; i < r->plan->nphase; i++)
+        if (r->plan->phase[i].with_probes == (int32_t)phase)
+            return r->with_probes[i];
+    return r->plan->phase[phase].draw != UINT32_MAX;
+}
+
+/* The cycle just run left out (`when`) a phase whose values are wanted: there are none. */
+static bool left_out(const struct run *r, const struct hyp_probe *p)
+{
+    for (uint32_t i = 0; r->cycle_ran && i < p->nvalue; i++) {
+        const struct hyp_probe_value *v = &p->value[i];
+        if (v->source < 0 && was_wanted(r, v->phase) && !r->ran[v->phase])
             return true;
     }
     return false;
@@ -315,6 +333,8 @@ static enum hyp_status run_probe(struct run *r, uint32_t index, struct hyp_error
         .run = r, .probe = p, .own = &r->probe[index], .pictures = r->folder != NULL};
     enum hyp_status st = HYP_OK;
 
+    if (left_out(r, p))
+        return HYP_OK;
     if (reads_copy(r, p)) {
         st = run_evaluation(r, err);
         if (st == HYP_OK && p->nset)

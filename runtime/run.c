@@ -83,8 +83,9 @@ static enum hyp_status make_state(struct run *r, struct hyp_error *err)
     for (uint32_t i = 0; i < r->plan->nplateau; i++)
         r->now.plateau[i].best = r->plan->plateau[i].goal_max ? -INFINITY : INFINITY;
     r->with_probes = hyp_calloc(r->plan->nphase + 1U, sizeof *r->with_probes);
+    r->ran = hyp_calloc(r->plan->nphase + 1U, sizeof *r->ran);
     r->scan = hyp_calloc(pool_threads(r->pool), sizeof *r->scan);
-    if (!r->with_probes || !r->scan)
+    if (!r->with_probes || !r->ran || !r->scan)
         return hyp_fail(err, HYP_ENOMEM, "out of memory for a run");
     return HYP_OK;
 }
@@ -117,6 +118,7 @@ void run_close(struct run *r)
     hyp_free(r->loss);
     hyp_free((void *)r->line);
     hyp_free(r->with_probes);
+    hyp_free(r->ran);
     hyp_free(r->scan);
 }
 

@@ -65,6 +65,7 @@ struct run {
     uint32_t nloss;
     const struct hyp_value **line; /* room for the losses of one metrics line */
     bool *with_probes;             /* by phase: run the twin in this cycle */
+    bool *ran;                     /* by phase: its outputs are the cycle's just run */
     struct run_probe *probe;       /* by plan probe */
     struct runfolder *folder;      /* NULL: nothing is written */
     int64_t batch;                 /* of the cycle just run */

@@ -180,12 +180,14 @@ static void take_samples(struct run *r)
 static enum hyp_status run_phase(struct run *r, uint32_t phase, struct hyp_error *err)
 {
     const struct hyp_phase *ph = &r->plan->phase[phase];
-    const bool probed = r->with_probes[ph->variant_of ? ph->variant_of - 1 : phase];
-    const uint32_t id = probed && ph->with_probes >= 0 ? (uint32_t)ph->with_probes : phase;
+    const uint32_t whole = ph->variant_of ? ph->variant_of - 1 : phase;
+    const bool probed = r->with_probes[whole] && ph->with_probes >= 0;
+    const uint32_t id = probed ? (uint32_t)ph->with_probes : phase;
 
     if (r->blame)
         blame_phase(r->blame, id);
     const enum hyp_status st = exec_phase(r->x, id, r->batch, err);
+    r->ran[probed ? (uint32_t)r->plan->phase[whole].with_probes : whole] = st == HYP_OK;
     for (uint32_t i = 0; st == HYP_OK && i < r->nloss; i++) {
         if (r->loss[i].phase != id)
             continue;
@@ -232,6 +234,7 @@ enum hyp_status schedule_cycle(struct run *r, struct hyp_error *err)
     else
         exec_host(r->x);
     take_samples(r);
+    memset(r->ran, 0, r->plan->nphase * sizeof *r->ran);
     const uint64_t pass = r->stage.over >= 0 ? r->now.source[r->stage.over].pass : 0;
     const enum hyp_status st = run_entries(r, s->entry, s->nentry, err);
     if (st != HYP_OK)

@@ -78,6 +78,16 @@ def read(path, mode="r"):
         return f.read()
 
 
+def test_phases_left_out_have_no_probes():
+    """`when` keeps sleep from two cycles of three: its probes are logged once, and no picture is drawn of it."""
+    model = MODEL.replace("cycle: [wake]", "cycle: [wake, {sleep: 1, when: 'mod(step, 3) == 1'}]")
+    write("tiny.yaml", model.replace("every: end", "every: 2 cycles") + "  each: {value: mean(sleep.x), every: 1 cycles}\n")
+    hypno("train", "tiny.yaml", "--out", "run", "--cycles", "4")
+    values = [line.split(",") for line in read("run/metrics.csv").splitlines()]
+    equal([v[0] for v in values if v[2] == "each"], ["2"])
+    equal(os.listdir("run/images"), ["dreams-cycle00000002.png"])
+
+
 def test_help_everywhere():
     for verb in VERBS:
         out, _ = hypno(verb, "--help")
