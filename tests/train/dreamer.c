@@ -50,11 +50,10 @@ struct dreamer wake_up(const char *condition, const char *const *set)
     enum { OURS = 9, MOST = 16 };
     struct dreamer d = {.a = arena_new()};
     const char *dir = in_source(d.a, "tests/reference/pad/data");
-    const char *all[MOST] = {"data.all.source=npy",    "data.photos.split=none",
-                             "data.unseen.split=none", "data.photos.order=file",
-                             "data.all.take=[0, 12]",  "settings.batch=4",
-                             "constants.width=2",      "constants.latents=6",
-                             "probes=none"};
+    const char *all[MOST] = {
+        "data.all.source=npy",    "data.photos.split=none", "data.unseen.split=none",
+        "data.photos.order=file", "data.all.take=[0, 12]",  "settings.batch=4",
+        "constants.width=2",      "constants.latents=6",    "probes=none"};
     struct compile_options o = {.model = {.condition = condition,
                                           .set = all,
                                           .nset = OURS,
@@ -140,8 +139,7 @@ void go_back(const struct dreamer *d, const struct memory *m)
     memcpy(d->x->draw, m->draw, d->p->ndraw * sizeof(uint64_t));
 }
 
-const double *then(const struct dreamer *d, const struct memory *m,
-                          const char *name)
+const double *then(const struct dreamer *d, const struct memory *m, const char *name)
 {
     return (const double *)(const void *)(m->state + tensor(d, name)->offset);
 }
