@@ -504,8 +504,8 @@ static const char *run_folder(const struct dreamer *d, const char *out, const ch
     return arena_fmt(d->a, "%s/%s/%s", scratch_dir, out, file);
 }
 
-static struct safetensors train(struct dreamer *d, const char *out, int64_t cycles,
-                                bool resume)
+static struct safetensors train_on(struct dreamer *d, struct pool *pool, const char *out,
+                                   int64_t cycles, bool resume)
 {
     const char *dir = in_source(d->a, "tests/reference/pad/data");
     const char *path = run_folder(d, out, "checkpoint.safetensors");
@@ -521,13 +521,18 @@ static struct safetensors train(struct dreamer *d, const char *out, int64_t cycl
     o.resume = resume;
     o.dirs = &dir;
     o.ndirs = 1;
-    if (hyp_train(d->p, d->pool, &o, NULL, &s, &err) != HYP_OK ||
+    if (hyp_train(d->p, pool, &o, NULL, &s, &err) != HYP_OK ||
         file_read(path, 1U << 28, &bytes, &n, &err) != HYP_OK ||
         safetensors_parse(d->a, arena_copy(d->a, bytes, n), n, path, &made, &err) != HYP_OK)
         fail_msg("%s", err.text);
     hyp_summary_fini(&s);
     hyp_free(bytes);
     return made;
+}
+
+static struct safetensors train(struct dreamer *d, const char *out, int64_t cycles)
+{
+    return train_on(d, d->pool, out, cycles, false);
 }
 
 static const void *saved(const struct safetensors *s, const char *name)
@@ -568,7 +573,7 @@ static void conditions_run_their_phases(void **state)
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
         const char *set[] = {rows[i].set, NULL};
         struct dreamer d = wake_up(rows[i].condition, set);
-        const struct safetensors s = train(&d, arena_fmt(d.a, "condition%u", i), 4, false);
+        const struct safetensors s = train(&d, arena_fmt(d.a, "condition%u", i), 4);
         const int *u = rows[i].updates;
         const double *old = saved(&s, "Z_old");
         updates_are(&s, u[0], u[1], u[2], u[3]);
@@ -585,7 +590,7 @@ static void phases_come_in_order(void **state)
     (void)state;
     for (unsigned i = 0; i < 2; i++) {
         struct dreamer d = wake_up(order[i][0], NULL);
-        const struct safetensors s = train(&d, order[i][0], 2, false);
+        const struct safetensors s = train(&d, order[i][0], 2);
         for (unsigned cycle = 0; cycle < 2; cycle++) {
             at_cycle(&d, 0, cycle);
             for (unsigned k = 1; k < 4; k++)
@@ -598,16 +603,20 @@ static void phases_come_in_order(void **state)
     }
 }
 
+/* On two threads, too. */
 static void a_resumed_run_is_the_whole_one(void **state)
 {
     static const char *const set[] = {"data.photos.order=random", NULL};
     static const char *const file[] = {"checkpoint.safetensors", "metrics.csv"};
     struct dreamer d = wake_up(NULL, set);
+    struct pool *two;
     struct hyp_error err = {0};
     (void)state;
-    train(&d, "whole", 8, false);
-    train(&d, "parts", 4, false); /* an epoch and a cycle */
-    train(&d, "parts", 8, true);
+    assert_int_equal(pool_new(2, &two, &err), HYP_OK);
+    train(&d, "whole", 8);
+    train_on(&d, two, "parts", 4, false); /* an epoch and a cycle */
+    train_on(&d, two, "parts", 8, true);
+    pool_free(two);
     for (unsigned i = 0; i < 2; i++) {
         uint8_t *x, *y;
         size_t nx, ny;
