@@ -18,6 +18,8 @@ const struct model_case shipped_models[] = {
     {.path = PAPER "mnist-vae.yaml"},
     {.path = PAPER "toy-4-neurons.yaml", .condition = "adversarial"},
     {.path = PAPER "toy-4-neurons.yaml", .condition = "likelihood"},
+    {.path = "graphs/papers/dreaming/pad.yaml",
+     .set = {"constants.width=6", "constants.latents=10"}},
     {.path = NULL},
 };
 
@@ -27,14 +29,16 @@ struct compiled *model_compile(const struct model_case *m)
 {
     const char *root = getenv("HYP_SOURCE_DIR");
     char path[4096], batch[64];
-    const char *set[] = {batch};
+    const char *set[3];
     bool ok;
     struct compile_options o = {
         .backend = m->backend,
         .threads = 2,
         .fuse_off = m->fuse_off,
         .pass = {.remat_off = m->remat_off, .scarcity = m->scarcity},
-        .model = {.condition = m->condition}};
+        .model = {.condition = m->condition, .set = set}};
+    for (unsigned i = 0; i < 2 && m->set[i]; i++)
+        set[o.model.nset++] = m->set[i];
     snprintf(path, sizeof path, "%s%s%s",
              m->path[0] == '/' ? ""
              : root            ? root
@@ -42,8 +46,7 @@ struct compiled *model_compile(const struct model_case *m)
              m->path[0] == '/' ? "" : "/", m->path);
     if (m->batch) {
         snprintf(batch, sizeof batch, "settings.batch=%lld", (long long)m->batch);
-        o.model.set = set;
-        o.model.nset = 1;
+        set[o.model.nset++] = batch;
     }
     struct compiled *c = compile_model(path, &o, UNTIL_CODE, &ok);
     if (!ok) {

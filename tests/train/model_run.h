@@ -11,7 +11,8 @@
 struct model_case {
     const char *path; /* relative to the source folder, or absolute */
     const char *condition, *backend;
-    int64_t batch; /* the plan's; 0: as the model says */
+    const char *set[2]; /* overrides, those that are not NULL */
+    int64_t batch;      /* the plan's; 0: as the model says */
     bool fuse_off, remat_off;
     double scarcity; /* pass_options */
 };
