@@ -6,35 +6,15 @@ call, the two heads of a population as one product, no gradient where none is us
 cycle, Adam included, is one graph. --check proves it equal to tests/reference, whose penalty is a double backward.
 """
 
-import os
-
-from common import (
-    BETA1,
-    BETA2,
-    DECAY,
-    EPS,
-    LR,
-    LR_CRITIC,
-    Batches,
-    arguments,
-    check,
-    initial,
-    mnist,
-    noise_shapes,
-    serve,
-)
-
-args = arguments(["eager", "compile"], __doc__)
-os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
-
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-torch.set_num_threads(args.threads)
-torch.set_num_interop_threads(1)
-DTYPE = torch.float64 if args.check else torch.float32
-torch.set_default_dtype(DTYPE)
+import mnist
+import torch_twin as twin
+from common import Batches
+from common import mnist as mnist_images
+
+args = twin.begin(mnist.MODELS, __doc__)
 
 
 # ---- the model -------------------------------------------------------------------------------------------------------
@@ -69,12 +49,12 @@ def penalty(w, at, mix):
 def states(w, d):
     """The differentiable nodes: of oscillation z in wake and x in oscillation, of global z in wake and x in sleep."""
     z = settle(w, "up", d["image"], d["z_s"], d["z_r"])
-    return z, settle(w, "down", z if args.model == "oscillation" else d["prior"], d["x_s"], d["x_r"])
+    return z, settle(w, "down", z if args.model == "mnist-oscillation" else d["prior"], d["x_s"], d["x_r"])
 
 
 def sides(d, z, x):
     """critic -> (wake, other, mixing numbers)."""
-    if args.model == "oscillation":
+    if args.model == "mnist-oscillation":
         return {"x": (d["image"], x, d["t_x"]), "z": (z, d["prior"], d["t_z"])}
     return {"both": (torch.cat([d["image"], z], 1), torch.cat([x, d["prior"]], 1), d["t"])}
 
@@ -95,7 +75,7 @@ def critic_loss(w, d, z, x):
 
 def network_loss(w, d, z, x):
     """As the networks see it; the sides that carry no gradient are evaluated without one."""
-    if args.model == "global":
+    if args.model == "mnist-global":
         wake, other, _ = sides(d, z, x)["both"]
         return critic(w, "D.both", wake)[0].mean() - critic(w, "D.both", other)[0].mean()
     with torch.no_grad():
@@ -106,98 +86,44 @@ def network_loss(w, d, z, x):
     return real.mean() - fake.mean() + features + critic(w, "D.z", z)[0].mean() - prior
 
 
-# ---- eager -----------------------------------------------------------------------------------------------------------
-class Eager:
+# ---- the two ways ----------------------------------------------------------------------------------------------------
+class Eager(twin.Eager):
     def __init__(self, weights):
-        self.w = {n: torch.tensor(a, dtype=DTYPE, requires_grad=True) for n, a in weights.items()}
-        self.nets = [n for n in self.w if not n.startswith("D.")]
-        self.critics = [n for n in self.w if n.startswith("D.")]
-        made = dict(betas=(BETA1, BETA2), eps=EPS, fused=True)
-        self.adam_net = torch.optim.Adam([self.w[n] for n in self.nets], lr=LR, weight_decay=DECAY, **made)
-        self.adam_critic = torch.optim.Adam([self.w[n] for n in self.critics], lr=LR_CRITIC, **made)
-
-    def take(self, names, grads):
-        """Fused Adam walks raw memory: a gradient that lies differently than its parameter must be copied first."""
-        for n, g in zip(names, grads):
-            self.w[n].grad = g if g.stride() == self.w[n].stride() else g.contiguous()
+        super().__init__(weights, mnist.GROUPS, {"critics": mnist.CRITICS, "nets": mnist.NETS})
 
     def cycle(self, d):
         z, x = states(self.w, d)
         loss_d = critic_loss(self.w, d, z.detach(), x.detach())
-        self.take(self.critics, torch.autograd.grad(loss_d, [self.w[n] for n in self.critics]))
-        self.adam_critic.step()
-        frozen = {n: self.w[n].detach() for n in self.critics}
+        self.step("critics", self.slopes(loss_d, *self.group["critics"]))
+        frozen = {n: a.detach() for n, a in self.group["critics"].items()}
         loss_net = network_loss(frozen, d, z, x)
-        self.take(self.nets, torch.autograd.grad(loss_net, [self.w[n] for n in self.nets]))
-        self.adam_net.step()
+        self.step("nets", self.slopes(loss_net, *self.group["nets"]))
         return loss_d, loss_net
 
 
-# ---- one graph -------------------------------------------------------------------------------------------------------
-def adam(w, m, v, grads, count, lr, decay):
-    """In place on w, m, v; `count` is a tensor, so that the graph is compiled once."""
-    c1, c2 = 1 - BETA1**count, torch.sqrt(1 - BETA2**count)
-    for n, g in grads.items():
-        g = g + decay * w[n] if decay else g
-        first = BETA1 * m[n] + (1 - BETA1) * g
-        second = BETA2 * v[n] + (1 - BETA2) * g * g
-        m[n].copy_(first)
-        v[n].copy_(second)
-        w[n].copy_(w[n] - lr / c1 * first / (torch.sqrt(second) / c2 + EPS))
-
-
-def whole(nets, critics, m, v, count, d):
-    (z, x), pull = torch.func.vjp(lambda w: states(w, d), nets)
-    grads, loss_d = torch.func.grad_and_value(critic_loss)(critics, d, z, x)
-    adam(critics, m, v, grads, count, LR_CRITIC, 0.0)
-    (dz, dx), loss_net = torch.func.grad_and_value(network_loss, argnums=(2, 3))(critics, d, z, x)
-    adam(nets, m, v, pull((dz, dx))[0], count, LR, DECAY)
+def whole(state, d):
+    critics, nets = state["critics"], state["nets"]
+    (z, x), pull = torch.func.vjp(lambda w: states(w, d), nets["w"])
+    grads, loss_d = torch.func.grad_and_value(critic_loss)(critics["w"], d, z, x)
+    twin.adam(critics, grads, **mnist.CRITICS)
+    (dz, dx), loss_net = torch.func.grad_and_value(network_loss, argnums=(2, 3))(critics["w"], d, z, x)
+    twin.adam(nets, pull((dz, dx))[0], **mnist.NETS)
     return loss_d, loss_net
 
 
-class Compiled:
-    def __init__(self, weights):
-        self.w = {n: torch.tensor(a, dtype=DTYPE) for n, a in weights.items()}
-        self.nets = {n: a for n, a in self.w.items() if not n.startswith("D.")}
-        self.critics = {n: a for n, a in self.w.items() if n.startswith("D.")}
-        self.m = {n: torch.zeros_like(a) for n, a in self.w.items()}
-        self.v = {n: torch.zeros_like(a) for n, a in self.w.items()}
-        self.count = torch.zeros((), dtype=torch.float64)
-        self.step = torch.compile(whole, fullgraph=True)
-
-    def cycle(self, d):
-        self.count += 1
-        return self.step(self.nets, self.critics, self.m, self.v, self.count, d)
-
-
 # ---- running ---------------------------------------------------------------------------------------------------------
-def main():
-    kind = {"eager": Eager, "compile": Compiled}[args.mode]
-    if args.check:
-        held = {}
+def inputs():
+    images = torch.tensor(mnist_images(args.data)[0])
+    batches, (normals, uniforms) = Batches(len(images), args.batch), mnist.noise_shapes(args.model, args.batch)
 
-        def start(weights):
-            held["trainer"] = kind(weights)
-
-        def step(inputs):
-            losses = held["trainer"].cycle({n: torch.tensor(a) for n, a in inputs.items()})
-            return [v.item() for v in losses], {n: a.detach().numpy() for n, a in held["trainer"].w.items()}
-
-        check(args.model, start, step)
-    images = torch.tensor(mnist(args.data, args.batch))
-    batches, trainer = Batches(len(images), args.batch), kind(initial(args.model))
-    normals, uniforms = noise_shapes(args.model, args.batch)
-    torch.manual_seed(0)
-
-    def cycle():
+    def draw():
         d = {n: torch.randn(shape) for n, shape in normals.items()}
         d |= {n: torch.rand(args.batch) for n in uniforms}
-        d["image"] = images[torch.from_numpy(batches.next())]
-        loss_d, loss_net = trainer.cycle(d)
-        return loss_d.item(), loss_net.item()
+        return d | {"image": images[torch.from_numpy(batches.next()[0])] / 255}
 
-    serve(args, {"torch": torch.__version__, "numpy": np.__version__}, cycle)
+    return draw
 
 
 if __name__ == "__main__":
-    main()
+    train = Eager if args.mode == "eager" else lambda weights: twin.Compiled(weights, mnist.GROUPS, whole)
+    twin.drive(args, train, lambda: mnist.initial(args.model), inputs, lambda: mnist.reference(args.model))
