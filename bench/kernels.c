@@ -7,6 +7,7 @@
  *     contraction M K N ROLE THREADS               ROLE: forward, dX, dW
  *     convolution IN OUT SIZE KERNEL STRIDE PAD IMAGES ROLE THREADS
  *     map EXPRESSION                               one thread
+ *     peak THREADS                                 nothing but the peak
  *
  * Each answers with one line of JSON: seconds of ours and of the library (contractions),
  * and the peak in flop/s.  A kernel stays compiled as long as the command is the same.
@@ -566,10 +567,19 @@ static bool time_map(struct server *s, const char *line)
     return true;
 }
 
+static bool tell_peak(struct server *s, const char *line)
+{
+    unsigned threads;
+    if (sscanf(line, "peak %u", &threads) != 1 || threads < 1 || threads > THREADS)
+        return false;
+    printf("{\"peak\": %.6g}\n", peak_rate(&s->peak, threads));
+    return true;
+}
+
 int main(int argc, char **argv)
 {
     static bool (*const kinds[])(struct server *, const char *) = {
-        time_contraction, time_convolution, time_map};
+        time_contraction, time_convolution, time_map, tell_peak};
     const bool any = argc < 2 || strcmp(argv[1], "host") == 0;
     struct server s = {.target = any ? llvm_host_target() : target_find(argv[1])};
     struct hyp_error err = {0};

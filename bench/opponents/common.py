@@ -133,6 +133,11 @@ def read_safetensors(path):
     }
 
 
+def named(values, prefix):
+    """Those whose name begins so, under what is left of it."""
+    return {n[len(prefix) :]: a for n, a in values.items() if n.startswith(prefix)}
+
+
 def check(case, start, step):
     """`case`: initial weights, and of each cycle its inputs, losses and weights after it. `start(weights)`, then
     `step(inputs)` -> losses, weights; all in double. Ends the process.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common import REFERENCE, fan_in, read_safetensors
+from common import REFERENCE, fan_in, named, read_safetensors
 
 MODELS = ["mnist-oscillation", "mnist-global"]
 LATENTS, HIDDEN, PIXELS = 64, 512, 784
@@ -44,13 +44,11 @@ def noise_shapes(model, batch, pixels=PIXELS, latents=LATENTS):
 
 
 # ---- the reference: the same three cycles that hypnograph is tested with -------------------------------------------------
-def joined(values, prefix=""):
+def joined(values):
     """Weights by hypnograph path -> ours: heads joined, a critic's readout named `out`."""
     out = {}
     for path, a in values.items():
-        if not path.startswith(prefix):
-            continue
-        *nodes, kind = path[len(prefix) :].split(".")
+        *nodes, kind = path.split(".")
         nodes = [n for k, n in enumerate(nodes) if not (k == 1 and nodes[0] != "D")]  # up.z.s.a -> up.s.a
         if nodes[0] == "D" and len(nodes) == 2:
             nodes.append("out")
@@ -71,6 +69,6 @@ def reference(model):
     for k in range(3):
         inputs = {n: a[8 * k : 8 * k + 8].astype(np.float64) for n, a in fields.items()}
         losses = [float(expect[f"cycle{k}/loss/compare.loss.{n}"]) for n in ("D", "net")]
-        cycles.append((inputs, losses, joined(expect, f"cycle{k}/param/")))
+        cycles.append((inputs, losses, joined(named(expect, f"cycle{k}/param/"))))
     start = {n: a.astype(np.float64) for n, a in joined(read_safetensors(folder / "init.safetensors")).items()}
     return start, cycles

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from common import REFERENCE, Batches, cifar, fan_in, read_safetensors
+from common import REFERENCE, Batches, cifar, fan_in, named, read_safetensors
 
 MODELS = ["pad"]
 WIDTH, LATENTS = 64, 256
@@ -75,6 +75,5 @@ def reference():
             "share": share(k == 0),
         }
         losses = [float(expect[f"cycle{k}/loss/{n}"]) for n in ("wake.E, G", "nrem.E", "rem.L_rem")]
-        at = f"cycle{k}/param/"
-        cycles.append((inputs, losses, {n[len(at) :]: a for n, a in expect.items() if n.startswith(at)}))
+        cycles.append((inputs, losses, named(expect, f"cycle{k}/param/")))
     return read_safetensors(folder / "init.safetensors"), cycles

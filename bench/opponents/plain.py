@@ -5,7 +5,6 @@ double, by torch's own convolutions, double backward and Adam; nothing is stacke
 import torch
 import torch.nn.functional as F
 
-import cifar_six
 from common import EPS
 
 
@@ -29,67 +28,6 @@ def descend(loss, optimizer):
 
 def numbers(w):
     return {n: a.detach().numpy().copy() for n, a in w.items()}
-
-
-# ---- cifar-six -------------------------------------------------------------------------------------------------------
-def pixel_norm(x):
-    return x / torch.sqrt((x**2).mean(1, keepdim=True) + 1e-8)
-
-
-def padded(w, path):
-    """Weight, bias, stride and pad: windows of 4 stride by 2."""
-    strides = (2, 1) if w[f"{path}.weight"].shape[-1] == 4 else (1, 0)
-    return w[f"{path}.weight"], w[f"{path}.bias"], *strides
-
-
-def population(w, path, h, noise, normed):
-    layer = F.conv2d if path.startswith("up.") else F.conv_transpose2d
-    a = torch.relu(layer(h, *padded(w, f"{path}.a")))
-    mean, s = F.conv2d(a, *padded(w, f"{path}.mean")).chunk(2, 1)
-    z = mean + torch.logaddexp(s, torch.zeros_like(s)) * noise
-    return pixel_norm(torch.relu(z)) if normed else z
-
-
-def critic(w, path, h):
-    leaky = lambda x: torch.where(x > 0, x, 0.2 * x)
-    f1 = leaky(pixel_norm(F.conv2d(h, *padded(w, f"{path}.f1"))))
-    f2 = leaky(pixel_norm(F.conv2d(f1, *padded(w, f"{path}.f2"))))
-    return F.linear(f2.flatten(1), w[f"{path}.weight"], w[f"{path}.bias"]), (f1, f2)
-
-
-def six_losses(w, d):
-    """The critics' loss and the networks'."""
-    rows, names = len(d["image"]), cifar_six.LAYERS
-    wake, oscillation, sleep = [d["image"]], [None] * 6, [None] * 6
-    for l in range(1, 6):
-        wake.append(population(w, f"up.{names[l]}", wake[-1], d[f"u{l}"], l < 5))
-    oscillation[5], sleep[5] = d["prior"][:rows], d["prior"][rows:]
-    for l in range(4, -1, -1):
-        oscillation[l] = population(w, f"down.{names[l]}", wake[l + 1], d[f"d{l}"][:rows], l > 0)
-        sleep[l] = population(w, f"down.{names[l]}", sleep[l + 1], d[f"d{l}"][rows:], l > 0)
-    lose = gain = 0
-    for l, name in enumerate(names):
-        at, t = f"D.{name}", d["t"][l][:, None, None, None]
-        (s_wake, f_wake), (s_down, f_down) = critic(w, at, wake[l]), critic(w, at, oscillation[l])
-        gap = cifar_six.OSCILLATION * (s_wake.mean() - s_down.mean())
-        gap = gap + cifar_six.SLEEP * (s_wake.mean() - critic(w, at, sleep[l])[0].mean())
-        mix = (t * wake[l] + (1 - t) * oscillation[l]).detach().requires_grad_()
-        (slope,) = torch.autograd.grad(critic(w, at, mix)[0].sum(), mix, create_graph=True)
-        lose = lose - gap + ((torch.sqrt((slope**2).sum((1, 2, 3))) - 1) ** 2).mean()
-        gain = gain + gap
-        if l < 5:
-            gain = gain + sum(((a - b) ** 2).flatten(1).sum(1).mean() for a, b in zip(f_wake, f_down))
-    return lose, gain
-
-
-def six(weights, inputs):
-    w, out = leaves(weights), []
-    critics, nets = adam(w, ("D.",), **cifar_six.CRITICS), adam(w, ("up.", "down."), **cifar_six.NETS)
-    for arrays in inputs:
-        d = {n: torch.tensor(a, dtype=torch.float64) for n, a in arrays.items()}
-        losses = [descend(six_losses(w, d)[0], critics), descend(six_losses(w, d)[1], nets)]
-        out.append((arrays, losses, numbers(w)))
-    return out
 
 
 # ---- classifiers -----------------------------------------------------------------------------------------------------

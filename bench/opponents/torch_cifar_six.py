@@ -3,11 +3,9 @@
 
 What makes it strong: the gradient penalty written out, its norms too (no double backward); oscillation and sleep through one
 call of every downward pathway; wake, oscillation and sleep through one call of every critic; windows as large as their image
-as products; no gradient where none is used; fused Adam. --check proves it equal to plain.py, whose penalty is a double
-backward.
+as products; no gradient where none is used; fused Adam. channels_last gains nothing here. --check proves it equal to tests/reference, whose penalty is a
+double backward.
 """
-
-import os
 
 import torch
 import torch.nn.functional as F
@@ -17,7 +15,6 @@ import torch_twin as twin
 from common import Batches, cifar
 
 args = twin.begin(six.MODELS, __doc__)
-FORMAT = torch.channels_last if os.environ.get("SIX_LAST") else torch.contiguous_format
 MINE = six.OSCILLATION + six.SLEEP  # how often wake counts
 
 
@@ -165,22 +162,13 @@ def whole(state, d):
 
 
 # ---- running ---------------------------------------------------------------------------------------------------------
-def lay(arrays):
-    return {n: a.contiguous(memory_format=FORMAT) if a.dim() == 4 else a for n, a in twin.tensors(arrays).items()}
-
-
 def inputs():
     images = torch.tensor(cifar(args.data)[0])
     batches, shapes = Batches(len(images), args.batch), six.noise_shapes(args.batch)
 
-    def normal(rows, depth, height, width):
-        if FORMAT == torch.contiguous_format:
-            return torch.randn(rows, depth, height, width)
-        return torch.randn(rows, height, width, depth).permute(0, 3, 1, 2)
-
     def draw():
-        image = images[torch.from_numpy(batches.next()[0])].to(torch.float32, memory_format=FORMAT).mul_(2 / 255).sub_(1)
-        d = {n: normal(*shape) for n, shape in shapes.items()}
+        image = images[torch.from_numpy(batches.next()[0])].to(torch.float32).mul_(2 / 255).sub_(1)
+        d = {n: torch.randn(shape) for n, shape in shapes.items()}
         return d | {"image": image, "t": torch.rand(6, args.batch)}
 
     return draw
@@ -188,4 +176,4 @@ def inputs():
 
 if __name__ == "__main__":
     train = Eager if args.mode == "eager" else lambda weights: twin.Compiled(weights, six.GROUPS, whole)
-    twin.drive(args, train, six.initial, inputs, six.case, lay)
+    twin.drive(args, train, six.initial, inputs, six.reference)
