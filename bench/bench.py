@@ -9,7 +9,7 @@
 The machine is rarely alone, so that two programs timed one after the other say little: every opponent is started, trains until
 it is warm, and waits; then the contestants take turns, one burst each, in a new order every round. hypno has no waiting
 state and starts anew in each of its turns: once with nothing cached, for one cycle, and once with what that has left in the
-cache, for its burst. The processor's FMA peak is measured in the same turns.
+cache, for its burst. The processor's FMA peak is measured in the same turns. Packed data are unpacked first, once.
 
 models.py has the table of models with their batch, useful FLOP and bars; a bar that is missed is told with its gap and fails
 nothing without --strict. Opponents are programs of opponents/; each proves with --check that it computes the same three
@@ -17,7 +17,9 @@ cycles, in double, as tests/reference or a plain program. Standard library only.
 """
 
 import argparse
+import gzip
 import json
+import lzma
 import os
 import platform
 import statistics
@@ -37,6 +39,7 @@ class Contest:
 
     def __init__(self, args, name, threads):
         self.args, self.name, self.threads, self.model = args, name, threads, MODELS[name]
+        self.data = args.data if args.data and (args.data / self.model.source).is_dir() else None
         self.batch, self.cycles = args.batch or self.model.batch, args.cycles or self.model.cycles
         self.gflop = self.model.gflop * self.batch / self.model.batch
         self.title = f"{name}, batch {self.batch}, {threads} thread{'s' if threads > 1 else ''}"
@@ -172,6 +175,20 @@ def find_data():
     return None
 
 
+def unpacked(data):
+    """The data's folder with every file as it is inside its .gz or .xz: starts are compared, not unpackers."""
+    out = ROOT / "build" / "bench-data"
+    for packed in sorted(f for source in ("mnist", "cifar10") for f in (data / source).glob("*") if f.is_file()):
+        opener = {".gz": gzip.open, ".xz": lzma.open}.get(packed.suffix, open)
+        plain = out / packed.parent.name / (packed.name if opener is open else packed.stem)
+        if not plain.exists():
+            plain.parent.mkdir(parents=True, exist_ok=True)
+            with opener(packed, "rb") as f:
+                plain.with_suffix(".part").write_bytes(f.read())
+            plain.with_suffix(".part").rename(plain)
+    return out
+
+
 def words_of(known):
     def parse(text):
         out = [w for w in text.split(",") if w]
@@ -212,6 +229,8 @@ def main():
     args = arguments()
     if args.opponents:
         install(args.python)
+    if args.data:
+        args.data = unpacked(args.data)
     here, results = machine(), []
     print(f"{here['processor']}, {here['processors']} processors, {here['system']}, load {here['load']:.1f} at the start")
     args.out.parent.mkdir(parents=True, exist_ok=True)
@@ -219,7 +238,7 @@ def main():
         for threads in args.threads:
             results.append(Contest(args, name, threads).run())
             print(table(results[-1]), flush=True)
-            seen = {"machine": here, "data": str(args.data) if args.data else None, "results": results}
+            seen = {"machine": here, "data": bool(args.data), "results": results}
             args.out.write_text(json.dumps(seen, indent=1) + "\n")
     print(versions(results) or "nothing took part")
     print(

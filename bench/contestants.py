@@ -33,8 +33,8 @@ class Opponent:
         self.patience, self.cycles = args.patience, contest.cycles
         command = [str(args.python), str(program), "--model", contest.name, "--mode", mode, "--threads", str(contest.threads)]
         command += ["--batch", str(contest.batch), "--cycles", str(self.cycles), "--warm", str(min(5, self.cycles))]
-        if args.data:
-            command += ["--data", str(args.data)]
+        if contest.data:
+            command += ["--data", str(contest.data)]
         kept = str(ROOT / "build" / "inductor")  # torch.compile's cache: the second contest of a kind starts faster
         env = {**os.environ, "OMP_NUM_THREADS": str(contest.threads), "TORCHINDUCTOR_CACHE_DIR": kept}
         self.noise = tempfile.TemporaryFile("w+")
@@ -101,7 +101,7 @@ class Hypno:
         c, out = self.contest, tempfile.mkdtemp(prefix="hypno-bench-")
         command = [str(c.args.hypno), "train", str(c.model.file), "--cycles", str(cycles), "--threads", str(c.threads)]
         command += ["--out", str(Path(out) / "run"), "--set", f"batch={c.batch}", "--quiet", "--summary", "json"]
-        command += ["--data", str(c.args.data)] if c.args.data else ["--set", f"data.all.source={c.model.drawn}"]
+        command += ["--data", str(c.data)] if c.data else ["--set", f"data.all.source={c.model.drawn}"]
         try:
             done = subprocess.run(
                 command,

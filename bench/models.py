@@ -25,24 +25,29 @@ class Model:
     cycles: int  # of a burst: a second or two
     gflop: float  # useful, a cycle at that batch: the cheapest exact count
     twin: str  # opponents/torch_TWIN.py and jax_TWIN.py
-    drawn: str  # source that takes the place of the files' where there are none
+    source: str  # of its data, and what is drawn where there are no files
+    drawn: str
     faster: dict  # than the best opponent, times, by threads
     of_peak: dict  # useful FLOP a second, by threads
 
 
+def paper(name, *row):
+    return Model(PAPERS / name, *row)
+
+
+def our(name, *row):
+    return Model(HERE / "models" / name, *row)
+
+
+DIGITS, PHOTOS = ("mnist", "digits"), ("cifar10", "shapes")
+AWS = "adversarial-wake-sleep"
 MODELS = {
-    "mnist-oscillation": Model(
-        PAPERS / "adversarial-wake-sleep" / "mnist-oscillation.yaml", 512, 8, 19.17, "mnist", "digits", {1: 1.2, 2: 1.3}, DENSE
-    ),
-    "mnist-global": Model(
-        PAPERS / "adversarial-wake-sleep" / "mnist-global.yaml", 512, 8, 16.7, "mnist", "digits", {1: 1.15, 2: 1.3}, DENSE
-    ),
-    "pad": Model(PAPERS / "dreaming" / "pad.yaml", 64, 4, 37.38, "pad", "shapes", {1: 1.25, 2: 1.25}, CONVOLUTIONAL),
-    "cifar-six": Model(
-        PAPERS / "adversarial-wake-sleep" / "cifar-six.yaml", 128, 2, 125.9, "cifar_six", "shapes", {1: 2.0, 2: 2.0}, CONVOLUTIONAL
-    ),
-    "mlp": Model(HERE / "models" / "mlp.yaml", 128, 100, 0.411, "classify", "digits", {1: 1.3, 2: 1.4}, DENSE),
-    "encoder": Model(HERE / "models" / "encoder.yaml", 128, 8, 13.32, "classify", "shapes", {1: 1.1, 2: 1.2}, CONVOLUTIONAL),
+    "mnist-oscillation": paper(f"{AWS}/mnist-oscillation.yaml", 512, 8, 19.17, "mnist", *DIGITS, {1: 1.2, 2: 1.3}, DENSE),
+    "mnist-global": paper(f"{AWS}/mnist-global.yaml", 512, 8, 16.7, "mnist", *DIGITS, {1: 1.15, 2: 1.3}, DENSE),
+    "pad": paper("dreaming/pad.yaml", 64, 4, 37.38, "pad", *PHOTOS, {1: 1.25, 2: 1.25}, CONVOLUTIONAL),
+    "cifar-six": paper(f"{AWS}/cifar-six.yaml", 128, 2, 125.9, "cifar_six", *PHOTOS, {1: 2.0, 2: 2.0}, CONVOLUTIONAL),
+    "mlp": our("mlp.yaml", 128, 100, 0.411, "classify", *DIGITS, {1: 1.3, 2: 1.4}, DENSE),
+    "encoder": our("encoder.yaml", 128, 8, 13.32, "classify", *PHOTOS, {1: 1.1, 2: 1.2}, CONVOLUTIONAL),
 }
 
 

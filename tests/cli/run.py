@@ -200,6 +200,18 @@ def test_phases_are_a_model():
         equal(re.sub(" +", " ", hypno("show", "again.yaml", "--stage", "phases")[0]), re.sub(" +", " ", text))
 
 
+def test_bench_models():
+    """What only the bench trains compiles, and trains on the drawn source that stands in for files."""
+    drawn = {"encoder.yaml": "shapes", "mlp.yaml": "digits"}
+    folder = os.path.join(SOURCE, "bench/models")
+    equal(sorted(os.listdir(folder)), sorted(drawn))
+    for name, source in drawn.items():
+        model = os.path.join(folder, name)
+        has(hypno("check", model)[0], "fine")
+        done = summary(model, "--out", name, "--set", f"data.all.source={source}", "--set", "batch=4", "--cycles", "2")
+        equal(done["cycles"], 2)
+
+
 def test_phases_train_the_same():
     write("m.yaml", MODEL)
     write("again.yaml", hypno("show", "m.yaml", "--stage", "phases")[0])
