@@ -242,8 +242,8 @@ def main():
             args.out.write_text(json.dumps(seen, indent=1) + "\n")
     print(versions(results) or "nothing took part")
     print(
-        f"medians of {args.rounds} interleaved bursts; opponents' memory is that at the end of their first cycle, torch.compile's"
-        " first cycle may come from its cache"
+        f"medians of {args.rounds} interleaved bursts; hypno's first cycle here is that with a warm cache, torch.compile's may come"
+        " from its own; opponents' memory is that at the end of their first cycle"
     )
     missed = [b for r in results for b in r["bars"] if not b["kept"]]
     return 1 if args.strict and missed else 0

@@ -3,8 +3,8 @@
 
 What makes it strong: the gradient penalty written out, its norms too (no double backward); oscillation and sleep through one
 call of every downward pathway; wake, oscillation and sleep through one call of every critic; windows as large as their image
-as products; no gradient where none is used; fused Adam. channels_last gains nothing here. --check proves it equal to tests/reference, whose penalty is a
-double backward.
+as products; no gradient where none is used; fused Adam. channels_last gains nothing here. --check proves it equal to
+tests/reference, whose penalty is a double backward.
 """
 
 import torch
