@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 EPS = 1e-8  # Adam's
-REFERENCE = Path(os.environ.get("HYPNO_REFERENCE") or Path(__file__).resolve().parents[2] / "tests" / "reference")
+REFERENCE = Path(__file__).resolve().parents[2] / "tests" / "reference"
 
 
 def arguments(models, modes, about):
