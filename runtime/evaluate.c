@@ -47,6 +47,9 @@ static enum hyp_status run_batches(struct run *r, const struct evaluation *e, in
 
     r->y->eval_draw = 0;
     for (int64_t at = 0; st == HYP_OK && at < n; at += batch) {
+        if (run_stopping(r))
+            return hyp_fail(err, HYP_ESTOPPED, "stopped by signal %d in a probe",
+                            stop_signal());
         const int64_t b = n - at < batch ? n - at : batch;
         gather_phase(r, r->y, e->phase, (uint32_t)at, (uint32_t)b);
         st = exec_phase(r->y, e->phase, b, err);
@@ -104,6 +107,28 @@ struct take {
     int64_t limit;
 };
 
+static void read_floats(const struct exec *x, const struct hyp_output *o, size_t n,
+                        float *out)
+{
+    if (o->dtype == HYP_F32 && !x->plan->f64) {
+        memcpy(out, exec_address(x, o->buffer), n * sizeof *out);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double v;
+        exec_read(x, o->buffer, o->dtype, (int64_t)i, 1, &v);
+        out[i] = (float)v;
+    }
+}
+
+bool rows_read(struct rows *w, const struct exec *x, const struct hyp_output *o)
+{
+    w->v = hyp_malloc(((size_t)w->n * w->width + 1) * sizeof *w->v);
+    if (w->v)
+        read_floats(x, o, (size_t)w->n * w->width, w->v);
+    return w->v != NULL;
+}
+
 static bool make_room(struct rows *w, uint64_t need, int64_t limit)
 {
     if (need <= w->cap)
@@ -135,16 +160,7 @@ static enum hyp_status take_rows(void *cx, const struct exec *x, int64_t batch,
     if (!make_room(w, w->n + (uint64_t)n, t->limit))
         return hyp_fail(err, HYP_ENOMEM, "out of memory for the samples of probe `%s`",
                         t->call->probe->name);
-    float *out = w->v + (size_t)w->n * w->width;
-    if (o->dtype == HYP_F32 && !x->plan->f64) {
-        memcpy(out, exec_address(x, o->buffer), (size_t)n * w->width * sizeof *out);
-    } else {
-        for (int64_t i = 0; i < n * w->width; i++) {
-            double v;
-            exec_read(x, o->buffer, o->dtype, i, 1, &v);
-            out[i] = (float)v;
-        }
-    }
+    read_floats(x, o, (size_t)n * w->width, w->v + (size_t)w->n * w->width);
     w->n += (uint32_t)n;
     return HYP_OK;
 }

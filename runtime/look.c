@@ -41,7 +41,7 @@ static enum hyp_status check_names(const struct hyp_plan *plan, const char *cons
     for (unsigned k = 0; k < n; k++) {
         bool found = false;
         for (uint32_t i = 0; i < plan->nprobe; i++)
-            found = found || strcmp(plan->probe[i].name, probe[k]) == 0;
+            found = found || probe_is_called(&plan->probe[i], probe[k]);
         if (!found)
             return hyp_fail(err, HYP_EARG, "the model has no probe `%s`", probe[k]);
     }

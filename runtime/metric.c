@@ -6,11 +6,14 @@
 #include <string.h>
 
 #include "runtime/base/alloc.h"
+#include "runtime/plot.h"
 
 const struct metric metrics[] = {
-#define METRIC(name, doc) {#name, doc, metric_##name},
-#include "runtime/metric.def"
+#define METRIC(name, keys, model, doc) {#name, metric_##name},
+#define METRIC_LATER(name)
+#include "runtime/base/metric.def"
 #undef METRIC
+#undef METRIC_LATER
 };
 const unsigned nmetric = sizeof metrics / sizeof *metrics;
 
@@ -54,10 +57,15 @@ bool metric_wants(const struct hyp_probe *p, const char *name, const char *word)
 enum hyp_status metric_set(struct metric_call *c, const char *part, const double *v,
                            uint32_t n, bool list, struct hyp_error *err)
 {
+    const struct hyp_probe *p = c->probe;
+    struct values *all = &c->run->values;
     char name[256];
-    snprintf(name, sizeof name, part ? "%.180s.%.60s" : "%.180s", c->probe->name, part);
-    const uint32_t i = values_find(&c->run->values, name);
-    const enum hyp_status st = values_set(&c->run->values, i, v, n, list, err);
+    snprintf(name, sizeof name, part ? "%.180s.%.60s" : "%.180s",
+             p->runs ? p->base : p->name, part);
+    const uint32_t i = values_find(all, name);
+    const enum hyp_status st =
+        p->runs ? values_set_part(all, i, v, n, p->run * n, p->runs * n, err)
+                : values_set(all, i, v, n, list, err);
     if (st == HYP_OK && c->nlogged < sizeof c->logged / sizeof *c->logged)
         c->logged[c->nlogged++] = i;
     return st;
@@ -67,6 +75,39 @@ enum hyp_status metric_number(struct metric_call *c, const char *part, double v,
                               struct hyp_error *err)
 {
     return metric_set(c, part, &v, 1, false, err);
+}
+
+enum hyp_status metric_figure(struct metric_call *c, const struct plot *p,
+                              struct hyp_error *err)
+{
+    char name[200], path[RUNFOLDER_PATH];
+
+    if (!c->pictures)
+        return HYP_OK;
+    probe_file(c, "plots", "svg", name, sizeof name);
+    runfolder_name(c->run->folder, name, path);
+    return plot_write(path, p, err);
+}
+
+enum hyp_status metric_stopped(const struct metric_call *c, struct hyp_error *err)
+{
+    return run_stopping(c->run) ? hyp_fail(err, HYP_ESTOPPED,
+                                           "stopped by signal %d in "
+                                           "probe `%s`",
+                                           stop_signal(), c->probe->name)
+                                : HYP_OK;
+}
+
+uint32_t metric_word(struct words *w, uint32_t i)
+{
+    if (w->at != 1 + i / 4) {
+        const uint32_t counter[4] = {i / 4, w->unit, w->draw, (uint32_t)w->site};
+        const uint32_t key[2] = {(uint32_t)w->seed ^ (uint32_t)(w->site >> 32),
+                                 (uint32_t)(w->seed >> 32)};
+        w->block = philox4x32(counter, key);
+        w->at = 1 + i / 4;
+    }
+    return w->block.w[i % 4];
 }
 
 /* ---- accuracy, confusion ---- */

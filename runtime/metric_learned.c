@@ -1,6 +1,7 @@
 /*
  * class_agreement and linear_readout: accuracies of models that are trained for the purpose
- * (graphs/std/metrics/), the first once a run, the second at every evaluation.
+ * (graphs/std/metrics/), the first once a run, the second at every evaluation, once for all
+ * repetitions.
  */
 #include <math.h>
 #include <string.h>
@@ -72,7 +73,8 @@ static enum hyp_status read_source(const struct run_source *s, struct rows *x,
 }
 
 /* Its accuracy on the source that the probe looks at. */
-static enum hyp_status grade_classifier(struct metric_call *c, struct hyp_error *err)
+static enum hyp_status grade_classifier(struct metric_call *c, struct nested *model,
+                                        struct hyp_error *err)
 {
     const int32_t from = c->probe->from;
     const struct run_source *s =
@@ -82,7 +84,7 @@ static enum hyp_status grade_classifier(struct metric_call *c, struct hyp_error 
     enum hyp_status st = read_source(s, &x, &label, err);
 
     if (st == HYP_OK)
-        st = grade(c, c->own->nested, &x, label, x.n, &c->own->classifier, err);
+        st = grade(c, model, &x, label, x.n, &c->own->classifier, err);
     rows_fini(&x);
     hyp_free(label);
     return st;
@@ -91,35 +93,53 @@ static enum hyp_status grade_classifier(struct metric_call *c, struct hyp_error 
 static enum hyp_status train_classifier(struct metric_call *c, struct hyp_error *err)
 {
     const struct run_source *s = training_source(c->run);
-    struct nested_data d = {{0}, {NULL}, {0}};
+    struct data_given given = {0};
 
     if (!s)
         return hyp_fail(err, HYP_EARG, "probe `%s` needs a training source",
                         c->probe->name);
-    d.given.of = s->src;
-    d.given.width = (uint32_t)data_field_size(&data_fields(s->src)->field[0]);
-    const enum hyp_status st =
-        nested_train(c, c->probe->model[0], &d, &c->own->nested, err);
-    return st == HYP_OK ? grade_classifier(c, err) : st;
+    given.of = s->src;
+    given.width = (uint32_t)data_field_size(&data_fields(s->src)->field[0]);
+    return nested_train(c, c->probe->model[0], &given, &c->own->nested, err);
+}
+
+enum hyp_status metric_classifier(struct metric_call *c, struct nested **out,
+                                  struct hyp_error *err)
+{
+    const struct hyp_plan *p = c->run->plan;
+    enum hyp_status st = need_model(c, err);
+
+    for (uint32_t i = 0; st == HYP_OK && i < p->nprobe; i++)
+        if (p->probe[i].nmodel && p->probe[i].model[0] == c->probe->model[0] &&
+            c->run->probe[i].nested) {
+            *out = c->run->probe[i].nested;
+            return HYP_OK;
+        }
+    if (st == HYP_OK)
+        st = train_classifier(c, err);
+    *out = c->own->nested;
+    return st;
 }
 
 enum hyp_status metric_class_agreement(struct metric_call *c, struct hyp_error *err)
 {
     static const char *const name[] = {"of", "labels"};
     struct rows rows[2] = {{0}};
+    struct nested *model = NULL;
     int32_t *label = NULL;
     uint32_t classes = 0;
     double share = NAN;
 
-    enum hyp_status st = need_model(c, err);
-    if (st == HYP_OK && !c->own->nested)
-        st = train_classifier(c, err);
+    enum hyp_status st = metric_classifier(c, &model, err);
+    if (st == HYP_OK && !c->own->have_classifier)
+        st = grade_classifier(c, model, err);
+    c->own->have_classifier = st == HYP_OK;
     if (st == HYP_OK)
         st = metric_rows(c, name, 2, -1, rows, err);
     if (st == HYP_OK)
         st = rows_to_labels(c, &rows[1], &label, &classes, err);
     if (st == HYP_OK)
-        st = grade(c, c->own->nested, &rows[0], label, rows[1].n, &share, err);
+        st = grade(c, model, &rows[0], label, rows[1].n, &share, err);
     if (st == HYP_OK)
         st = metric_number(c, NULL, share, err);
     if (st == HYP_OK)
@@ -144,16 +164,48 @@ static enum hyp_status fit_readout(struct metric_call *c, struct nested **model,
     if (st == HYP_OK)
         st = rows_to_labels(c, &rows[1], &label, &classes, err);
     if (st == HYP_OK) {
-        const struct nested_data d = {{NULL, rows[0].v, label, rows[0].n, rows[0].width},
-                                      {"epochs", "batch", NULL, NULL},
-                                      {metric_param(c->probe, "fit_epochs", 20),
-                                       metric_param(c->probe, "batch", 64)}};
-        st = nested_train(c, c->probe->model[0], &d, model, err);
+        const struct data_given given = {NULL, rows[0].v, label, rows[0].n, rows[0].width};
+        st = nested_train(c, c->probe->model[0], &given, model, err);
     }
     rows_fini(&rows[0]);
     rows_fini(&rows[1]);
     hyp_free(label);
     return st;
+}
+
+/* Repetitions that train on the same samples share one readout, which the first owns. */
+static enum hyp_status readout(struct metric_call *c, struct nested **out,
+                               struct hyp_error *err)
+{
+    const struct hyp_probe *p = c->probe;
+    struct nested **kept = &(c->own - p->run)->nested;
+    const struct hyp_probe_value *mine = metric_value(c, "train.of"), *last = NULL;
+    struct metric_call before = *c;
+
+    if (p->run) {
+        before.probe--;
+        last = metric_value(&before, "train.of");
+    }
+    enum hyp_status st = need_model(c, err);
+    if (st == HYP_OK && !(*kept && mine && last && mine->phase == last->phase &&
+                          mine->output == last->output)) {
+        nested_free(*kept);
+        *kept = NULL;
+        st = fit_readout(c, kept, err);
+    }
+    *out = *kept;
+    return st;
+}
+
+static void readout_done(struct metric_call *c, bool failed)
+{
+    const struct hyp_probe *p = c->probe;
+    struct run_probe *first = c->own - p->run;
+
+    if (!failed && p->runs && p->run + 1 < p->runs)
+        return;
+    nested_free(first->nested);
+    first->nested = NULL;
 }
 
 enum hyp_status metric_linear_readout(struct metric_call *c, struct hyp_error *err)
@@ -165,9 +217,7 @@ enum hyp_status metric_linear_readout(struct metric_call *c, struct hyp_error *e
     uint32_t classes = 0;
     double share = NAN;
 
-    enum hyp_status st = need_model(c, err);
-    if (st == HYP_OK)
-        st = fit_readout(c, &model, err);
+    enum hyp_status st = readout(c, &model, err);
     if (st == HYP_OK)
         st = metric_rows(c, name, 2, -1, rows, err);
     if (st == HYP_OK)
@@ -179,6 +229,6 @@ enum hyp_status metric_linear_readout(struct metric_call *c, struct hyp_error *e
     rows_fini(&rows[0]);
     rows_fini(&rows[1]);
     hyp_free(label);
-    nested_free(model);
+    readout_done(c, st != HYP_OK);
     return st;
 }

@@ -19,27 +19,6 @@
 
 enum { DRAWS = 20, MOST_UNITS = 64 };
 
-/* ---- random numbers ---- */
-
-struct words { /* the words of (site, draw, unit) */
-    uint64_t seed, site;
-    uint32_t draw, unit;
-    uint32_t at; /* 1 + number of the block at hand */
-    struct philox block;
-};
-
-static uint32_t word(struct words *w, uint32_t i)
-{
-    if (w->at != 1 + i / 4) {
-        const uint32_t counter[4] = {i / 4, w->unit, w->draw, (uint32_t)w->site};
-        const uint32_t key[2] = {(uint32_t)w->seed ^ (uint32_t)(w->site >> 32),
-                                 (uint32_t)(w->seed >> 32)};
-        w->block = philox4x32(counter, key);
-        w->at = 1 + i / 4;
-    }
-    return w->block.w[i % 4];
-}
-
 /* ---- what is compared ---- */
 
 /* Whole numbers of all units of one side, [units][cap]. */
@@ -196,7 +175,7 @@ static uint32_t draw_units(const struct overlap *o, const bool *vary, uint32_t f
         if (vary[i])
             room[m++] = i;
     for (; k < want && k < m; k++) {
-        const uint32_t j = k + hyp_mulhi(word(&w, 4 * k + 3), m - k);
+        const uint32_t j = k + hyp_mulhi(metric_word(&w, 4 * k + 3), m - k);
         const uint32_t swap = room[k];
         room[k] = room[j];
         room[j] = swap;
@@ -325,7 +304,7 @@ struct workspace { /* of one thread; samples of the larger side */
 static void permute(int16_t *v, const uint32_t *at, uint32_t n, struct words *w)
 {
     for (uint32_t i = n; i-- > 1;) {
-        const uint32_t j = hyp_mulhi(word(w, i), i + 1);
+        const uint32_t j = hyp_mulhi(metric_word(w, i), i + 1);
         const uint32_t a = at ? at[i] : i, b = at ? at[j] : j;
         const int16_t swap = v[a];
         v[a] = v[b];
@@ -544,7 +523,7 @@ static enum hyp_status plot_patterns(const struct overlap *o, const struct table
         xy[i] = (t->cell[i].count[0] + 0.5) / (o->n[0] + 0.5 * t->n);
         xy[t->n + i] = (t->cell[i].count[1] + 0.5) / (o->n[1] + 0.5 * t->n);
     }
-    const struct plot_series s = {"patterns", xy, xy + t->n, t->n};
+    const struct plot_series s = {.name = "patterns", .x = xy, .y = xy + t->n, .n = t->n};
     const struct plot p = {.kind = PLOT_SCATTER,
                            .title = c->probe->name,
                            .x_label = "frequency of a pattern in the first phase",

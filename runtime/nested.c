@@ -2,8 +2,9 @@
  * Models that metrics train: compiled std models with one source of kind `given`, run by
  * the same scheduler as any other, in memory and without a folder.
  *
- * Such a model has one schedule, and a probe whose value `of` is a row of scores by class
- * (an evaluation phase over the source's field `x`).
+ * Such a model has one schedule, and a probe `right` whose value `of` is a row of scores by
+ * class (an evaluation phase over the source's field `x`); a classifier also a probe
+ * `inner`: its last hidden layer.
  */
 #include <string.h>
 
@@ -34,7 +35,7 @@ static void set_number(struct nested *n, const char *name, double v)
             n->setting[p->setting[i].first] = v;
 }
 
-static enum hyp_status prepare(struct nested *n, const struct nested_data *d,
+static enum hyp_status prepare(struct nested *n, const struct data_given *d,
                                struct hyp_error *err)
 {
     const struct hyp_plan *p = n->run.plan;
@@ -43,10 +44,8 @@ static enum hyp_status prepare(struct nested *n, const struct nested_data *d,
     if (!n->setting)
         return hyp_fail(err, HYP_ENOMEM, "out of memory for a metric's model");
     memcpy(n->setting, p->setting_value, p->nsetting_value * sizeof *n->setting);
-    for (unsigned i = 0; i < 4 && d->setting[i]; i++)
-        set_number(n, d->setting[i], d->number[i]);
     n->run.base_setting = n->setting;
-    n->given = d->given;
+    n->given = *d;
     n->run.given = &n->given;
     n->run.opt = &n->opt;
     const enum hyp_status st = run_open(&n->run, err);
@@ -54,7 +53,7 @@ static enum hyp_status prepare(struct nested *n, const struct nested_data *d,
 }
 
 /* The setting `steps` is how many cycles there will be: what a falling rate needs. */
-static enum hyp_status fit(struct nested *n, struct hyp_error *err)
+static enum hyp_status fit(struct metric_call *c, struct nested *n, struct hyp_error *err)
 {
     struct run *r = &n->run;
     enum hyp_status st = HYP_OK;
@@ -65,7 +64,9 @@ static enum hyp_status fit(struct nested *n, struct hyp_error *err)
         schedule_enter(r);
     }
     while (st == HYP_OK && schedule_ready(r)) {
-        st = schedule_cycle(r, err);
+        st = metric_stopped(c, err);
+        if (st == HYP_OK)
+            st = schedule_cycle(r, err);
         if (st == HYP_OK && r->epoch_over) {
             schedule_end_epoch(r);
             r->epoch_over = false;
@@ -75,7 +76,7 @@ static enum hyp_status fit(struct nested *n, struct hyp_error *err)
 }
 
 enum hyp_status nested_train(struct metric_call *c, struct hyp_plan *plan,
-                             const struct nested_data *d, struct nested **out,
+                             const struct data_given *d, struct nested **out,
                              struct hyp_error *err)
 {
     struct nested *n = hyp_calloc(1, sizeof *n);
@@ -88,7 +89,7 @@ enum hyp_status nested_train(struct metric_call *c, struct hyp_plan *plan,
     n->run.pool = c->run->pool;
     enum hyp_status st = prepare(n, d, err);
     if (st == HYP_OK)
-        st = fit(n, err);
+        st = fit(c, n, err);
     if (st != HYP_OK) {
         nested_free(n);
         return st;
@@ -97,13 +98,21 @@ enum hyp_status nested_train(struct metric_call *c, struct hyp_plan *plan,
     return HYP_OK;
 }
 
-static const struct hyp_probe_value *scores(const struct hyp_plan *p)
+static const struct hyp_probe_value *value_of(const struct hyp_plan *p, const char *probe)
 {
     for (uint32_t i = 0; i < p->nprobe; i++)
         for (uint32_t k = 0; k < p->probe[i].nvalue; k++)
-            if (strcmp(p->probe[i].value[k].name, "of") == 0)
+            if (strcmp(p->probe[i].name, probe) == 0 &&
+                strcmp(p->probe[i].value[k].name, "of") == 0)
                 return &p->probe[i].value[k];
     return NULL;
+}
+
+uint32_t nested_width(const struct nested *n, const char *probe)
+{
+    const struct hyp_plan *p = n->run.plan;
+    const struct hyp_probe_value *v = value_of(p, probe);
+    return v ? output_width(&p->phase[v->phase].output[v->output]) : 0;
 }
 
 static void fill(struct run *r, const struct hyp_phase *ph, const float *x, uint32_t rows,
@@ -123,13 +132,13 @@ static void fill(struct run *r, const struct hyp_phase *ph, const float *x, uint
     }
 }
 
-enum hyp_status nested_classify(struct nested *n, const float *x, uint32_t rows,
-                                uint32_t width, int32_t *out, struct hyp_error *err)
+enum hyp_status nested_apply(struct nested *n, const char *probe, const float *x,
+                             uint32_t rows, uint32_t width, nested_fn *fn, void *cx,
+                             struct hyp_error *err)
 {
     struct run *r = &n->run;
-    const struct hyp_probe_value *v = scores(r->plan);
+    const struct hyp_probe_value *v = value_of(r->plan, probe);
     enum hyp_status st = HYP_OK;
-    float row[1024];
 
     if (!v || width != r->source[0].width[0])
         return hyp_fail(err, HYP_EARG,
@@ -137,22 +146,41 @@ enum hyp_status nested_classify(struct nested *n, const float *x, uint32_t rows,
                         r->source[0].width[0], width);
     const struct hyp_phase *ph = &r->plan->phase[v->phase];
     const struct hyp_output *o = &ph->output[v->output];
-    const uint32_t classes = output_width(o);
-    if (classes > sizeof row / sizeof *row)
-        return hyp_fail(err, HYP_EARG, "more than 1024 classes");
-    for (uint32_t at = 0; st == HYP_OK && at < rows; at += (uint32_t)r->plan->batch_max) {
-        const uint32_t left = rows - at;
-        const uint32_t b = left < r->plan->batch_max ? left : (uint32_t)r->plan->batch_max;
+    const uint32_t out = output_width(o), most = (uint32_t)r->plan->batch_max;
+    float *row = hyp_malloc(((size_t)most * out + 1) * sizeof *row);
+    if (!row)
+        return hyp_fail(err, HYP_ENOMEM, "out of memory for a metric's model");
+    for (uint32_t at = 0; st == HYP_OK && at < rows; at += most) {
+        const uint32_t b = rows - at < most ? rows - at : most;
         fill(r, ph, x + (size_t)at * width, b, width);
         st = exec_phase(r->x, v->phase, b, err);
-        for (uint32_t i = 0; st == HYP_OK && i < b; i++) {
-            for (uint32_t k = 0; k < classes; k++) {
-                double d;
-                exec_read(r->x, o->buffer, o->dtype, (int64_t)i * classes + k, 1, &d);
-                row[k] = (float)d;
-            }
-            out[at + i] = row_class(row, classes);
+        for (uint32_t i = 0; st == HYP_OK && i < b * out; i++) {
+            double d;
+            exec_read(r->x, o->buffer, o->dtype, i, 1, &d);
+            row[i] = (float)d;
         }
+        if (st == HYP_OK)
+            fn(cx, row, b, out);
     }
+    hyp_free(row);
     return st;
+}
+
+struct classes {
+    int32_t *out;
+    uint32_t n;
+};
+
+static void classify(void *cx, const float *row, uint32_t rows, uint32_t width)
+{
+    struct classes *c = cx;
+    for (uint32_t i = 0; i < rows; i++)
+        c->out[c->n++] = row_class(row + (size_t)i * width, width);
+}
+
+enum hyp_status nested_classify(struct nested *n, const float *x, uint32_t rows,
+                                uint32_t width, int32_t *out, struct hyp_error *err)
+{
+    struct classes c = {out, 0};
+    return nested_apply(n, "right", x, rows, width, classify, &c, err);
 }

@@ -289,9 +289,13 @@ struct hyp_probe_param {
 struct hyp_probe {
     const char *name, *metric;
     uint8_t kind, every;
-    uint32_t cycles;
+    uint32_t period; /* HYP_EVERY_CYCLES, HYP_EVERY_EPOCH: every so many */
     uint32_t *epoch, nepoch;
-    int32_t from; /* source index, or -1 */
+    const char *base, *over; /* of a repetition: the probe's name, and that of the number
+                                that changes, if it is one; else NULL */
+    double *at;              /* that number in all repetitions */
+    uint32_t run, runs;      /* which repetition, of how many, all in a row; runs 0: one */
+    int32_t from;            /* source index, or -1 */
     double image_lo,
         image_hi; /* values that are black and white: the training source's scale */
     struct hyp_probe_value *value;

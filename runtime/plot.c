@@ -27,9 +27,10 @@ struct page {
     struct axis x, y;
 };
 
-static const char *colour(unsigned series)
+static const char *colour(const struct page *g, unsigned series)
 {
-    return colours[series % NCOLOUR];
+    const unsigned own = g->plot->series[series].colour;
+    return colours[(own ? own - 1 : series) % NCOLOUR];
 }
 
 static double x_of(const struct plot_series *s, size_t i)
@@ -50,6 +51,19 @@ static void begin(struct page *g)
         svg_text(&g->svg, 20, 30, "start", TITLE, g->plot->title);
 }
 
+/* A ring stands for all series of rings, whatever their colours. */
+static void legend_mark(struct page *g, unsigned i, double x, double y)
+{
+    if (g->plot->series[i].open)
+        svg_add(&g->svg,
+                "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\" fill=\"none\" stroke=\"#555\" "
+                "stroke-width=\"1.5\"/>\n",
+                x, y);
+    else
+        svg_add(&g->svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"%s\"/>\n", x, y,
+                colour(g, i));
+}
+
 /* Names with a dot of their colour, in rows below the title; returns where they end. */
 static double legend(struct page *g, double y)
 {
@@ -62,12 +76,13 @@ static double legend(struct page *g, double y)
     for (unsigned i = 0; i < p->nseries; i++) {
         const char *name = p->series[i].name ? p->series[i].name : "";
         const double width = 24 + svg_width(name) + 10;
+        if (p->series[i].open && !*name)
+            continue;
         if (x > 20 && x + width > g->width - 20) {
             x = 20;
             y += 18;
         }
-        svg_add(&g->svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"5\" fill=\"%s\"/>\n", x + 6,
-                y - 4, colour(i));
+        legend_mark(g, i, x + 6, y - 4);
         svg_text(&g->svg, x + 17, y, "start", "fill=\"#333\" font-size=\"12\"", name);
         x += width;
     }
@@ -259,28 +274,33 @@ static void draw_course(struct page *g, unsigned k)
     const struct plot_series mean = {.x = x, .y = y, .n = STRETCHES};
 
     if (s->n < MANY) {
-        draw_line(g, s, colour(k), 2, 1);
+        draw_line(g, s, colour(g, k), 2, 1);
         return;
     }
-    draw_line(g, s, colour(k), 1, 0.3);
+    draw_line(g, s, colour(g, k), 1, 0.3);
     for (size_t i = 0; i < STRETCHES; i++) {
         const size_t from = s->n * i / STRETCHES, to = s->n * (i + 1) / STRETCHES;
         if (!mean_point(g, s, from, to, &x[i], &y[i]))
             x[i] = y[i] = NAN;
     }
-    draw_line(g, &mean, colour(k), 2, 1);
+    draw_line(g, &mean, colour(g, k), 2, 1);
 }
 
 /* ---- dots ---- */
 
-enum { CELLS = SQUARE * 2 };
+enum { CELLS = SQUARE * 2, FEW = 200 /* dots of a series, drawn boldly */ };
 
 static void draw_dots(struct page *g, unsigned k, unsigned char *taken)
 {
     const struct plot_series *s = &g->plot->series[k];
 
     memset(taken, 0, (size_t)CELLS * CELLS / 8);
-    svg_add(&g->svg, "<g fill=\"%s\" fill-opacity=\"0.45\">\n", colour(k));
+    if (s->open)
+        svg_add(&g->svg, "<g fill=\"none\" stroke=\"%s\" stroke-width=\"1.3\">\n",
+                colour(g, k));
+    else
+        svg_add(&g->svg, "<g fill=\"%s\" fill-opacity=\"%.2f\">\n", colour(g, k),
+                s->n < FEW ? 0.75 : 0.45);
     for (size_t i = 0; i < s->n; i++) {
         if (!axis_shows(&g->x, x_of(s, i)) || !axis_shows(&g->y, s->y[i]))
             continue;
@@ -289,7 +309,8 @@ static void draw_dots(struct page *g, unsigned k, unsigned char *taken)
         if (taken[cell / 8] >> cell % 8 & 1)
             continue;
         taken[cell / 8] |= (unsigned char)(1U << cell % 8);
-        svg_add(&g->svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"2.6\"/>\n", x, y);
+        svg_add(&g->svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"%.1f\"/>\n", x, y,
+                s->n < FEW ? 3.2 : 2.6);
     }
     svg_add(&g->svg, "</g>\n");
 }
@@ -363,7 +384,7 @@ static void draw_bar(struct page *g, unsigned k)
     svg_add(
         &g->svg,
         "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" rx=\"2\" fill=\"%s\"/>\n",
-        fmin(zero, end), y, fabs(end - zero), BAR, colour(k));
+        fmin(zero, end), y, fabs(end - zero), BAR, colour(g, k));
     snprintf(number, sizeof number, "%.4g", v);
     svg_text(&g->svg, end + (v < 0 ? -6 : 6), middle, v < 0 ? "end" : "start",
              "fill=\"#333\" font-size=\"12\"", number);

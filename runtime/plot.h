@@ -26,6 +26,8 @@ struct plot_series {
     const double *x;  /* NULL: 0, 1, 2 ... */
     const double *y;
     size_t n;
+    bool open;       /* dots as rings */
+    unsigned colour; /* 1 + number of its colour; 0: the series' own number */
 };
 
 struct plot {

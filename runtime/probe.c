@@ -31,9 +31,9 @@ static bool is_due(const struct hyp_probe *p, enum run_when when, int64_t epoch,
     case WHEN_START:
         return p->every == HYP_EVERY_LIST && in_list(p, 0);
     case WHEN_CYCLE:
-        return p->every == HYP_EVERY_CYCLES && p->cycles && step % p->cycles == 0;
+        return p->every == HYP_EVERY_CYCLES && p->period && step % p->period == 0;
     case WHEN_EPOCH:
-        return p->every == HYP_EVERY_EPOCH ||
+        return (p->every == HYP_EVERY_EPOCH && (!p->period || epoch % p->period == 0)) ||
                (p->every == HYP_EVERY_LIST && in_list(p, epoch));
     case WHEN_END:
         return p->every == HYP_EVERY_END;
@@ -101,8 +101,8 @@ static enum hyp_status mean_value(struct metric_call *c, const struct hyp_probe_
     m.sum = out;
     memset(out, 0, n * sizeof *out);
     const enum hyp_status st = run_evaluate(c->run, &e, add_batch, &m, err);
-    for (uint32_t i = 0; i < n; i++)
-        out[i] = v->source < 0 ? now[i] : out[i] / m.weight;
+    for (uint32_t i = 0; i < n; i++) /* of a phase that was left out: not a number */
+        out[i] = v->source < 0 && m.weight > 0 ? now[i] : out[i] / m.weight;
     hyp_free(now);
     return st;
 }
@@ -173,19 +173,22 @@ static void image_shape(const struct hyp_probe *p, const struct hyp_output *o,
     }
 }
 
+void probe_file(const struct metric_call *c, const char *folder, const char *ending,
+                char *name, size_t n)
+{
+    const bool cycles = c->probe->every == HYP_EVERY_CYCLES;
+    snprintf(name, n, "%s/%.150s-%s%0*lld.%s", folder, c->probe->name,
+             cycles ? "cycle" : "epoch", cycles ? 8 : 4,
+             (long long)(cycles ? c->run->now.step : c->run->now.epoch), ending);
+}
+
 static enum hyp_status write_sheet(struct metric_call *c, const struct image_sheet *s,
                                    struct hyp_error *err)
 {
-    const struct run *r = c->run;
     char name[200], path[RUNFOLDER_PATH];
 
-    if (c->probe->every == HYP_EVERY_CYCLES)
-        snprintf(name, sizeof name, "images/%.150s-cycle%08lld.png", c->probe->name,
-                 (long long)r->now.step);
-    else
-        snprintf(name, sizeof name, "images/%.150s-epoch%04lld.png", c->probe->name,
-                 (long long)r->now.epoch);
-    runfolder_name(r->folder, name, path);
+    probe_file(c, "images", "png", name, sizeof name);
+    runfolder_name(c->run->folder, name, path);
     return image_sheet_write(path, s, err);
 }
 
@@ -273,13 +276,18 @@ void probes_close(struct run *r)
     r->probe = NULL;
 }
 
+bool probe_is_called(const struct hyp_probe *p, const char *name)
+{
+    return strcmp(p->runs ? p->base : p->name, name) == 0;
+}
+
 /* What conditions of the schedule and learning rates read as `probe/NAME`. */
 static void publish(struct metric_call *c)
 {
     const struct run *r = c->run;
     for (uint32_t i = 0; i < r->plan->ncounter && c->nlogged; i++) {
         const char *name = r->plan->counter[i].name;
-        if (strncmp(name, "probe/", 6) == 0 && strcmp(name + 6, c->probe->name) == 0)
+        if (strncmp(name, "probe/", 6) == 0 && probe_is_called(c->probe, name + 6))
             r->x->counter[i] = r->values.value[c->logged[0]].v[0];
     }
 }
@@ -322,8 +330,25 @@ static bool left_out(const struct run *r, const struct hyp_probe *p)
         const struct hyp_probe_value *v = &p->value[i];
         if (v->source < 0 && was_wanted(r, v->phase) && !r->ran[v->phase])
             return true;
-    }
     return false;
+}
+
+/* The area under a curve of one number a repetition, by trapezoids. */
+static enum hyp_status set_area(struct metric_call *c, struct hyp_error *err)
+{
+    const struct hyp_probe *p = c->probe;
+    const struct hyp_value *v = &c->run->values.value[c->logged[0]];
+    char name[256];
+    double area = 0;
+
+    if (!p->over || v->n != p->runs || p->runs < 2)
+        return HYP_OK;
+    for (uint32_t i = 1; i < p->runs; i++)
+        area += (p->at[i] - p->at[i - 1]) * (v->v[i] + v->v[i - 1]) / 2;
+    snprintf(name, sizeof name, "%.180s.area", p->base);
+    const uint32_t i = values_find(&c->run->values, name);
+    c->logged[c->nlogged++] = i;
+    return values_set(&c->run->values, i, &area, 1, false, err);
 }
 
 static enum hyp_status run_probe(struct run *r, uint32_t index, struct hyp_error *err)
@@ -352,8 +377,12 @@ static enum hyp_status run_probe(struct run *r, uint32_t index, struct hyp_error
         st = metric_find(p->metric)->fn(&c, err);
     if (st != HYP_OK)
         return st;
+    if (p->runs && p->run + 1 < p->runs)
+        return HYP_OK; /* the last repetition tells of all */
+    if (p->runs && c.nlogged)
+        st = set_area(&c, err);
     publish(&c);
-    return log_call(&c, err);
+    return st == HYP_OK ? log_call(&c, err) : st;
 }
 
 enum hyp_status probes_run(struct run *r, enum run_when when, struct hyp_error *err)
@@ -372,7 +401,7 @@ enum hyp_status probes_run_named(struct run *r, const char *const *name, unsigne
     for (uint32_t i = 0; st == HYP_OK && i < r->plan->nprobe; i++) {
         bool wanted = n == 0;
         for (unsigned k = 0; k < n; k++)
-            wanted = wanted || strcmp(name[k], r->plan->probe[i].name) == 0;
+            wanted = wanted || probe_is_called(&r->plan->probe[i], name[k]);
         if (wanted)
             st = run_probe(r, i, err);
     }

@@ -6,6 +6,8 @@
  *     image, beside          IMAGE
  *     of, labels             accuracy, confusion, class_agreement (over `from`)
  *     of, labels, test_of, train.of, train.labels      linear_readout
+ *     of, labels, against    latent_geometry, pca
+ *     of (or of.0, of.1 ...), against                  frechet
  *     of.A.0, of.A.1 ..., of.B.0 ...   pattern_overlap, histogram_kl: side A (the first
  * that occurs) and B, members of each in order; of.A alone for one member A value whose
  * phase has no data and no draw counter is evaluated on fresh draws, in batches of the
@@ -15,14 +17,16 @@
 #ifndef HYP_RUNTIME_PROBE_H
 #define HYP_RUNTIME_PROBE_H
 
+#include "runtime/base/philox.h"
 #include "runtime/run.h"
 
 struct nested; /* a trained model of a metric */
 
 struct run_probe {         /* what lives as long as the run */
-    struct nested *nested; /* class_agreement's classifier */
+    struct nested *nested; /* a classifier; a readout, until the last repetition is done */
     double classifier;     /* its accuracy */
-    double untrained;      /* pattern_overlap's control */
+    bool have_classifier;
+    double untrained; /* pattern_overlap's control */
     bool have_untrained;
 };
 
@@ -36,11 +40,14 @@ struct evaluation {
     int32_t source;
     int64_t limit; /* samples; -1: the whole source, or one batch without one */
 };
-/* r->y must hold the state to be looked at (run_evaluation). */
+/* r->y must hold the state to be looked at (run_evaluation).  Of a phase that the cycle
+ * just run left out there is nothing: fn is not called. */
 enum hyp_status run_evaluate(struct run *r, const struct evaluation *e, evaluate_fn *fn,
                              void *cx, struct hyp_error *err);
 
 /* ---- metrics ---- */
+
+bool probe_is_called(const struct hyp_probe *p, const char *name);
 
 struct metric_call {
     struct run *run;
@@ -53,19 +60,25 @@ struct metric_call {
 typedef enum hyp_status metric_fn(struct metric_call *c, struct hyp_error *err);
 
 struct metric {
-    const char *name, *doc;
+    const char *name;
     metric_fn *fn;
 };
-#define METRIC(name, doc) metric_fn metric_##name;
-#include "runtime/metric.def"
+#define METRIC(name, keys, model, doc) metric_fn metric_##name;
+#define METRIC_LATER(name)
+#include "runtime/base/metric.def"
 #undef METRIC
+#undef METRIC_LATER
 extern const struct metric metrics[];
 extern const unsigned nmetric;
 const struct metric *metric_find(const char *name);
 
-/* Set NAME (part NULL) or NAME.PART. */
+/* Set NAME (part NULL) or NAME.PART; of a repetition its share of them. */
 enum hyp_status metric_set(struct metric_call *c, const char *part, const double *v,
                            uint32_t n, bool list, struct hyp_error *err);
+/* A figure: plots/NAME-epoch0001.svg, where there is a folder. */
+struct plot;
+enum hyp_status metric_figure(struct metric_call *c, const struct plot *p,
+                              struct hyp_error *err);
 enum hyp_status metric_number(struct metric_call *c, const char *part, double v,
                               struct hyp_error *err);
 
@@ -73,6 +86,9 @@ enum hyp_status metric_number(struct metric_call *c, const char *part, double v,
 const struct hyp_probe_value *metric_value(const struct metric_call *c, const char *name);
 double metric_param(const struct hyp_probe *p, const char *name, double otherwise);
 /* `NAME: word`, `NAME: all` or a list with it. */
+/* images/NAME-epoch0001.png: where a picture of this call belongs, in the run folder. */
+void probe_file(const struct metric_call *c, const char *folder, const char *ending,
+                char *name, size_t n);
 bool metric_wants(const struct hyp_probe *p, const char *name, const char *word);
 
 /* Rows of floats: all samples of one value. */
@@ -81,6 +97,10 @@ struct rows {
     uint32_t n, cap, width;
 };
 void rows_fini(struct rows *w);
+/* w->n rows of an output, w->width being its; false: no memory. */
+bool rows_read(struct rows *w, const struct exec *x, const struct hyp_output *o);
+/* A signal has come: HYP_ESTOPPED. */
+enum hyp_status metric_stopped(const struct metric_call *c, struct hyp_error *err);
 /* At most `limit` samples (-1: all) of n values (at most ROWS_AT_ONCE), each phase run
  * once; HYP_EARG where the probe lacks one.  On failure nothing is left to be freed. */
 enum { ROWS_AT_ONCE = 4 };
@@ -92,6 +112,15 @@ enum hyp_status rows_to_labels(const struct metric_call *c, const struct rows *w
                                int32_t **label, uint32_t *classes, struct hyp_error *err);
 /* Index of the largest of `width` numbers; of one number: itself as a class. */
 int32_t row_class(const float *row, uint32_t width);
+
+/* Random numbers of a metric: the words of (seed, site, draw, unit). */
+struct words {
+    uint64_t seed, site;
+    uint32_t draw, unit;
+    uint32_t at; /* 1 + number of the block at hand */
+    struct philox block;
+};
+uint32_t metric_word(struct words *w, uint32_t i);
 
 /* ---- sides: two tuples to be compared ---- */
 
@@ -120,19 +149,23 @@ enum hyp_status metric_each_rows(struct metric_call *c, const struct side side[2
 
 /* ---- nested.c: models that a metric trains ---- */
 
-struct nested_data {
-    struct data_given given;
-    const char *setting[4]; /* settings of the model to be changed, NULL-ended */
-    double number[4];
-};
 /* Train the compiled model on the given samples; seed and pool are the run's. */
 enum hyp_status nested_train(struct metric_call *c, struct hyp_plan *plan,
-                             const struct nested_data *d, struct nested **out,
+                             const struct data_given *d, struct nested **out,
                              struct hyp_error *err);
 void nested_free(struct nested *n);
-/* Classes of n rows. */
+/* What its probe `value` reads, for n rows at once: `fn` gets it in pieces, in order. */
+typedef void nested_fn(void *cx, const float *row, uint32_t rows, uint32_t width);
+enum hyp_status nested_apply(struct nested *n, const char *probe, const float *x,
+                             uint32_t rows, uint32_t width, nested_fn *fn, void *cx,
+                             struct hyp_error *err);
+uint32_t nested_width(const struct nested *n, const char *probe); /* 0: there is none */
+/* Classes of n rows: the largest of what its probe `right` reads. */
 enum hyp_status nested_classify(struct nested *n, const float *x, uint32_t rows,
                                 uint32_t width, int32_t *out, struct hyp_error *err);
+/* The classifier of this probe, trained once in a run for all probes that have the same. */
+enum hyp_status metric_classifier(struct metric_call *c, struct nested **out,
+                                  struct hyp_error *err);
 
 /* KL in nats between smoothed counts, 1/2 added to each of `n` cells */
 struct divergence {

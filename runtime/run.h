@@ -154,6 +154,7 @@ void blame_phase(struct blame *b, uint32_t phase); /* in that cycle, before each
 void stop_catch(void);
 void stop_release(void);
 int stop_signal(void);
+bool run_stopping(const struct run *r); /* one has come, and the run is to heed it */
 
 /* probe.c */
 enum run_when { WHEN_START, WHEN_CYCLE, WHEN_EPOCH, WHEN_END, WHEN_ONCE };

@@ -49,9 +49,17 @@ enum hyp_status runfolder_log(struct runfolder *f, int64_t cycle, int64_t epoch,
                               struct hyp_error *err);
 enum hyp_status runfolder_flush(struct runfolder *f, struct hyp_error *err);
 
-/* Learning curves from metrics.csv: plots/GROUP.svg for GROUP, GROUP.PART and GROUP[k] of
- * each group, plots/losses.svg for the rest. */
-enum hyp_status runfolder_plots(const struct runfolder *f, const char *const *group,
+/*
+ * Learning curves from metrics.csv: plots/GROUP.svg for GROUP, GROUP.PART and GROUP[k] of
+ * each group, plots/losses.svg for the rest.  Of a group `over` a name: GROUP[k] over the n
+ * values `at` of that name, a curve for each time (of many: some of them).
+ */
+struct plot_group {
+    const char *name, *over; /* over: NULL where it is one over cycles */
+    const double *at;
+    uint32_t n;
+};
+enum hyp_status runfolder_plots(const struct runfolder *f, const struct plot_group *group,
                                 uint32_t ngroup, struct hyp_error *err);
 
 #endif

@@ -1,5 +1,6 @@
 /* Learning curves, drawn from what metrics.csv holds (so that a resumed run's are whole).
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,8 @@
 struct curve {
     const char *name;
     size_t nname;
-    double *x, *y;
-    uint32_t n, cx, cy;
+    double *x, *y, *epoch;
+    uint32_t n, cx, cy, ce;
 };
 struct curves {
     struct arena *a;
@@ -47,7 +48,7 @@ static void read_line(struct curves *c, char *line)
 
     if (*end != ',')
         return;
-    (void)strtod(end + 1, &end);
+    const double epoch = strtod(end + 1, &end);
     if (*end != ',')
         return;
     name = end + 1;
@@ -63,7 +64,9 @@ static void read_line(struct curves *c, char *line)
     struct curve *k = curve_of(c, name, (size_t)(close - name));
     k->x = arena_grow(c->a, k->x, &k->cx, k->n + 1, sizeof *k->x);
     k->y = arena_grow(c->a, k->y, &k->cy, k->n + 1, sizeof *k->y);
+    k->epoch = arena_grow(c->a, k->epoch, &k->ce, k->n + 1, sizeof *k->epoch);
     k->x[k->n] = x;
+    k->epoch[k->n] = epoch;
     k->y[k->n++] = strtod(end + 1, NULL);
 }
 
@@ -89,41 +92,96 @@ static bool belongs(const struct curve *k, const char *group)
 }
 
 /* Index of the group a curve is in; ngroup: a loss. */
-static uint32_t group_of(const struct curve *k, const char *const *group, uint32_t ngroup)
+static uint32_t group_of(const struct curve *k, const struct plot_group *group,
+                         uint32_t ngroup)
 {
     for (uint32_t i = 0; i < ngroup; i++)
-        if (belongs(k, group[i]))
+        if (belongs(k, group[i].name))
             return i;
     return ngroup;
 }
 
+static enum hyp_status write(const struct runfolder *f, const char *title, struct plot *p,
+                             struct hyp_error *err)
+{
+    char path[RUNFOLDER_PATH], name[200];
+
+    if (p->nseries == 0)
+        return HYP_OK;
+    snprintf(name, sizeof name, "plots/%.180s.svg", title);
+    runfolder_name(f, name, path);
+    p->kind = PLOT_LINES;
+    p->title = title;
+    return plot_write(path, p, err);
+}
+
+/* ---- over cycles ---- */
+
 static enum hyp_status draw(const struct runfolder *f, const struct curves *c,
-                            const char *const *group, uint32_t ngroup, uint32_t g,
+                            const struct plot_group *group, uint32_t ngroup, uint32_t g,
                             struct hyp_error *err)
 {
     enum { MAX_SERIES = 12 };
     struct plot_series series[MAX_SERIES];
     unsigned n = 0;
-    char path[RUNFOLDER_PATH], name[200];
-    const char *title = g < ngroup ? group[g] : "losses";
 
     for (uint32_t i = 0; i < c->n && n < MAX_SERIES; i++)
         if (group_of(&c->curve[i], group, ngroup) == g)
-            series[n++] = (struct plot_series){c->curve[i].name, c->curve[i].x,
-                                               c->curve[i].y, c->curve[i].n};
-    if (n == 0)
-        return HYP_OK;
-    snprintf(name, sizeof name, "plots/%.180s.svg", title);
-    runfolder_name(f, name, path);
-    const struct plot p = {.kind = PLOT_LINES,
-                           .title = title,
-                           .x_label = "cycle",
-                           .nseries = n,
-                           .series = series};
-    return plot_write(path, &p, err);
+            series[n++] = (struct plot_series){.name = c->curve[i].name,
+                                               .x = c->curve[i].x,
+                                               .y = c->curve[i].y,
+                                               .n = c->curve[i].n};
+    struct plot p = {.x_label = "cycle", .nseries = n, .series = series};
+    return write(f, g < ngroup ? group[g].name : "losses", &p, err);
 }
 
-enum hyp_status runfolder_plots(const struct runfolder *f, const char *const *group,
+/* ---- over what a probe changes: a curve for each time it was looked at ---- */
+
+/* Point k of the curve: NAME[k]. */
+static const struct curve *point_of(const struct curves *c, const struct plot_group *g,
+                                    uint32_t k)
+{
+    char name[256];
+    const int n = snprintf(name, sizeof name, "%.200s[%u]", g->name, k);
+    for (uint32_t i = 0; i < c->n; i++)
+        if (c->curve[i].nname == (size_t)n && !memcmp(c->curve[i].name, name, (size_t)n))
+            return &c->curve[i];
+    return NULL;
+}
+
+/* All times that have the same epoch: then cycles name them. */
+static const char *name_of_time(struct curves *c, const struct curve *k, uint32_t i)
+{
+    bool epochs = true;
+    for (uint32_t j = 1; j < k->n; j++)
+        epochs = epochs && k->epoch[j] != k->epoch[j - 1];
+    return epochs ? arena_fmt(c->a, "epoch %.0f", k->epoch[i])
+                  : arena_fmt(c->a, "cycle %.0f", k->x[i]);
+}
+
+static enum hyp_status draw_over(const struct runfolder *f, struct curves *c,
+                                 const struct plot_group *g, struct hyp_error *err)
+{
+    enum { MOST = 8 };
+    const struct curve *first = point_of(c, g, 0);
+    const uint32_t times = first ? first->n : 0, n = times < MOST ? times : MOST;
+    struct plot_series series[MOST];
+
+    for (uint32_t s = 0; s < n; s++) { /* the first, the last, and between them evenly */
+        const uint32_t at = n > 1 ? (uint32_t)((uint64_t)s * (times - 1) / (n - 1)) : 0;
+        double *y = arena_array(c->a, g->n, sizeof *y);
+        for (uint32_t k = 0; k < g->n; k++) {
+            const struct curve *p = point_of(c, g, k);
+            y[k] = p && at < p->n ? p->y[at] : NAN;
+        }
+        series[s] = (struct plot_series){
+            .name = name_of_time(c, first, at), .x = g->at, .y = y, .n = g->n};
+    }
+    struct plot p = {.x_label = g->over, .nseries = n, .series = series};
+    return write(f, g->name, &p, err);
+}
+
+enum hyp_status runfolder_plots(const struct runfolder *f, const struct plot_group *group,
                                 uint32_t ngroup, struct hyp_error *err)
 {
     char path[RUNFOLDER_PATH];
@@ -136,7 +194,8 @@ enum hyp_status runfolder_plots(const struct runfolder *f, const char *const *gr
     if (st == HYP_OK)
         read_curves(&c, (char *)text);
     for (uint32_t g = 0; st == HYP_OK && g <= ngroup; g++)
-        st = draw(f, &c, group, ngroup, g, err);
+        st = g < ngroup && group[g].over ? draw_over(f, &c, &group[g], err)
+                                         : draw(f, &c, group, ngroup, g, err);
     hyp_free(text);
     arena_free(c.a);
     return st;

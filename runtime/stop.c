@@ -41,3 +41,8 @@ int stop_signal(void)
 {
     return caught;
 }
+
+bool run_stopping(const struct run *r)
+{
+    return r->opt->signals && caught;
+}

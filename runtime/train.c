@@ -112,14 +112,18 @@ static enum hyp_status save(struct run *r, struct hyp_error *err)
 static enum hyp_status draw_plots(struct run *r, bool now, struct hyp_error *err)
 {
     enum { MOST = 64 };
-    const char *group[MOST];
+    struct plot_group group[MOST];
     uint32_t n = 0;
 
     if (!r->folder || (!now && run_clock() - r->last_plot < plot_seconds))
         return HYP_OK;
     r->last_plot = run_clock();
-    for (uint32_t i = 0; i < r->plan->nprobe && n < MOST; i++)
-        group[n++] = r->plan->probe[i].name;
+    for (uint32_t i = 0; i < r->plan->nprobe && n < MOST; i++) {
+        const struct hyp_probe *p = &r->plan->probe[i];
+        if (p->run == 0)
+            group[n++] =
+                (struct plot_group){p->runs ? p->base : p->name, p->over, p->at, p->runs};
+    }
     const enum hyp_status st = runfolder_flush(r->folder, err);
     return st == HYP_OK ? runfolder_plots(r->folder, group, n, err) : st;
 }
@@ -251,6 +255,31 @@ static enum hyp_status one_cycle(struct run *r, struct hyp_error *err)
     return run_clock() - r->last_save >= save_after ? save(r, err) : HYP_OK;
 }
 
+/* A probe has given up: what the run kept last before it is saved, so that the cycles since
+ * then run again, and the probes with them. */
+static enum hyp_status stopped_in_probe(struct run *r, struct hyp_error *err)
+{
+    char path[RUNFOLDER_PATH];
+    struct hyp_error io = {0};
+    enum hyp_status st = HYP_OK;
+
+    if (!r->folder)
+        return HYP_ESTOPPED;
+    if (r->have_kept && r->kept.step > r->saved_step && r->kept.step > 0) {
+        st = runfolder_flush(r->folder, &io);
+        runfolder_name(r->folder, "checkpoint.safetensors", path);
+        if (st == HYP_OK)
+            st = checkpoint_write(path, r->plan, &r->kept, &io);
+        r->saved_step = r->kept.step;
+    }
+    if (st != HYP_OK)
+        return hyp_fail(err, st, "%s", io.text);
+    run_message(r, HYP_MESSAGE_INFO,
+                "stopped in a probe; from cycle %lld go on with: hypno train --resume %s",
+                (long long)(r->saved_step > 0 ? r->saved_step : 0), r->folder->path);
+    return HYP_ESTOPPED;
+}
+
 static enum hyp_status stopped(struct run *r, struct hyp_error *err)
 {
     const int n = stop_signal();
@@ -287,11 +316,13 @@ static enum hyp_status loop(struct run *r, struct hyp_error *err)
     if (schedule_ready(r) && !schedule_limit_reached(r) && r->now.step == 0)
         st = probes_run(r, WHEN_START, err);
     while (st == HYP_OK && schedule_ready(r) && !schedule_limit_reached(r)) {
-        if (r->opt->signals && stop_signal())
+        if (run_stopping(r))
             return stopped(r, err);
         st = one_cycle(r, err);
     }
-    return st == HYP_OK ? finish(r, err) : st;
+    if (st == HYP_OK)
+        st = finish(r, err);
+    return st == HYP_ESTOPPED ? stopped_in_probe(r, err) : st;
 }
 
 enum hyp_status hyp_train(struct hyp_plan *plan, struct pool *pool,

@@ -1,6 +1,7 @@
 /* A growing table, searched from the front: runs have tens of names, not thousands. */
 #include "runtime/values.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "runtime/base/alloc.h"
@@ -34,8 +35,9 @@ uint32_t values_find(struct values *v, const char *name)
     return v->n++;
 }
 
-enum hyp_status values_set(struct values *v, uint32_t i, const double *number, uint32_t n,
-                           bool list, struct hyp_error *err)
+/* Room for n numbers. */
+static enum hyp_status make_room(struct values *v, uint32_t i, uint32_t n,
+                                 struct hyp_error *err)
 {
     if (i == UINT32_MAX)
         return hyp_fail(err, HYP_ENOMEM, "out of memory for a run's values");
@@ -46,10 +48,36 @@ enum hyp_status values_set(struct values *v, uint32_t i, const double *number, u
             return hyp_fail(err, HYP_ENOMEM, "out of memory for `%s`", x->name);
         x->v = more;
     }
+    return HYP_OK;
+}
+
+enum hyp_status values_set(struct values *v, uint32_t i, const double *number, uint32_t n,
+                           bool list, struct hyp_error *err)
+{
+    const enum hyp_status st = make_room(v, i, n, err);
+    if (st != HYP_OK)
+        return st;
+    struct hyp_value *x = &v->value[i];
     memcpy(x->v, number, n * sizeof *number);
     x->n = n;
     x->list = list;
     x->known = x->unlogged = true;
+    return HYP_OK;
+}
+
+enum hyp_status values_set_part(struct values *v, uint32_t i, const double *number,
+                                uint32_t n, uint32_t first, uint32_t total,
+                                struct hyp_error *err)
+{
+    const enum hyp_status st = make_room(v, i, total, err);
+    if (st != HYP_OK)
+        return st;
+    struct hyp_value *x = &v->value[i];
+    for (uint32_t k = x->known ? x->n : 0; k < total; k++)
+        x->v[k] = NAN;
+    memcpy(x->v + first, number, n * sizeof *number);
+    x->n = total;
+    x->list = x->known = x->unlogged = true;
     return HYP_OK;
 }
 

@@ -170,5 +170,9 @@ void watch_keep(struct run *r)
         (r->have_kept && r->now.cycle != 0 && r->now.step - r->kept.step < KEEP_EVERY))
         return;
     moment_copy(&r->kept, &r->now, r->plan);
+    if (r->folder) {
+        r->kept.csv_bytes = r->folder->csv.nbytes;
+        r->kept.jsonl_bytes = r->folder->jsonl.nbytes;
+    }
     r->have_kept = true;
 }

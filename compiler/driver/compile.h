@@ -38,6 +38,7 @@ struct compiled {
     double seconds; /* all compile work so far */
     uint32_t given_width;
     uint64_t memory_limit;
+    const char *nested_path;        /* of the model of a metric; else NULL */
     struct compiled *nested, *next; /* the models of metrics; the unfused plan */
 };
 

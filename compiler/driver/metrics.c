@@ -11,27 +11,12 @@
 
 #define CLASSES 10 /* of every source with fixed classes */
 
-static const struct {
-    const char *metric, *model;
-} learns[] = {
-    {"class_agreement", "std/metrics/classifier.yaml"},
-    {"linear_readout", "std/metrics/readout.yaml"},
-};
-
-static const char *model_of(const char *metric)
-{
-    for (size_t i = 0; metric && i < sizeof learns / sizeof *learns; i++)
-        if (strcmp(learns[i].metric, metric) == 0)
-            return learns[i].model;
-    return NULL;
-}
-
 /* Numbers a sample has in what the model is trained on. */
 static uint32_t width_of(const struct hyp_plan *p, const struct hyp_probe *probe)
 {
     for (uint32_t i = 0; i < probe->nvalue; i++) {
         const struct hyp_probe_value *v = &probe->value[i];
-        if (strcmp(v->name, "train.of") != 0 && strcmp(v->name, "of") != 0)
+        if (strcmp(v->name, "of") != 0 && strncmp(v->name, "of.", 3) != 0)
             continue;
         const struct hyp_output *o = &p->phase[v->phase].output[v->output];
         uint32_t n = 1;
@@ -71,19 +56,62 @@ static uint32_t classes_of(const struct compiled *c)
     return CLASSES;
 }
 
-static struct compiled *compile_nested(struct compiled *c, const char *path, uint32_t width,
-                                       const struct compile_options *of)
+/* What is changed in the model: what its source has, and what the probe asks for. */
+enum { MOST_SETS = 5 };
+
+static void add_set(const struct hyp_probe *p, const char *param, const char *path,
+                    struct compiled *c, const char **set, unsigned *n)
+{
+    for (uint32_t i = 0; i < p->nparam; i++)
+        if (strcmp(p->param[i].name, param) == 0)
+            set[(*n)++] = p->param[i].text
+                              ? arena_fmt(c->arena, "%s=%s", path, p->param[i].text)
+                              : arena_fmt(c->arena, "%s=%.0f", path, p->param[i].number);
+}
+
+static unsigned sets_of(struct compiled *c, const struct hyp_probe *p, const char **set)
+{
+    unsigned n = 0;
+    set[n++] = arena_fmt(c->arena, "constants.inputs=%u", width_of(c->plan, p));
+    set[n++] = arena_fmt(c->arena, "constants.classes=%u", classes_of(c));
+    add_set(p, "fit", "optimizers.readout", c, set, &n);
+    add_set(p, "fit_epochs", "epochs", c, set, &n);
+    add_set(p, "batch", "batch", c, set, &n);
+    return n;
+}
+
+/* Was the same model compiled for a probe before this one? */
+static struct compiled *compiled_before(const struct compiled *c, const char *path,
+                                        const char *const *set, unsigned nset)
+{
+    for (struct compiled *n = c->nested; n; n = n->next) {
+        bool same =
+            n->nested_path && strcmp(n->nested_path, path) == 0 && n->options.nset == nset;
+        for (unsigned i = 0; same && i < nset; i++)
+            same = strcmp(n->options.set[i], set[i]) == 0;
+        if (same)
+            return n;
+    }
+    return NULL;
+}
+
+static struct compiled *compile_nested(struct compiled *c, const struct hyp_probe *probe,
+                                       const char *model, const struct compile_options *of)
 {
     struct compile_options o = *of;
-    const char *set[2];
+    const char **set = arena_array(c->arena, MOST_SETS, sizeof *set);
+    const char *path = arena_fmt(c->arena, "std/metrics/%s.yaml", model);
+    const unsigned nset = sets_of(c, probe, set);
     bool ok;
 
-    set[0] = arena_fmt(c->arena, "constants.inputs=%u", width);
-    set[1] = arena_fmt(c->arena, "constants.classes=%u", classes_of(c));
-    o.model = (struct model_options){.set = set, .nset = 2};
+    struct compiled *n = compiled_before(c, path, set, nset);
+    if (n)
+        return n;
+    o.model = (struct model_options){.set = set, .nset = nset};
     o.pass = (struct pass_options){0};
-    o.given_width = width;
-    struct compiled *n = compile_model(path, &o, UNTIL_PLAN, &ok);
+    o.given_width = width_of(c->plan, probe);
+    n = compile_model(path, &o, UNTIL_PLAN, &ok);
+    n->nested_path = path;
     n->next = c->nested;
     c->nested = n;
     if (ok)
@@ -99,11 +127,10 @@ bool compile_metrics(struct compiled *c, const struct compile_options *o)
     struct hyp_plan *p = c->plan;
     for (uint32_t i = 0; i < p->nprobe; i++) {
         struct hyp_probe *probe = &p->probe[i];
-        const char *path = model_of(probe->metric);
-        size_t n_text;
-        if (!path || !library_text(path, &n_text) || !width_of(p, probe))
+        const char *model = c->program.probe[i].model;
+        if (!model || !width_of(p, probe))
             continue;
-        struct compiled *n = compile_nested(c, path, width_of(p, probe), o);
+        struct compiled *n = compile_nested(c, probe, model, o);
         if (!n)
             return false;
         probe->model = arena_alloc(c->arena, sizeof *probe->model);

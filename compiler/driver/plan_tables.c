@@ -143,7 +143,7 @@ static void probe_value(struct builder *b, const struct phase_map *m,
                         struct hyp_probe *d)
 {
     struct hyp_probe_value *out = &d->value[d->nvalue];
-    const char *name = arena_fmt(b->a, "probe/%s/%s", pr->name, v->name);
+    const char *name = arena_fmt(b->a, "probe/%s/%s", v->of ? v->of : pr->name, v->name);
 
     if (!m->probed[v->region])
         return;
@@ -165,10 +165,15 @@ static void add_probe(struct builder *b, const struct phase_map *m,
                             .metric = pr->metric,
                             .kind = (uint8_t)pr->kind,
                             .every = (uint8_t)pr->every,
-                            .cycles = pr->cycles,
+                            .period = pr->period,
                             .epoch = pr->epoch,
                             .nepoch = pr->nepoch,
                             .from = source_index(b->plan, pr->from),
+                            .base = pr->base,
+                            .over = pr->over,
+                            .at = pr->at,
+                            .run = pr->run,
+                            .runs = pr->runs,
                             .image_hi = 1};
     for (uint32_t i = 0; i < b->plan->nsource; i++)
         if (b->plan->source[i].scheduled) {

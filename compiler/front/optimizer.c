@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "compiler/front/build.h"
+#include "compiler/front/probe.h"
 #include "runtime/base/arena.h"
 
 enum opt_arg {
@@ -248,17 +248,17 @@ static void unknown_optimizer(struct mb *b, const char *name, struct loc loc)
         diag_hint(b->ds, "there are `adam`, `adamw`, `rmsprop`, `sgd`");
 }
 
-static void optimizer(struct mb *b, const char *group, struct doc *d, struct loc loc)
+static bool read_optimizer(struct mb *b, const char *group, struct doc *d, struct loc loc,
+                           struct prog_optimizer *o)
 {
-    struct program *p = b->p;
     struct graph *g = b->g;
     const struct expr *e = expr_parse(b->a, b->ds, d);
     if (!e)
-        return;
+        return false;
     if (e->kind != EX_CALL || e->child[0]->kind != EX_NAME) {
         diag(b->ds, E0307, e->loc, "expected an optimizer");
         diag_hint(b->ds, "`%s: adam(lr=1e-3)`", group);
-        return;
+        return false;
     }
     const char *name = e->child[0]->name;
     unsigned rule = 0;
@@ -266,24 +266,83 @@ static void optimizer(struct mb *b, const char *group, struct doc *d, struct loc
         rule++;
     if (rule == ARRAY_LEN(opt_rows)) {
         unknown_optimizer(b, name, e->child[0]->loc);
-        return;
+        return false;
     }
-    struct prog_optimizer o = {
+    *o = (struct prog_optimizer){
         .group = group, .rule = (enum opt_rule)rule, .plateau = -1, .loc = loc};
     struct ecx x = {.f = b->host,
                     .root = e,
                     .site = arena_fmt(b->a, "optimizers/%s", group),
                     .number = ""};
-    struct opt_cx c = {.b = b, .x = &x, .o = &o};
-    g->at = p->host;
+    struct opt_cx c = {.b = b, .x = &x, .o = o};
+    g->at = b->p->host;
     g->where =
         graph_place(g, d->loc, 0, WHY_WRITTEN, arena_fmt(b->a, "optimizers.%s", group));
     g->expr = graph_new_expr(g);
     optimizer_args(&c, e, &opt_rows[rule]);
+    return true;
+}
+
+static void optimizer(struct mb *b, const char *group, struct doc *d, struct loc loc)
+{
+    struct program *p = b->p;
+    struct prog_optimizer o;
+    if (!read_optimizer(b, group, d, loc, &o))
+        return;
     opt_defaults(b, &o);
     p->optimizer = arena_grow(b->a, p->optimizer, &p->coptimizer, p->noptimizer + 1,
                               sizeof *p->optimizer);
     p->optimizer[p->noptimizer++] = o;
+}
+
+/* What belongs to another model has to be a number by then. */
+static const char *fixed_text(struct mb *b, struct ecx *x, const struct expr *e)
+{
+    static const char *const words[] = {"zero", "skip", "norm", "max", "true", "false"};
+    for (unsigned i = 0; e->kind == EX_NAME && i < ARRAY_LEN(words); i++)
+        if (!strcmp(e->name, words[i]))
+            return words[i];
+    if (e->kind == EX_LIST || e->kind == EX_TUPLE) {
+        char *list = arena_str(b->a, "[");
+        for (uint32_t i = 0; i < e->n; i++) {
+            const char *item = fixed_text(b, x, e->child[i]);
+            if (!item)
+                return NULL;
+            list = arena_fmt(b->a, "%s%s%s", list, i ? ", " : "", item);
+        }
+        return arena_fmt(b->a, "%s]", list);
+    }
+    const struct val *v = is_plateau(e) ? NULL : mb_eval(b, x, e);
+    if (v && v->kind == VAL_NUM)
+        return arena_fmt(b->a, "%.17g", v->num);
+    if (!v || v->kind != VAL_POISON)
+        diag(b->ds, E0305, e->loc, "expected a number known when compiling, found %s",
+             v ? mb_show(b, v) : "a rate that falls");
+    return NULL;
+}
+
+const char *mb_fixed_optimizer(struct mb *b, struct doc *d)
+{
+    const struct expr *e = d->bad ? NULL : expr_parse(b->a, b->ds, d);
+    struct ecx x = {.f = b->host, .root = e, .site = "host", .number = ""};
+    struct prog_optimizer o;
+    b->g->at = b->p->host;
+    if (!e)
+        return NULL;
+    char *text = e->kind == EX_CALL && e->child[0]->kind == EX_NAME
+                     ? arena_fmt(b->a, "%s(", e->child[0]->name)
+                     : NULL;
+    for (uint32_t i = 1; text && i < e->n; i++) {
+        const struct expr *arg = e->child[i];
+        const char *value = fixed_text(b, &x, arg);
+        if (!value)
+            return NULL;
+        text =
+            arena_fmt(b->a, "%s%s%s%s%s", text, i > 1 ? ", " : "",
+                      arg->arg_name ? arg->arg_name : "", arg->arg_name ? "=" : "", value);
+    }
+    const bool ok = read_optimizer(b, "fit", d, d->loc, &o);
+    return ok && text ? arena_fmt(b->a, "%s)", text) : NULL;
 }
 
 static bool group_exists(const struct mb *b, const char *group)

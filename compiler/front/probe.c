@@ -5,16 +5,29 @@
  * regions of its own, where the phases it reads are instantiated again: on another source,
  * with frozen weights, with draws under `probe/NAME/`.
  */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "compiler/front/expr_edit.h"
 #include "compiler/front/probe.h"
+#include "compiler/front/schema.h"
 #include "runtime/base/arena.h"
 
-/* Keys that are numbers or words. */
-static const char *const param_keys[] = {
-    "shape",      "grid",  "units",    "samples", "bins",  "range",  "fit",
-    "fit_epochs", "batch", "controls", "classes", "sigma", "period", "repeats"};
+/* Keys that are numbers (COUNT: whole ones, from 1), one of some words, or an optimizer. */
+enum param_form { NUMBER, COUNT, WORDS, OPTIMIZER };
+static const struct {
+    const char *key;
+    enum param_form form;
+    const char *words;
+} param_keys[] = {
+    {"shape", COUNT, ""},   {"grid", COUNT, ""},
+    {"units", COUNT, ""},   {"samples", COUNT, ""},
+    {"bins", COUNT, ""},    {"range", NUMBER, ""},
+    {"fit", OPTIMIZER, ""}, {"fit_epochs", COUNT, ""},
+    {"batch", COUNT, ""},   {"controls", WORDS, "all floor rate shuffled untrained"},
+    {"classes", COUNT, ""}, {"features", WORDS, "classifier"},
+};
 
 /* Which phases an expression reads */
 
@@ -52,15 +65,11 @@ static void reads_doc(struct mb *b, struct doc *d, bool *read)
         read[i] |= phase_reads(b, e, i);
 }
 
-/* The only scheduled phase it reads, or -1: then it needs a region of its own. */
-static int only_phase(struct mb *b, struct doc *probe, int *first)
+/* The only scheduled phase of those read, or -1: then a region of its own is needed. */
+static int sole_phase(const struct mb *b, const bool *read, int *first)
 {
-    static const char *const keys[] = {"value", "image", "beside", "of", "nodes"};
-    bool *read = arena_array(b->a, b->nphase + 1, sizeof *read);
     int n = 0;
     *first = -1;
-    for (unsigned k = 0; k < ARRAY_LEN(keys); k++)
-        reads_doc(b, doc_get(probe, keys[k]), read);
     for (uint32_t i = 0; i < b->nphase; i++) {
         if (!read[i])
             continue;
@@ -69,6 +78,36 @@ static int only_phase(struct mb *b, struct doc *probe, int *first)
             *first = (int)i;
     }
     return n == 1 && b->phase[*first].scheduled ? *first : -1;
+}
+
+static int only_phase(struct mb *b, struct doc *probe, int *first)
+{
+    static const char *const keys[] = {"value", "image", "beside", "of", "nodes"};
+    bool *read = arena_array(b->a, b->nphase + 1, sizeof *read);
+    for (unsigned k = 0; k < ARRAY_LEN(keys); k++)
+        reads_doc(b, doc_get(probe, keys[k]), read);
+    return sole_phase(b, read, first);
+}
+
+/* The phase of each item of a list of values; NULL: no list, or some have no phase or
+ * several. */
+static const int *phase_of_each(struct mb *b, struct doc *probe)
+{
+    struct doc *d = doc_get(probe, "value");
+    const struct expr *e = d && !d->bad ? expr_parse(b->a, b->ds, d) : NULL;
+    if (!e || e->kind != EX_LIST)
+        return NULL;
+    int *phase = arena_array(b->a, e->n + 1, sizeof *phase), first;
+    for (uint32_t k = 0; k < e->n; k++) {
+        bool *read = arena_array(b->a, b->nphase + 1, sizeof *read);
+        reads_doc(b, doc_get(probe, "nodes"), read);
+        for (uint32_t i = 0; i < b->nphase; i++)
+            read[i] |= phase_reads(b, e->child[k], i);
+        phase[k] = sole_phase(b, read, &first);
+        if (phase[k] < 0)
+            return NULL;
+    }
+    return phase;
 }
 
 /* The source that a probe's phases train on: what `from` replaces. */
@@ -166,7 +205,7 @@ static void shared_only(struct mb *b, const struct val *v, struct loc loc)
 
 /* Parameters: numbers, words, calls */
 
-static void add_param(struct probe_cx *c, const char *name, const char *text, double number)
+void mb_probe_param(struct probe_cx *c, const char *name, const char *text, double number)
 {
     struct prog_probe *p = c->p;
     p->param = arena_grow(c->b->a, p->param, &c->cparam, p->nparam + 1, sizeof *p->param);
@@ -174,36 +213,68 @@ static void add_param(struct probe_cx *c, const char *name, const char *text, do
         (struct prog_param){.name = name, .text = text, .number = number};
 }
 
-static void param_expr(struct probe_cx *c, const char *name, const struct expr *e)
+static bool is_word(const char *words, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *s = words; *s; s += strspn(s, " ")) {
+        const size_t len = strcspn(s, " ");
+        if (len == n && !memcmp(s, word, n))
+            return true;
+        s += len;
+    }
+    return false;
+}
+
+static void param_word(struct probe_cx *c, const char *name, const char *words,
+                       const struct expr *e)
+{
+    if (e->kind == EX_NAME && is_word(words, e->name)) {
+        mb_probe_param(c, name, e->name, 0);
+        return;
+    }
+    diag(c->b->ds, E0203, e->loc, "unknown word `%s`", expr_print(e, c->b->a));
+    diag_hint(c->b->ds, strchr(words, ' ') ? "one of: %s" : "`%s`", words);
+}
+
+static void param_number(struct probe_cx *c, const char *name, bool count,
+                         const struct expr *e)
 {
     struct mb *b = c->b;
-    if (e->kind == EX_LIST || e->kind == EX_TUPLE) {
-        for (uint32_t i = 0; i < e->n; i++)
-            param_expr(c, arena_fmt(b->a, "%s.%u", name, i), e->child[i]);
-        return;
-    }
-    const bool constant = e->kind == EX_NAME && mb_find(b->constants, e->name);
-    if (e->kind == EX_CALL || (e->kind == EX_NAME && !constant)) {
-        add_param(c, name, expr_print(e, b->a), 0);
-        return;
-    }
     struct ecx x = {.f = b->host, .root = e, .site = "host", .number = ""};
     b->g->at = b->p->host;
     const struct val *v = mb_eval(b, &x, e);
-    if (v->kind == VAL_NUM)
-        add_param(c, name, NULL, v->num);
-    else if (v->kind != VAL_POISON)
-        diag(b->ds, E0305, e->loc, "expected a number known when compiling, found %s",
-             mb_show(b, v));
+    if (v->kind == VAL_POISON)
+        return;
+    if (v->kind == VAL_NUM && (!count || (v->num >= 1 && v->num == floor(v->num))))
+        mb_probe_param(c, name, NULL, v->num);
+    else
+        diag(b->ds, E0305, e->loc, "expected a %snumber known when compiling%s, found %s",
+             count ? "whole " : "", count ? ", at least 1" : "", mb_show(b, v));
+}
+
+static void param_expr(struct probe_cx *c, const char *name, unsigned row,
+                       const struct expr *e)
+{
+    if (e->kind == EX_LIST || e->kind == EX_TUPLE)
+        for (uint32_t i = 0; i < e->n; i++)
+            param_expr(c, arena_fmt(c->b->a, "%s.%u", name, i), row, e->child[i]);
+    else if (param_keys[row].form == WORDS)
+        param_word(c, name, param_keys[row].words, e);
+    else
+        param_number(c, name, param_keys[row].form == COUNT, e);
 }
 
 static void params(struct probe_cx *c)
 {
     for (unsigned i = 0; i < ARRAY_LEN(param_keys); i++) {
-        struct doc *d = doc_get(c->doc, param_keys[i]);
+        const char *key = param_keys[i].key;
+        struct doc *d = metric_takes(c->row, key) ? doc_get(c->doc, key) : NULL;
         const struct expr *e = d && !d->bad ? expr_parse(c->b->a, c->b->ds, d) : NULL;
-        if (e)
-            param_expr(c, param_keys[i], e);
+        const char *fixed = NULL;
+        if (e && param_keys[i].form != OPTIMIZER)
+            param_expr(c, key, i, e);
+        else if (e && (fixed = mb_fixed_optimizer(c->b, d)) != NULL)
+            mb_probe_param(c, key, fixed, 0);
     }
 }
 
@@ -215,6 +286,7 @@ static void read_every(struct probe_cx *c)
     struct doc *d = doc_get(c->doc, "every");
     struct prog_probe *p = c->p;
     p->every = EVERY_EPOCH;
+    p->period = 1;
     if (!d || d->bad)
         return;
     if (d->kind == DOC_LIST) {
@@ -232,21 +304,40 @@ static void read_every(struct probe_cx *c)
     if (!strcmp(text, "end")) {
         p->every = EVERY_END;
     } else if (n > 0 && n <= UINT32_MAX && end != text) {
-        p->every = EVERY_CYCLES;
-        p->cycles = (uint32_t)n;
+        p->every = strstr(end, "epoch") ? EVERY_EPOCH : EVERY_CYCLES;
+        p->period = (uint32_t)n;
     } else if (strcmp(text, "epoch") != 0) {
-        diag(b->ds, E0108, d->loc,
-             "expected `epoch`, `100 cycles`, `end` or a list of epochs");
+        diag(b->ds, E0108, d->loc, "expected %s", schema_form_words(FORM_EVERY));
     }
 }
 
 /* Values and images */
+
+/* Items of a list, each from the cycle just run of its phase. */
+static void value_items(struct probe_cx *c, const struct expr *list)
+{
+    struct mb *b = c->b;
+    for (uint32_t i = 0; i < list->n; i++) {
+        const char *name = arena_fmt(b->a, "value.%u", i);
+        struct expr *e = list->child[i];
+        struct frame *f =
+            mb_probe_frame(b, b->phase[c->phase_of[i]].run, doc_get(c->doc, "nodes"),
+                           c->base, c->p->loc, c->over);
+        struct val *v = mb_probe_key(b, f, expr_doc(b->a, e, e->loc), name);
+        shared_only(b, v, e->loc);
+        mb_probe_add(c, name, v, f, e->loc);
+    }
+}
 
 static void value_probe(struct probe_cx *c, struct doc *d)
 {
     c->p->kind = PROBE_VALUE;
     if (d->bad)
         return;
+    if (!c->f) {
+        value_items(c, expr_parse(c->b->a, c->b->ds, d));
+        return;
+    }
     struct val *v = mb_probe_key(c->b, c->f, d, "value");
     shared_only(c->b, v, d->loc);
     mb_probe_add(c, "value", v, c->f, d->loc);
@@ -296,6 +387,9 @@ static bool probe_place(struct probe_cx *c, bool is_metric)
     if (!from_source(c))
         return false;
     c->replace = trains_on(b, first);
+    if (phase < 0 && !c->p->from && !c->p->training &&
+        (c->phase_of = phase_of_each(b, c->doc)) != NULL)
+        return true;
     if (is_metric || c->p->from || phase < 0 || c->p->training)
         c->run = mb_probe_run(b, arena_fmt(b->a, "probe/%s", c->p->name), c->base,
                               c->p->training, c->p->from, c->replace);
@@ -305,16 +399,30 @@ static bool probe_place(struct probe_cx *c, bool is_metric)
     return true;
 }
 
+/* The one name whose values are numbers: the abscissa of a curve. */
+static void over_numbers(struct mb *b, const struct over *o, struct prog_probe *p)
+{
+    p->run = o->run;
+    p->runs = o->runs;
+    p->over = o->n == 1 ? o->name[0] : NULL;
+    p->at = arena_array(b->a, o->runs + 1U, sizeof *p->at);
+    for (uint32_t i = 0; p->over && i < o->runs; i++) {
+        p->at[i] = o->list[0]->item[i]->num;
+        if (o->list[0]->item[i]->kind != VAL_NUM)
+            p->over = NULL;
+    }
+}
+
 /* One repetition of a probe; `over` is NULL where there is one only. */
-static void probe_once(struct mb *b, const struct doc_entry *e, const char *row_name,
-                       const struct over *over)
+static void probe_once(struct mb *b, const struct doc_entry *e,
+                       const struct metric_row *kind, const struct over *over)
 {
     struct program *p = b->p;
     struct doc *d = e->value, *k = NULL;
-    struct prog_probe row = {.name = row_name, .loc = e->loc};
-    struct probe_cx c = {.b = b, .doc = d, .p = &row, .base = e->key.text, .over = over};
+    struct prog_probe row = {.name = e->key.text, .loc = e->loc};
+    struct probe_cx c = {
+        .b = b, .doc = d, .row = kind, .p = &row, .base = e->key.text, .over = over};
     struct doc *value = doc_get(d, "value"), *image = doc_get(d, "image");
-    struct doc *name = doc_get(d, "metric");
     if (p->nprobe == MB_PROBES) {
         diag(b->ds, E0902, e->loc, "limit exceeded: %d probes, repetitions counted",
              MB_PROBES);
@@ -322,9 +430,14 @@ static void probe_once(struct mb *b, const struct doc_entry *e, const char *row_
     }
     if (b->over_limit)
         return;
+    if (over) {
+        row.base = e->key.text;
+        row.name = arena_fmt(b->a, "%s.%u", row.base, over->run);
+        over_numbers(b, over, &row);
+    }
     row.training = (k = doc_get(d, "training")) && k->kind == DOC_SCALAR &&
                    !strcmp(k->text.text, "true");
-    if (!probe_place(&c, name != NULL))
+    if (!probe_place(&c, *kind->name))
         return;
     read_every(&c);
     params(&c);
@@ -334,8 +447,8 @@ static void probe_once(struct mb *b, const struct doc_entry *e, const char *row_
         value_probe(&c, value);
     else if (image)
         image_probe(&c, image);
-    else if (name->kind == DOC_SCALAR && !name->bad)
-        mb_probe_metric(&c, name);
+    else
+        mb_probe_metric(&c);
     p->probe = arena_grow(b->a, p->probe, &p->cprobe, p->nprobe + 1, sizeof *p->probe);
     p->probe[p->nprobe++] = row;
 }
@@ -372,26 +485,31 @@ static void probe(struct mb *b, const struct doc_entry *e)
 {
     struct doc *d = e->value, *k = NULL;
     struct over over = {.n = 0};
-    uint32_t runs = 1;
     if (d->bad || d->kind != DOC_MAP)
         return;
     if ((doc_get(d, "value") != NULL) + (doc_get(d, "image") != NULL) +
             (doc_get(d, "metric") != NULL) !=
         1)
         return; /* reported where keys are checked */
+    const struct metric_row *kind = mb_probe_row(b, e);
+    if (!kind)
+        return;
     if (!(k = doc_get(d, "over"))) {
-        probe_once(b, e, e->key.text, NULL);
+        probe_once(b, e, kind, NULL);
         return;
     }
     b->g->at = b->p->host;
-    if (!read_over(b, k, &over, &runs))
+    over.first = b->p->nprobe;
+    if (!read_over(b, k, &over, &over.runs))
         return;
-    for (uint32_t i = 0; i < runs; i++) { /* the last name changes fastest */
-        uint32_t rest = i;
+    const unsigned errors = diag_errors(b->ds);
+    for (uint32_t i = 0; i < over.runs && diag_errors(b->ds) == errors; i++) {
+        uint32_t rest = i; /* the last name changes fastest */
         struct over *one = arena_copy(b->a, &over, sizeof over);
+        one->run = i;
         for (uint32_t j = one->n; j-- > 0; rest /= one->list[j]->n)
             one->at[j] = rest % one->list[j]->n;
-        probe_once(b, e, arena_fmt(b->a, "%s.%u", e->key.text, i), one);
+        probe_once(b, e, kind, one);
     }
 }
 

@@ -4,6 +4,18 @@
 
 #include "compiler/front/build.h"
 
+/* metric.c: what each kind of probe takes */
+struct metric_row {
+    const char *name, *keys, *model, *title; /* see metric.def */
+    bool built;
+};
+/* NULL: reported. */
+const struct metric_row *mb_probe_row(struct mb *b, const struct doc_entry *probe);
+bool metric_takes(const struct metric_row *row, const char *key);
+/* The model that the metric of this probe trains, or NULL. */
+const char *metric_model(const struct metric_row *row, const struct doc *probe,
+                         struct arena *a);
+
 /* `over`: the values that names have in one repetition. */
 #define OVER_NAMES 8
 #define OVER_RUNS  1000
@@ -12,13 +24,17 @@ struct over {
     struct val *list[OVER_NAMES];
     struct loc loc[OVER_NAMES];
     uint32_t at[OVER_NAMES], n;
+    uint32_t run, runs; /* which repetition, of how many */
+    uint32_t first;     /* the program's probe that is the first of them */
 };
 
 struct probe_cx {
     struct mb *b;
     struct doc *doc;
+    const struct metric_row *row;
     struct prog_probe *p;
-    struct frame *f;
+    struct frame *f;     /* NULL: each item of a list has its own */
+    const int *phase_of; /* that of its phase */
     struct run *run;
     const char *replace; /* the source that the phases train on */
     const char *base;    /* the probe's name: draws do not depend on the repetition */
@@ -36,8 +52,13 @@ struct val *mb_probe_key(struct mb *b, struct frame *f, struct doc *d, const cha
 /* Tuples become NAME.0, NAME.1, ..., and lists of what a metric reads. */
 void mb_probe_add(struct probe_cx *c, const char *name, struct val *v, struct frame *f,
                   struct loc loc);
+void mb_probe_param(struct probe_cx *c, const char *name, const char *text, double number);
 
 /* probe_metric.c */
-void mb_probe_metric(struct probe_cx *c, const struct doc *name);
+void mb_probe_metric(struct probe_cx *c);
+
+/* optimizer.c: an optimizer whose arguments are numbers known when compiling, as text;
+ * NULL: reported. */
+const char *mb_fixed_optimizer(struct mb *b, struct doc *d);
 
 #endif

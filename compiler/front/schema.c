@@ -51,7 +51,7 @@ const char *schema_form_words(enum schema_form form)
     case FORM_PATHS:
         return "a list of names";
     case FORM_EVERY:
-        return "`epoch`, `100 cycles`, `end` or a list of epochs";
+        return "`epoch`, `5 epochs`, `100 cycles`, `end` or a list of epochs";
     case FORM_CREDIT:
         return "`full`, `one_layer`, or one of them for `up` and `down`";
     case FORM_LEARN:

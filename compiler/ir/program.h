@@ -119,6 +119,7 @@ struct prog_entry {       /* of a cycle */
 };
 struct prog_named {
     const char *name;
+    const char *of;   /* the probe whose value it is first; NULL: its own */
     uint32_t element; /* of a list setting */
     value_id value;
     region_id region;
@@ -144,9 +145,14 @@ struct prog_param {
 };
 struct prog_probe {
     const char *name, *metric; /* metric: row of the runtime's metric table */
+    const char *model;         /* of the library, that the metric trains; or NULL */
+    const char *base, *over; /* of a repetition: the probe's name and, where it is one, that
+                                of what changes; else NULL */
+    double *at;              /* its values in all repetitions */
+    uint32_t run, runs;      /* which repetition, of how many; runs 0: there is one */
     enum probe_kind kind;
     enum probe_every every;
-    uint32_t cycles;         /* EVERY_CYCLES */
+    uint32_t period;         /* EVERY_CYCLES, EVERY_EPOCH: so many */
     uint32_t *epoch, nepoch; /* EVERY_LIST */
     const char *from;        /* source, or NULL: the cycle just run */
     bool training;

@@ -92,7 +92,7 @@ static void ticks_are_round(void **state)
 static void lines_break_where_nothing_is(void **state)
 {
     static const double y[] = {1, 2, NAN, 3, INFINITY, 4, 5};
-    const struct plot_series s = {"a<b & \"c\"", NULL, y, 7};
+    const struct plot_series s = {.name = "a<b & \"c\"", .y = y, .n = 7};
     struct plot p = {.kind = PLOT_LINES, .title = "x > y", .nseries = 1, .series = &s};
     (void)state;
     char *text = draw(&p);
@@ -121,7 +121,7 @@ static void many_points_are_thinned(void **state)
     (void)state;
     for (size_t i = 0; i < N; i++)
         y[i] = i == 123456 ? 100 : i == 654400 ? -100 : sin((double)i);
-    const struct plot_series s = {NULL, NULL, y, N};
+    const struct plot_series s = {.y = y, .n = N};
     const struct plot p = {.kind = PLOT_LINES, .nseries = 1, .series = &s};
     char *text = draw(&p);
     assert_in_range(strlen(text), 1000, 100000);
@@ -135,7 +135,8 @@ static void many_points_are_thinned(void **state)
 static void dots_on_one_place_are_one(void **state)
 {
     static const double x[] = {1, 1, 10, 100, 0, -3}, y[] = {1, 1, 20, 100, 5, 5};
-    const struct plot_series s[] = {{"a", x, y, 6}, {"b", y, x, 3}};
+    const struct plot_series s[] = {{.name = "a", .x = x, .y = y, .n = 6},
+                                    {.name = "b", .x = y, .y = x, .n = 3}};
     struct plot p = {.kind = PLOT_SCATTER,
                      .log_x = true,
                      .log_y = true,
@@ -144,7 +145,7 @@ static void dots_on_one_place_are_one(void **state)
                      .series = s};
     (void)state;
     char *text = draw(&p);
-    assert_int_equal(count(text, "r=\"2.6\""), 5);
+    assert_int_equal(count(text, "r=\"3.2\""), 5);
     assert_int_equal(count(text, "r=\"5\""), 2); /* the legend */
     assert_int_equal(count(text, "stroke-dasharray"), 1);
     hyp_free(text);
@@ -153,10 +154,10 @@ static void dots_on_one_place_are_one(void **state)
 static void bars(void **state)
 {
     static const double v[] = {0.25, -1, NAN};
-    const struct plot_series s[] = {{"one", NULL, v, 1},
-                                    {"two", NULL, v + 1, 1},
-                                    {"three", NULL, v + 2, 1},
-                                    {"none", NULL, v, 0}};
+    const struct plot_series s[] = {{.name = "one", .y = v, .n = 1},
+                                    {.name = "two", .y = v + 1, .n = 1},
+                                    {.name = "three", .y = v + 2, .n = 1},
+                                    {.name = "none", .y = v, .n = 0}};
     const struct plot p = {.kind = PLOT_BARS, .nseries = 4, .series = s};
     (void)state;
     char *text = draw(&p);
@@ -179,7 +180,7 @@ static void survives_any_numbers(void **state)
         for (unsigned b = 0; b < N; b++)
             for (unsigned how = 0; how < 12; how++) {
                 const double x[] = {nasty[a], nasty[b]}, y[] = {nasty[b], nasty[a]};
-                const struct plot_series s = {"s", x, y, 2};
+                const struct plot_series s = {.name = "s", .x = x, .y = y, .n = 2};
                 const struct plot p = {.kind = (enum plot_kind)(how % 3),
                                        .log_x = how / 3 % 2,
                                        .log_y = how / 6,
@@ -197,7 +198,7 @@ static void survives_any_numbers(void **state)
 static void written_or_not_at_all(void **state)
 {
     static const double y[] = {1, 2};
-    const struct plot_series s = {"a", NULL, y, 2};
+    const struct plot_series s = {.name = "a", .y = y, .n = 2};
     const struct plot p = {.kind = PLOT_SCATTER, .nseries = 1, .series = &s};
     (void)state;
     assert_int_equal(plot_write(scratch_path("p.svg"), &p, NULL), HYP_OK);

@@ -303,7 +303,7 @@ static void reset_probes(void)
     const struct hyp_probe fresh[TINY_PROBES] = {
         {.name = "mean",
          .every = HYP_EVERY_CYCLES,
-         .cycles = 3,
+         .period = 3,
          .from = -1,
          .value = v_mean,
          .nvalue = 1},
