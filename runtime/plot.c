@@ -248,8 +248,20 @@ static void draw_line(struct page *g, const struct plot_series *s, const char *s
     svg_add(&g->svg, "\"/>\n");
 }
 
-/* From so many points on a series is drawn faintly, and its mean over stretches boldly. */
-enum { MANY = 600, STRETCHES = 120 };
+/* From so many points on a series is drawn faintly, and its mean over stretches boldly; up
+ * to so many each is marked. */
+enum { MARKED = 24, MANY = 600, STRETCHES = 120 };
+
+/* What was measured, on the line that joins it. */
+static void draw_marks(struct page *g, const struct plot_series *s, const char *fill)
+{
+    svg_add(&g->svg, "<g fill=\"%s\">\n", fill);
+    for (size_t i = 0; i < s->n; i++)
+        if (axis_shows(&g->x, x_of(s, i)) && axis_shows(&g->y, s->y[i]))
+            svg_add(&g->svg, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3\"/>\n",
+                    axis_place(&g->x, x_of(s, i)), axis_place(&g->y, s->y[i]));
+    svg_add(&g->svg, "</g>\n");
+}
 
 /* The mean of points from .. to - 1; false where none can be shown. */
 static bool mean_point(const struct page *g, const struct plot_series *s, size_t from,
@@ -275,6 +287,8 @@ static void draw_course(struct page *g, unsigned k)
 
     if (s->n < MANY) {
         draw_line(g, s, colour(g, k), 2, 1);
+        if (s->n <= MARKED)
+            draw_marks(g, s, colour(g, k));
         return;
     }
     draw_line(g, s, colour(g, k), 1, 0.3);

@@ -56,6 +56,7 @@ enum hyp_status runfolder_flush(struct runfolder *f, struct hyp_error *err);
  */
 struct plot_group {
     const char *name, *over; /* over: NULL where it is one over cycles */
+    const char *what;        /* the ordinate's name, or NULL */
     const double *at;
     uint32_t n;
 };

@@ -177,7 +177,8 @@ static enum hyp_status draw_over(const struct runfolder *f, struct curves *c,
         series[s] = (struct plot_series){
             .name = name_of_time(c, first, at), .x = g->at, .y = y, .n = g->n};
     }
-    struct plot p = {.x_label = g->over, .nseries = n, .series = series};
+    struct plot p = {
+        .x_label = g->over, .y_label = g->what, .nseries = n, .series = series};
     return write(f, g->name, &p, err);
 }
 

@@ -121,8 +121,11 @@ static enum hyp_status draw_plots(struct run *r, bool now, struct hyp_error *err
     for (uint32_t i = 0; i < r->plan->nprobe && n < MOST; i++) {
         const struct hyp_probe *p = &r->plan->probe[i];
         if (p->run == 0)
-            group[n++] =
-                (struct plot_group){p->runs ? p->base : p->name, p->over, p->at, p->runs};
+            group[n++] = (struct plot_group){.name = p->runs ? p->base : p->name,
+                                             .over = p->over,
+                                             .what = p->metric,
+                                             .at = p->at,
+                                             .n = p->runs};
     }
     const enum hyp_status st = runfolder_flush(r->folder, err);
     return st == HYP_OK ? runfolder_plots(r->folder, group, n, err) : st;

@@ -80,6 +80,69 @@ static void an_interrupt_finishes_the_cycle(void **state)
     go_on("interrupted");
 }
 
+static void interrupt_probe(const char *name, int64_t at, int64_t cycles, const char *text)
+{
+    struct hyp_summary s = {0};
+    tiny_log.interrupt_error = at;
+    tiny_signals = true;
+    assert_int_equal(tiny_train(name, -1, -1, false, &s), HYP_ESTOPPED);
+    assert_int_equal(s.signal, SIGINT);
+    assert_int_equal(s.cycles, cycles);
+    assert_int_equal(tiny_log.errors, at);
+    if (!strstr(tiny_messages, text))
+        fail_msg("not %s: %s", text, tiny_messages);
+    hyp_summary_fini(&s);
+}
+
+/* The probe gives up at once; the run goes on from what was saved, so that the probe runs
+ * again: before the first cycle, after the first epoch, after the second, and at the end.
+ */
+static void an_interrupt_ends_a_probe(void **state)
+{
+    static const struct {
+        int64_t at, cycles;
+        const char *text;
+    } rows[] = {{3, 0, "from cycle 0 go on"},
+                {8, 5, "from cycle 0 go on"},
+                {13, 10, "from cycle 5 go on"},
+                {34, 20, "from cycle 20 go on"}};
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char name[32];
+        tiny_reset();
+        snprintf(name, sizeof name, "in-probe-%u", i);
+        interrupt_probe(name, rows[i].at, rows[i].cycles, rows[i].text);
+        go_on(name);
+    }
+}
+
+static void long_epochs(void)
+{
+    tiny_reset();
+    tiny_stage[0].epochs_slot = -1; /* one epoch of 300 cycles */
+    tiny_stage[0].cycles_slot = TINY_S_CYCLES;
+    tiny_setting[3] = 300;
+}
+
+/* Nothing was saved yet, but the copy that is kept for faults is from cycle 256. */
+static void an_interrupted_probe_costs_few_cycles(void **state)
+{
+    struct hyp_summary s = {0};
+    (void)state;
+    long_epochs();
+    assert_int_equal(tiny_train("long", -1, -1, false, &s), HYP_OK);
+    assert_int_equal(s.cycles, 300);
+    hyp_summary_fini(&s);
+    long_epochs();
+    interrupt_probe("long-in-probe", 8, 300, "from cycle 256 go on");
+    long_epochs();
+    tiny_signals = false;
+    assert_int_equal(tiny_train("long-in-probe", -1, -1, true, &s), HYP_OK);
+    assert_int_equal(tiny_log.cycles, 44);
+    hyp_summary_fini(&s);
+    tiny_assert_same_run("long", "long-in-probe");
+}
+
 /* The child saves after every cycle and dies within one; or before anything is saved. */
 static void killed_runs_go_on(void **state)
 {
@@ -239,6 +302,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(train_whole),
         cmocka_unit_test(train_short),
         cmocka_unit_test(an_interrupt_finishes_the_cycle),
+        cmocka_unit_test(an_interrupt_ends_a_probe),
+        cmocka_unit_test(an_interrupted_probe_costs_few_cycles),
         cmocka_unit_test(killed_runs_go_on),
         cmocka_unit_test(failing_disks_lose_nothing),
         cmocka_unit_test(resuming_on_a_failing_disk_loses_nothing),

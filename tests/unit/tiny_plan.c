@@ -109,6 +109,8 @@ static void run_error(const struct hyp_kargs *k, int64_t lo, int64_t hi, void *s
         sum += r * r;
     }
     error[0] = sum / (float)k->batch;
+    if (++tiny_log.errors == tiny_log.interrupt_error)
+        raise(SIGINT);
 }
 
 /* buf: w dream; scalar: draw */
