@@ -3,6 +3,7 @@
 
 #include "compiler/front/expr_edit.h"
 #include "compiler/front/merge.h"
+#include "compiler/front/probe.h"
 #include "runtime/base/arena.h"
 
 enum split { SPLIT_NAMES, SPLIT_NODES };
@@ -191,8 +192,8 @@ static bool is_none(const struct doc *d)
     return d->kind == DOC_SCALAR && strcmp(d->text.text, "none") == 0;
 }
 
-/* `all` under each entry: keys that the entry lacks. */
-static struct doc *hand_out(struct arena *a, const struct doc *d)
+/* `all` under each entry: keys that the entry lacks; of probes those that it takes. */
+static struct doc *hand_out(struct arena *a, const struct doc *d, bool probes)
 {
     const struct doc *all = doc_get(d, "all");
     struct doc *to = like(a, d);
@@ -205,7 +206,8 @@ static struct doc *hand_out(struct arena *a, const struct doc *d)
             for (uint32_t k = 0; k < e.value->n; k++)
                 doc_push(a, v, e.value->entry[k]);
             for (uint32_t k = 0; k < all->n; k++)
-                if (!doc_find(e.value, all->entry[k].key.text))
+                if (!doc_find(e.value, all->entry[k].key.text) &&
+                    (!probes || mb_probe_takes(e.value, all->entry[k].key.text)))
                     doc_push(a, v, all->entry[k]);
             e.value = v;
         }
@@ -222,7 +224,7 @@ struct doc *merge_all(struct arena *a, const struct doc *file)
         const struct schema_key *row = schema_find(CTX_FILE, e.key.text);
         if (row && row->form == FORM_EACH && schema_has_all(row->sub) &&
             e.value->kind == DOC_MAP)
-            e.value = hand_out(a, e.value);
+            e.value = hand_out(a, e.value, row->sub == CTX_PROBE);
         doc_push(a, to, e);
     }
     return to;

@@ -70,14 +70,18 @@ static const struct metric_row *find(struct mb *b, const struct doc *d)
     return NULL;
 }
 
-/* Only what the probe says itself: `all` gives all probes what some of them take. */
-static bool from_all(const struct mb *b, const struct doc_entry *e)
+bool mb_probe_takes(const struct doc *probe, const char *key)
 {
-    const struct doc *all = doc_get(doc_get(b->m->elaborated, "probes"), "all");
-    const struct doc_entry *same = all ? doc_find(all, e->key.text) : NULL;
-    return same && same->value->loc.file == e->value->loc.file &&
-           same->value->loc.line == e->value->loc.line &&
-           same->value->loc.col == e->value->loc.col;
+    const struct doc *metric = doc_get(probe, "metric");
+    const struct metric_row *row = doc_get(probe, "value")   ? &value_row
+                                   : doc_get(probe, "image") ? &image_row
+                                                             : NULL;
+    bool must;
+    for (unsigned i = 0;
+         !row && metric && metric->kind == DOC_SCALAR && i < ARRAY_LEN(rows); i++)
+        if (rows[i].built && !strcmp(rows[i].name, metric->text.text))
+            row = &rows[i];
+    return !row || in_list(row->keys, key, &must) || in_list(common, key, &must);
 }
 
 /* "`of`, `labels`" of "of! labels!" */
@@ -94,13 +98,11 @@ static char *listed(struct arena *a, const char *keys)
 
 static void unknown_keys(struct mb *b, const struct doc *d, const struct metric_row *row)
 {
-    bool must;
     for (uint32_t i = 0; i < d->n; i++) {
         const struct doc_entry *e = &d->entry[i];
-        const char *key = e->key.text;
-        if (in_list(row->keys, key, &must) || in_list(common, key, &must) || from_all(b, e))
+        if (mb_probe_takes(d, e->key.text))
             continue;
-        diag(b->ds, E0201, e->loc, "unknown key `%s` in %s", key, row->title);
+        diag(b->ds, E0201, e->loc, "unknown key `%s` in %s", e->key.text, row->title);
         diag_hint(b->ds, "it takes %s", listed(b->a, row->keys));
     }
 }

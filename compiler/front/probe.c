@@ -249,7 +249,8 @@ static void param_number(struct probe_cx *c, const char *name, bool count,
         mb_probe_param(c, name, NULL, v->num);
     else
         diag(b->ds, E0305, e->loc, "expected a %snumber known when compiling%s, found %s",
-             count ? "whole " : "", count ? ", at least 1" : "", mb_show(b, v));
+             count ? "whole " : "", count ? ", at least 1" : "",
+             v->kind == VAL_NUM ? arena_fmt(b->a, "%g", v->num) : mb_show(b, v));
 }
 
 static void param_expr(struct probe_cx *c, const char *name, unsigned row,

@@ -11,6 +11,8 @@ struct metric_row {
 };
 /* NULL: reported. */
 const struct metric_row *mb_probe_row(struct mb *b, const struct doc_entry *probe);
+/* Is this a key of such a probe?  Of what it is not known yet: any. */
+bool mb_probe_takes(const struct doc *probe, const char *key);
 bool metric_takes(const struct metric_row *row, const char *key);
 /* The model that the metric of this probe trains, or NULL. */
 const char *metric_model(const struct metric_row *row, const struct doc *probe,
