@@ -72,8 +72,12 @@ static enum hyp_status log_losses(struct run *r, struct hyp_error *err)
 }
 
 /* The values of losses are the first of a run's values, in the order of moment_losses. */
-static void keep_unlogged(struct run *r)
+void run_note_log(struct run *r)
 {
+    if (!r->folder)
+        return;
+    r->now.csv_bytes = r->folder->csv.nbytes;
+    r->now.jsonl_bytes = r->folder->jsonl.nbytes;
     for (uint32_t i = 0; i < r->now.nloss; i++) {
         const struct hyp_value *v = &r->values.value[i];
         r->now.unlogged[i] = v->unlogged ? v->v[0] : NAN;
@@ -98,9 +102,7 @@ static enum hyp_status save(struct run *r, struct hyp_error *err)
     enum hyp_status st = watch_before_saving(r, err);
     if (st == HYP_OK)
         st = runfolder_flush(r->folder, err);
-    keep_unlogged(r);
-    r->now.csv_bytes = r->folder->csv.nbytes;
-    r->now.jsonl_bytes = r->folder->jsonl.nbytes;
+    run_note_log(r);
     runfolder_name(r->folder, "checkpoint.safetensors", path);
     if (st == HYP_OK)
         st = checkpoint_write(path, r->plan, &r->now, err);

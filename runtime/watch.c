@@ -169,10 +169,7 @@ void watch_keep(struct run *r)
     if (!r->kept.state ||
         (r->have_kept && r->now.cycle != 0 && r->now.step - r->kept.step < KEEP_EVERY))
         return;
+    run_note_log(r);
     moment_copy(&r->kept, &r->now, r->plan);
-    if (r->folder) {
-        r->kept.csv_bytes = r->folder->csv.nbytes;
-        r->kept.jsonl_bytes = r->folder->jsonl.nbytes;
-    }
     r->have_kept = true;
 }

@@ -43,7 +43,7 @@ void plan_sources(struct builder *b)
                                  .scale_lo = s->scale_lo,
                                  .scale_hi = s->scale_hi,
                                  .nmean = s->nmean,
-                                 .random = s->random,
+                                 .random = s->random && (s->scheduled || s->ordered),
                                  .drop_last = s->drop_last,
                                  .scheduled = s->scheduled,
                                  .keep_phase = -1};

@@ -453,6 +453,7 @@ static void source(struct mb *b, const struct doc_entry *e)
     s.file = word_key(d, "file");
     const char *order = word_key(d, "order"), *last = word_key(d, "last");
     s.random = !order || strcmp(order, "file") != 0;
+    s.ordered = order != NULL;
     s.drop_last = last && !strcmp(last, "drop");
     source_numbers(b, &s, d);
     source_batch(b, &s, doc_get(d, "batch"));

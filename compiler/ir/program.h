@@ -39,6 +39,8 @@ struct prog_source {
     uint32_t nmean;
     double mean[4], std[4];
     bool random, drop_last;
+    bool
+        ordered; /* the file says how: else what no schedule reads stays in its own order */
     value_id batch;    /* host scalar */
     int64_t batch_max; /* upper end of the batch setting's range, for memory planning */
     value_id keep;     /* bool sample value over this source's fields; 0: all */

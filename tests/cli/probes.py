@@ -15,16 +15,16 @@ name: latents
 settings: {batch: 50, R: 1, scale: 1}
 data:
   all:    {source: digits, batch: $batch, scale: [-1, 1]}
-  photos: {split: train, take: [0, 400]}
+  photos: {split: train, take: [0, 800]}
   unseen: {split: test, take: [0, 300]}
 networks:
   E(x):
-    h:      relu(linear(x, 24))
-    z, d:   linear(h, 8), sigmoid(linear(h, 1))
+    h:      relu(linear(x, 48))
+    z, d:   linear(h, 16), sigmoid(linear(h, 1))
     return: z, d
-  G(z): tanh(linear(relu(linear(z, 24)), 784))
+  G(z): tanh(linear(relu(linear(z, 48)), 784))
 state:
-  Z: [8]
+  Z: [16]
 phases:
   wake:
     nodes:
@@ -32,7 +32,7 @@ phases:
       z, d:   E(x)
       xr:     G(z)
       error:  mse(xr, x)
-      loss:   error + 0.1 * bce(d, 1)
+      loss:   error + 0.1 * bce(d, 1) + 0.3 * mean(z * z)
     update:
       - E, G: loss
     next: {Z: z}
@@ -43,13 +43,13 @@ phases:
     update:
       - E, G: fooled
 optimizers:
-  E, G: adam(lr=3e-3)
+  E, G: adam(lr=1e-3)
 schedule:
   epochs: 4
   cycle: [wake, {rem: 1, when: $R > 0}]
 """
 PROBES = """probes:
-  losses:   {value: '[wake.error, wake.d[0] * 0 + step, rem.fooled]', every: 4 cycles}
+  losses:   {value: '[wake.error, 0.5 * wake.loss, rem.fooled]', every: 8 cycles}
   clean:    {metric: linear_readout, of: wake.z, labels: photos.label, from: unseen, every: [0, 4]}
   occluded:
     metric:  linear_readout
@@ -60,7 +60,7 @@ PROBES = """probes:
     from:    unseen
     over:    {share: [0, 0.3, 1]}
     every:   [0, 4]
-  geometry: {metric: latent_geometry, of: wake.z, against: 'E(occlude(wake.x, 0.3, 4)).z', labels: photos.label, from: unseen}
+  geometry: {metric: latent_geometry, of: wake.z, against: 'E(flatten(occlude(photos.image, 0.3, 4))).z', labels: photos.label, from: unseen}
   axes:     {metric: pca, of: wake.z, labels: photos.label, from: unseen, samples: 10, every: end}
   frechet:
     metric:   frechet
@@ -72,7 +72,7 @@ PROBES = """probes:
     every:    [4]
   rebuilt:  {image: wake.xr, beside: wake.x, from: unseen, grid: [2, 4], shape: [28, 28], every: 2 epochs}
   dreams:   {image: rem.xd, grid: [2, 2], shape: [28, 28], every: [1, 3]}
-""".replace("wake.d[0] * 0 + step", "0.5 * wake.loss")
+"""
 
 
 def values(run):
@@ -104,30 +104,30 @@ def test_every_probe_of_latents():
     assert pictures("one") == pictures("two")
     weights = [read(f"{r}/checkpoint.safetensors", "rb") for r in ("one", "bare")]
     n = [8 + int.from_bytes(w[:8], "little") for w in weights]
-    size = 4 * (784 * 24 + 24 + 24 * 8 + 8 + 24 + 1 + 8 * 24 + 24 + 24 * 784 + 784)
+    size = 4 * (784 * 48 + 48 + 48 * 16 + 16 + 48 + 1 + 16 * 48 + 48 + 48 * 784 + 784)
     equal(weights[0][n[0]:n[0] + size], weights[1][n[1]:n[1] + size])
     # when they are due
     v = values("one")
-    equal(sorted(v["clean"]), [(0, 0), (32, 4)])
-    equal(sorted(v["geometry"]), [(8, 1), (16, 2), (24, 3), (32, 4)])
-    equal([c for c, _ in sorted(v["losses[2]"])], list(range(4, 33, 4)))
+    equal(sorted(v["clean"]), [(0, 0), (64, 4)])
+    equal(sorted(v["geometry"]), [(16, 1), (32, 2), (48, 3), (64, 4)])
+    equal([c for c, _ in sorted(v["losses[2]"])], list(range(8, 65, 8)))
     equal([f for f in sorted(pictures("one")) if f.endswith(".png")],
           ["dreams-epoch0001.png", "dreams-epoch0003.png", "rebuilt-epoch0002.png", "rebuilt-epoch0004.png"])
     # losses of several phases are those of the cycle just run
     for (cycle, epoch), x in v["rem.fooled"].items():
         if (cycle, epoch) in v["losses[2]"]:
             close(v["losses[2]"][cycle, epoch], x, 0)
-    close(v["losses[1]"][32, 4], 0.5 * s["values"]["wake.E, G"])
+    close(v["losses[1]"][64, 3], 0.5 * s["values"]["wake.loss"])
     # the curve begins at the clean readout, and its area is the trapezoids'
-    for at in ((0, 0), (32, 4)):
+    for at in ((0, 0), (64, 4)):
         a, b, c = (v[f"occluded[{k}]"][at] for k in range(3))
         close(a, v["clean"][at], 0)
         close(v["occluded.area"][at], 0.3 * (a + b) / 2 + 0.7 * (b + c) / 2)
         assert a > b > c and c < 0.2, (a, b, c)
     has(read("one/plots/occluded.svg"), ">share<", ">epoch 0<", ">epoch 4<")
-    equal(s["values"]["occluded"], [v[f"occluded[{k}]"][32, 4] for k in range(3)])
+    equal(s["values"]["occluded"], [v[f"occluded[{k}]"][64, 4] for k in range(3)])
     for name in ("geometry", "geometry.against", "geometry.squared", "geometry.against_squared"):
-        assert 0 < v[name][32, 4] < 1.1, name
+        assert 0 < v[name][64, 4] < 1.1, name
     close(sum(s["values"]["axes.axes"]), s["values"]["axes"])
     same, rebuilt, darker = s["values"]["frechet"]
     close(same, 0)
