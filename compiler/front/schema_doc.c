@@ -49,6 +49,39 @@ static void put_form(FILE *out, const struct schema_key *row)
     }
 }
 
+/* `of`, `labels` (needed), ... */
+static void put_keys(FILE *out, const char *keys)
+{
+    for (const char *s = keys; *s; s += strspn(s, " ")) {
+        const size_t n = strcspn(s, " !");
+        fprintf(out, "%s`%.*s`", s == keys ? "" : ", ", (int)n, s);
+        s += n;
+        if (*s == '!') {
+            fputs(" (needed)", out);
+            s++;
+        }
+    }
+}
+
+static void metric_manual(FILE *out)
+{
+    fputs(
+        "\n## metrics\n\nFrom runtime/base/metric.def. Beside these keys a probe of any of "
+        "them takes `every`, `from`,\n`settings`, `nodes`, `over` and `training`.\n\n"
+        "| metric | keys | what it gives |\n|---|---|---|\n",
+        out);
+#define METRIC(name, keys, model, doc)                                                     \
+    fputs("| `" #name "` | ", out);                                                        \
+    put_keys(out, keys);                                                                   \
+    fputs(" | ", out);                                                                     \
+    put_cell(out, doc);                                                                    \
+    fputs(" |\n", out);
+#define METRIC_LATER(name) fputs("| `" #name "` | | not built yet |\n", out);
+#include "runtime/base/metric.def"
+#undef METRIC
+#undef METRIC_LATER
+}
+
 void schema_manual(FILE *out)
 {
     fputs("# The keys of a model file\n\n"
@@ -75,6 +108,7 @@ void schema_manual(FILE *out)
             fputs("` |\n", out);
         }
     }
+    metric_manual(out);
 }
 
 static void put_ref(struct json_writer *w, enum schema_context c)

@@ -450,6 +450,44 @@ static void repeated(void **state)
     arena_free(b.a);
 }
 
+static region_id train_region(const struct prog_probe *p)
+{
+    for (uint32_t i = 0; i < p->nvalue; i++)
+        if (strcmp(p->value[i].name, "train.of") == 0)
+            return p->value[i].region;
+    fail_msg("%s trains on nothing", p->name);
+    return 0;
+}
+
+/* What is fitted is fitted once for all repetitions, unless it reads what they change,
+ * itself or by way of a node. */
+static void fitted_once(void **state)
+{
+    static const char *const text =
+        "hypnograph: 1\n"
+        "data: {given: {source: npy, batch: 2}}\n"
+        "phases:\n  run:\n    nodes: {z: 2 * given.x}\n"
+        "schedule: {epochs: 1, cycle: [run]}\n"
+        "probes:\n"
+        "  all:  {metric: linear_readout, labels: given.k, over: {k: [1, 2]}}\n"
+        "  once: {of: run.z, test_of: 'run.z * k'}\n"
+        "  node: {of: clean, test_of: dark, nodes: {clean: run.z + 1, dark: run.z * k}}\n"
+        "  each: {of: run.z * k}\n"
+        "  deep: {of: b, nodes: {b: a + 1, a: run.z * k}}\n";
+    struct built b = load_text(text);
+    const struct prog_probe *p = b.p.probe;
+    (void)state;
+    assert_int_equal(b.p.nprobe, 8);
+    for (unsigned i = 0; i < 8; i += 2) {
+        const bool once = train_region(&p[i]) == train_region(&p[i + 1]);
+        if (once != (i < 4))
+            fail_msg("%s is fitted %s", p[i].base, once ? "once" : "twice");
+    }
+    assert_string_equal(p[1].over, "k");
+    assert_true(p[1].at[0] == 1 && p[1].at[1] == 2 && p[1].run == 1 && p[1].runs == 2);
+    arena_free(b.a);
+}
+
 /* ---- states: calls in reading order, reset, commits at the end ---- */
 
 static double committed(struct built *b, const char *path)
@@ -502,9 +540,10 @@ static void states(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(values),   cmocka_unit_test(draws),
-                                       cmocka_unit_test(flagship), cmocka_unit_test(others),
-                                       cmocka_unit_test(paths),    cmocka_unit_test(states),
-                                       cmocka_unit_test(repeated)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(values),   cmocka_unit_test(draws),
+        cmocka_unit_test(flagship), cmocka_unit_test(others),
+        cmocka_unit_test(paths),    cmocka_unit_test(states),
+        cmocka_unit_test(repeated), cmocka_unit_test(fitted_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
