@@ -171,7 +171,8 @@ void probes_plateau(struct run *r); /* after an epoch's probes */
 /* The evaluation context, with the run's state in it; from: NULL. */
 enum hyp_status run_evaluation(struct run *r, struct hyp_error *err);
 
-/* train.c: where the metrics files are and which losses are not in them yet, into r->now. */
+/* train.c: where the metrics files are and which losses are not in them yet, into r->now.
+ */
 void run_note_log(struct run *r);
 
 /* summary.c */

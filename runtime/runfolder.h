@@ -51,8 +51,9 @@ enum hyp_status runfolder_flush(struct runfolder *f, struct hyp_error *err);
 
 /*
  * Learning curves from metrics.csv: plots/GROUP.svg for GROUP, GROUP.PART and GROUP[k] of
- * each group, plots/losses.svg for the rest.  Of a group `over` a name: GROUP[k] over the n
- * values `at` of that name, a curve for each time (of many: some of them).
+ * each group, plots/losses.svg for the rest (phase-losses.svg where a group has that name).
+ * Of a group `over` a name: GROUP[k] over the n values `at` of that name, a curve for each
+ * time (of many: some of them).
  */
 struct plot_group {
     const char *name, *over; /* over: NULL where it is one over cycles */

@@ -117,6 +117,15 @@ static enum hyp_status write(const struct runfolder *f, const char *title, struc
 
 /* ---- over cycles ---- */
 
+/* A probe may be called `losses`, too. */
+static const char *name_of_losses(const struct plot_group *group, uint32_t ngroup)
+{
+    for (uint32_t i = 0; i < ngroup; i++)
+        if (strcmp(group[i].name, "losses") == 0)
+            return "phase-losses";
+    return "losses";
+}
+
 static enum hyp_status draw(const struct runfolder *f, const struct curves *c,
                             const struct plot_group *group, uint32_t ngroup, uint32_t g,
                             struct hyp_error *err)
@@ -132,7 +141,7 @@ static enum hyp_status draw(const struct runfolder *f, const struct curves *c,
                                                .y = c->curve[i].y,
                                                .n = c->curve[i].n};
     struct plot p = {.x_label = "cycle", .nseries = n, .series = series};
-    return write(f, g < ngroup ? group[g].name : "losses", &p, err);
+    return write(f, g < ngroup ? group[g].name : name_of_losses(group, ngroup), &p, err);
 }
 
 /* ---- over what a probe changes: a curve for each time it was looked at ---- */

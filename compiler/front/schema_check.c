@@ -250,8 +250,8 @@ static void check_every(struct check *c, struct doc *d)
         const char *s = d->text.text;
         const size_t digits = strspn(s, "0123456789");
         ok |= strcmp(s, "epoch") == 0 || strcmp(s, "end") == 0 ||
-              (strspn(s, "0") < digits && (strcmp(s + digits, " cycles") == 0 ||
-                                           strcmp(s + digits, " epochs") == 0));
+              (strspn(s, "0") < digits &&
+               (strcmp(s + digits, " cycles") == 0 || strcmp(s + digits, " epochs") == 0));
     }
     if (!ok)
         wrong_form(c, d, schema_form_words(FORM_EVERY));

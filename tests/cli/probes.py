@@ -124,6 +124,8 @@ def test_every_probe_of_latents():
         close(a, v["clean"][at], 0)
         close(v["occluded.area"][at], 0.3 * (a + b) / 2 + 0.7 * (b + c) / 2)
         assert a > b > c and c < 0.2, (a, b, c)
+    has(read("one/plots/losses.svg"), ">losses[2]<")
+    has(read("one/plots/phase-losses.svg"), ">rem.fooled<")
     has(read("one/plots/occluded.svg"), ">share<", ">epoch 0<", ">epoch 4<")
     equal(s["values"]["occluded"], [v[f"occluded[{k}]"][64, 4] for k in range(3)])
     for name in ("geometry", "geometry.against", "geometry.squared", "geometry.against_squared"):

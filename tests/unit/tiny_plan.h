@@ -55,11 +55,11 @@ struct tiny_log {
     int64_t batch[4096]; /* of each */
     float first[4096];   /* column a of its first sample */
     int64_t samples;
-    int64_t poison;             /* samples seen after which w becomes infinite; 0: never */
-    int64_t kill;               /* run in which the process kills itself */
-    int64_t interrupt;          /* run in which it gets SIGINT */
+    int64_t poison;    /* samples seen after which w becomes infinite; 0: never */
+    int64_t kill;      /* run in which the process kills itself */
+    int64_t interrupt; /* run in which it gets SIGINT */
     int64_t errors, interrupt_error; /* evaluations of error, and the one that gets it */
-    uint64_t allocations[4096]; /* made before that run */
+    uint64_t allocations[4096];      /* made before that run */
 };
 extern struct tiny_log tiny_log;
 
