@@ -20,13 +20,12 @@ static const struct metric_row image_row = {"", "image! beside grid shape", "",
                                             "a probe of an image", true};
 static const char common[] = "every from settings nodes over training";
 
-/* Is `key` in the list?  *must: with a `!`. */
-static bool in_list(const char *list, const char *key, bool *must)
+bool mb_probe_word(const char *list, const char *word, bool *must)
 {
-    const size_t n = strlen(key);
+    const size_t n = strlen(word);
     for (const char *s = list; *s; s += strspn(s, " ")) {
         const size_t len = strcspn(s, " !");
-        const bool same = len == n && !memcmp(s, key, n);
+        const bool same = len == n && !memcmp(s, word, n);
         s += len;
         *must = *s == '!';
         s += *must;
@@ -39,7 +38,7 @@ static bool in_list(const char *list, const char *key, bool *must)
 bool metric_takes(const struct metric_row *row, const char *key)
 {
     bool must;
-    return in_list(row->keys, key, &must);
+    return mb_probe_word(row->keys, key, &must);
 }
 
 const char *metric_model(const struct metric_row *row, const struct doc *probe,
@@ -81,7 +80,8 @@ bool mb_probe_takes(const struct doc *probe, const char *key)
          !row && metric && metric->kind == DOC_SCALAR && i < ARRAY_LEN(rows); i++)
         if (rows[i].built && !strcmp(rows[i].name, metric->text.text))
             row = &rows[i];
-    return !row || in_list(row->keys, key, &must) || in_list(common, key, &must);
+    return !row || mb_probe_word(row->keys, key, &must) ||
+           mb_probe_word(common, key, &must);
 }
 
 /* "`of`, `labels`" of "of! labels!" */
@@ -115,7 +115,7 @@ static bool missing_key(struct mb *b, const struct doc_entry *e,
         const size_t n = strcspn(s, " !");
         const char *key = arena_strn(b->a, s, n);
         s += n;
-        if (!in_list(row->keys, key, &must) || !must || doc_get(e->value, key))
+        if (!mb_probe_word(row->keys, key, &must) || !must || doc_get(e->value, key))
             continue;
         diag(b->ds, E0202, e->loc, "key `%s` is missing in `%s`", key, row->name);
         diag_hint(b->ds, !strcmp(key, "of")       ? "`of: z.wake`: what is measured"

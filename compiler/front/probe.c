@@ -5,7 +5,6 @@
  * regions of its own, where the phases it reads are instantiated again: on another source,
  * with frozen weights, with draws under `probe/NAME/`.
  */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,21 +12,6 @@
 #include "compiler/front/probe.h"
 #include "compiler/front/schema.h"
 #include "runtime/base/arena.h"
-
-/* Keys that are numbers (COUNT: whole ones, from 1), one of some words, or an optimizer. */
-enum param_form { NUMBER, COUNT, WORDS, OPTIMIZER };
-static const struct {
-    const char *key;
-    enum param_form form;
-    const char *words;
-} param_keys[] = {
-    {"shape", COUNT, ""},   {"grid", COUNT, ""},
-    {"units", COUNT, ""},   {"samples", COUNT, ""},
-    {"bins", COUNT, ""},    {"range", NUMBER, ""},
-    {"fit", OPTIMIZER, ""}, {"fit_epochs", COUNT, ""},
-    {"batch", COUNT, ""},   {"controls", WORDS, "all floor rate shuffled untrained"},
-    {"classes", COUNT, ""}, {"features", WORDS, "classifier"},
-};
 
 /* Which phases an expression reads */
 
@@ -203,82 +187,6 @@ static void shared_only(struct mb *b, const struct val *v, struct loc loc)
     diag_hint(b->ds, "`mean(...)`");
 }
 
-/* Parameters: numbers, words, calls */
-
-void mb_probe_param(struct probe_cx *c, const char *name, const char *text, double number)
-{
-    struct prog_probe *p = c->p;
-    p->param = arena_grow(c->b->a, p->param, &c->cparam, p->nparam + 1, sizeof *p->param);
-    p->param[p->nparam++] =
-        (struct prog_param){.name = name, .text = text, .number = number};
-}
-
-static bool is_word(const char *words, const char *word)
-{
-    const size_t n = strlen(word);
-    for (const char *s = words; *s; s += strspn(s, " ")) {
-        const size_t len = strcspn(s, " ");
-        if (len == n && !memcmp(s, word, n))
-            return true;
-        s += len;
-    }
-    return false;
-}
-
-static void param_word(struct probe_cx *c, const char *name, const char *words,
-                       const struct expr *e)
-{
-    if (e->kind == EX_NAME && is_word(words, e->name)) {
-        mb_probe_param(c, name, e->name, 0);
-        return;
-    }
-    diag(c->b->ds, E0203, e->loc, "unknown word `%s`", expr_print(e, c->b->a));
-    diag_hint(c->b->ds, strchr(words, ' ') ? "one of: %s" : "`%s`", words);
-}
-
-static void param_number(struct probe_cx *c, const char *name, bool count,
-                         const struct expr *e)
-{
-    struct mb *b = c->b;
-    struct ecx x = {.f = b->host, .root = e, .site = "host", .number = ""};
-    b->g->at = b->p->host;
-    const struct val *v = mb_eval(b, &x, e);
-    if (v->kind == VAL_POISON)
-        return;
-    if (v->kind == VAL_NUM && (!count || (v->num >= 1 && v->num == floor(v->num))))
-        mb_probe_param(c, name, NULL, v->num);
-    else
-        diag(b->ds, E0305, e->loc, "expected a %snumber known when compiling%s, found %s",
-             count ? "whole " : "", count ? ", at least 1" : "",
-             v->kind == VAL_NUM ? arena_fmt(b->a, "%g", v->num) : mb_show(b, v));
-}
-
-static void param_expr(struct probe_cx *c, const char *name, unsigned row,
-                       const struct expr *e)
-{
-    if (e->kind == EX_LIST || e->kind == EX_TUPLE)
-        for (uint32_t i = 0; i < e->n; i++)
-            param_expr(c, arena_fmt(c->b->a, "%s.%u", name, i), row, e->child[i]);
-    else if (param_keys[row].form == WORDS)
-        param_word(c, name, param_keys[row].words, e);
-    else
-        param_number(c, name, param_keys[row].form == COUNT, e);
-}
-
-static void params(struct probe_cx *c)
-{
-    for (unsigned i = 0; i < ARRAY_LEN(param_keys); i++) {
-        const char *key = param_keys[i].key;
-        struct doc *d = metric_takes(c->row, key) ? doc_get(c->doc, key) : NULL;
-        const struct expr *e = d && !d->bad ? expr_parse(c->b->a, c->b->ds, d) : NULL;
-        const char *fixed = NULL;
-        if (e && param_keys[i].form != OPTIMIZER)
-            param_expr(c, key, i, e);
-        else if (e && (fixed = mb_fixed_optimizer(c->b, d)) != NULL)
-            mb_probe_param(c, key, fixed, 0);
-    }
-}
-
 /* every */
 
 static void read_every(struct probe_cx *c)
@@ -441,7 +349,7 @@ static void probe_once(struct mb *b, const struct doc_entry *e,
     if (!probe_place(&c, *kind->name))
         return;
     read_every(&c);
-    params(&c);
+    mb_probe_params(&c);
     if ((k = doc_get(d, "settings")))
         mb_setting_values(b, k, &row.set, &row.nset);
     if (value)

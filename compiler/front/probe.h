@@ -11,6 +11,8 @@ struct metric_row {
 };
 /* NULL: reported. */
 const struct metric_row *mb_probe_row(struct mb *b, const struct doc_entry *probe);
+/* Is the word in the list "a! b"?  *must: with a `!`. */
+bool mb_probe_word(const char *list, const char *word, bool *must);
 /* Is this a key of such a probe?  Of what it is not known yet: any. */
 bool mb_probe_takes(const struct doc *probe, const char *key);
 bool metric_takes(const struct metric_row *row, const char *key);
@@ -54,8 +56,9 @@ struct val *mb_probe_key(struct mb *b, struct frame *f, struct doc *d, const cha
 /* Tuples become NAME.0, NAME.1, ..., and lists of what a metric reads. */
 void mb_probe_add(struct probe_cx *c, const char *name, struct val *v, struct frame *f,
                   struct loc loc);
-void mb_probe_param(struct probe_cx *c, const char *name, const char *text, double number);
 
+/* probe_param.c */
+void mb_probe_params(struct probe_cx *c);
 /* probe_metric.c */
 void mb_probe_metric(struct probe_cx *c);
 
