@@ -15,6 +15,15 @@ static bool is_scheduled(const struct run *r, uint32_t phase)
     return r->plan->phase[phase].draw != UINT32_MAX;
 }
 
+bool run_left_out(const struct run *r, uint32_t phase)
+{
+    uint32_t whole = phase;
+    for (uint32_t i = 0; i < r->plan->nphase; i++)
+        if (r->plan->phase[i].with_probes == (int32_t)phase)
+            whole = i;
+    return r->cycle_ran && is_scheduled(r, phase) && !r->ran[whole] && !r->ran[phase];
+}
+
 /* Do the outputs of this program lie in x from the cycle just run? */
 static bool just_ran(const struct run *r, uint32_t phase)
 {
@@ -69,6 +78,8 @@ enum hyp_status run_evaluate(struct run *r, const struct evaluation *e, evaluate
     if (source < 0 && is_scheduled(r, e->phase)) {
         if (just_ran(r, e->phase))
             return fn(cx, r->x, r->batch, 0, err);
+        if (run_left_out(r, e->phase))
+            return HYP_OK;
         return run_first(r, e->phase, fn, cx, err);
     }
     if (source < 0 && ph->ninput)

@@ -314,23 +314,13 @@ static bool reads_copy(const struct run *r, const struct hyp_probe *p)
     return false;
 }
 
-/* Was it foreseen that this program's values would be wanted? */
-static bool was_wanted(const struct run *r, uint32_t phase)
-{
-    for (uint32_t i = 0; i < r->plan->nphase; i++)
-        if (r->plan->phase[i].with_probes == (int32_t)phase)
-            return r->with_probes[i];
-    return r->plan->phase[phase].draw != UINT32_MAX;
-}
-
-/* The cycle just run left out (`when`) a phase whose values are wanted: there are none. */
+/* The cycle just run left out (`when`) all that the probe reads: there is nothing to tell. */
 static bool left_out(const struct run *r, const struct hyp_probe *p)
 {
-    for (uint32_t i = 0; r->cycle_ran && i < p->nvalue; i++) {
-        const struct hyp_probe_value *v = &p->value[i];
-        if (v->source < 0 && was_wanted(r, v->phase) && !r->ran[v->phase])
-            return true;
-    return false;
+    for (uint32_t i = 0; i < p->nvalue; i++)
+        if (p->value[i].source >= 0 || !run_left_out(r, p->value[i].phase))
+            return false;
+    return p->nvalue > 0;
 }
 
 /* The area under a curve of one number a repetition, by trapezoids. */

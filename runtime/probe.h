@@ -45,6 +45,9 @@ struct evaluation {
 enum hyp_status run_evaluate(struct run *r, const struct evaluation *e, evaluate_fn *fn,
                              void *cx, struct hyp_error *err);
 
+/* Did the cycle just run leave this phase, or the one whose twin it is, out? */
+bool run_left_out(const struct run *r, uint32_t phase);
+
 /* ---- metrics ---- */
 
 bool probe_is_called(const struct hyp_probe *p, const char *name);
