@@ -4,10 +4,12 @@ The functions mirror graphs/std line by line and are written from the language m
 two can disagree. Every weight lives in a flat dict under its hypnograph path (`up.z.s.mean.weight`).
 """
 
+import hashlib
 import math
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from safetensors.numpy import save_file
 
 torch.set_default_dtype(torch.float64)
@@ -27,6 +29,36 @@ def save(path, tensors):
         a = a.detach().cpu().numpy() if torch.is_tensor(a) else np.asarray(a)
         out[name] = np.ascontiguousarray(a).reshape(np.shape(a))
     save_file(out, str(path))
+
+
+# ---- draws -----------------------------------------------------------------------------------------------------------
+def philox(counter, key):
+    """Philox4x32-10 on arrays of uint64 that hold 32-bit words (Salmon et al., SC 2011)."""
+    low, c, k = np.uint64(0xFFFFFFFF), list(counter), list(key)
+    for _ in range(10):
+        x, y = np.uint64(0xD2511F53) * c[0], np.uint64(0xCD9E8D57) * c[2]
+        c = [(y >> np.uint64(32)) ^ c[1] ^ k[0], y & low, (x >> np.uint64(32)) ^ c[3] ^ k[1], x & low]
+        k = [(k[0] + np.uint64(0x9E3779B9)) & low, (k[1] + np.uint64(0xBB67AE85)) & low]
+    return c
+
+
+def words(site, shape, batch=None):
+    """The 32-bit words of a draw at seed 0 and draw step 0, of `shape` a sample (batch: None, one for all)."""
+    number = int.from_bytes(hashlib.sha256(site.encode()).digest()[:8], "little")
+    at = np.arange(math.prod(shape), dtype=np.uint64)[None, :]
+    sample = np.arange(batch or 1, dtype=np.uint64)[:, None]
+    counter = [at // np.uint64(4) + 0 * sample, sample + 0 * at, 0 * sample * at, 0 * sample * at + np.uint64(number & 0xFFFFFFFF)]
+    block = np.stack(philox(counter, [np.uint64(number >> 32), np.uint64(0)]))
+    word = np.take_along_axis(block, np.broadcast_to((at % np.uint64(4)).astype(int), block.shape[1:])[None], 0)[0]
+    return word.reshape((batch, *shape) if batch else shape)
+
+
+def uniform(site, shape, batch=None):
+    return torch.tensor((words(site, shape, batch) >> np.uint64(8)).astype(np.float64) * 2.0**-24)
+
+
+def uniform_int(site, low, high):
+    return low + int(words(site, ()) * np.uint64(high - low + 1) >> np.uint64(32))
 
 
 # ---- weights ---------------------------------------------------------------------------------------------------------
@@ -79,6 +111,18 @@ def softplus(x):
 
 def leaky(x, slope=0.2):
     return torch.where(x > 0, x, slope * x)
+
+
+def batch_norm(w, path, x):
+    """In training it moves the running statistics. torch's own has no third derivative, so it only looks on."""
+    axes, at = [k for k in range(x.dim()) if k != 1], (-1, *[1] * (x.dim() - 2))
+    scale, shift, centre, spread = (w[f"{path}.{n}"] for n in ("scale", "shift", "centre", "spread"))
+    m, v = (x.mean(axes), x.var(axes, unbiased=False)) if w["training"] else (centre, spread)
+    y = (x - m.reshape(at)) / torch.sqrt(v.reshape(at) + 1e-5) * scale.reshape(at) + shift.reshape(at)
+    w[f"{path}.centre"], w[f"{path}.spread"] = centre.clone(), spread.clone()
+    torchs = F.batch_norm(x, w[f"{path}.centre"], w[f"{path}.spread"], scale, shift, w["training"], 0.1, 1e-5)
+    assert torch.allclose(y, torchs, rtol=1e-12, atol=1e-12)
+    return y
 
 
 def gaussian(w, path, h, noise):

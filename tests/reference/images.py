@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 import ops
-from common import as_f32, leaky, save
+from common import as_f32, batch_norm, leaky, save, uniform, uniform_int
 
 HERE = Path(__file__).resolve().parent / "images"
 
@@ -33,12 +33,20 @@ NETWORKS = """\
     a:      conv(h, 4, 3, pad=1, biased=false)
     b:      batch_norm(a)
     return: pixel_norm(conv(leaky_relu(b, 0.2), 3, 2, 2))
+  layered(h): layer_norm(conv(h, 3, 3, 2))
+  bounded(h):
+    a:      tanh(conv(h, 5, 3, 2, through=spectral))
+    b:      tanh(conv_transpose(a, 3, 2, 2, through=spectral))
+    return: linear(flatten(b), 2, through=spectral)
   judge: conv_critic(_, 4, 4, 2, 5, 2, 1)
 """
 
 FUNCTIONS = """\
   curved(x): mean(tanh(x)**2)
   covered(x, u, t): where(tiles(u, t) < 0.4, 0, x)
+  joined(x, y): concat(x, 2 * y) * concat(y, x)
+  sliced(x, y): x[1:3, :, 0:3] * y[0:2, :, -3:4] + x[-1, 4:5, 1:4]
+  parted(x, y): split(x, 2)[0] * roll(split(y, 2)[1], 1)
   penalised(critic, wake, other, t): mean((norm(slope_of(critic, t * wake + (1 - t) * other)) - 1)**2)
 """
 
@@ -70,19 +78,45 @@ def pixel_norm(x):
 
 
 def normed(w, h):
-    a = conv(w, "normed.a", h, padding=1)
-    axes = (0, 2, 3)
-    m = a.mean(axes, keepdim=True)
-    v = ((a - m) ** 2).mean(axes, keepdim=True)
-    b = (a - m) / torch.sqrt(v + 1e-5)
-    b = b * per_depth(w["normed.b.scale"]) + per_depth(w["normed.b.shift"])
+    b = batch_norm(w, "normed.b", conv(w, "normed.a", h, padding=1))
     return pixel_norm(conv(w, "normed", leaky(b), stride=2))
+
+
+def layered(w, h):
+    a = conv(w, "layered.2", h, stride=2)
+    return F.layer_norm(a, a.shape[1:], w["layered.1.scale"], w["layered.1.shift"])
+
+
+def through(w, path):
+    """torch's own spectral norm of a weight, rows being its first axis; in training it moves u."""
+    m = torch.nn.Module()
+    m.weight = torch.nn.Parameter(w[f"{path}.weight"].detach())
+    torch.nn.utils.spectral_norm(m, dim=0).train(w["training"])
+    del m.weight_orig
+    m.weight_orig, u = w[f"{path}.weight"], w[f"{path}.u"]
+    m.weight_u.copy_(u)
+    m.weight_v.copy_(F.normalize(m.weight_orig.flatten(1).T @ u, dim=0, eps=1e-12))
+    next(iter(m._forward_pre_hooks.values()))(m, None)
+    w[f"{path}.u"] = m.weight_u.clone()
+    return m.weight
+
+
+def bounded(w, h):
+    a = torch.tanh(F.conv2d(h, through(w, "bounded.a"), stride=2) + per_depth(w["bounded.a.bias"]))
+    b = torch.tanh(F.conv_transpose2d(a, through(w, "bounded.b"), stride=2) + per_depth(w["bounded.b.bias"]))
+    return b.flatten(1) @ through(w, "bounded").T + w["bounded.bias"]
 
 
 def judge(w, h):
     f1 = leaky(pixel_norm(conv(w, "judge.f1", h, stride=2, padding=1)))
     f2 = leaky(pixel_norm(conv(w, "judge.f2", f1)))
     return f2.flatten(1) @ w["judge.weight"].T + w["judge.bias"]
+
+
+def minibatch_std(x):
+    """One more feature, the same for all samples: the mean over units of their deviation over the batch."""
+    spread = torch.sqrt(x.flatten(1).var(0, unbiased=True) + 1e-8).mean()
+    return torch.cat([x.flatten(1), spread.expand(len(x), 1)], 1)
 
 
 def curved(x):
@@ -122,17 +156,34 @@ def resample(x, angle, dx, dy):
     return F.grid_sample(x, grid, align_corners=True, padding_mode="zeros")
 
 
-def covered(x, u, t):
+def dropped(x, p):
+    return torch.where(uniform("ops/dropout/dropout~1", x.shape[1:], len(x)) < p, 0.0, x / (1 - p))
+
+
+def occluded(x, case, p, tile, per_sample):
+    u = uniform(f"ops/{case}/occlude/u~1", x.shape[2:], len(x) if per_sample else None)
+    return covered(x, u if per_sample else u.expand(len(x), *u.shape), tile, p)
+
+
+def occluded_batch(x):
+    p = float(uniform("ops/occlude.batch~1", ()))
+    return occluded(x, "occlude.batch", p, uniform_int("ops/occlude.batch~2", 1, 8), False)
+
+
+def covered(x, u, t, p=0.4):
     rows, columns = torch.arange(x.shape[-2]), torch.arange(x.shape[-1])
     across = -(-x.shape[-1] // t)
     at = (rows[:, None] // t) * across + columns[None, :] // t
-    return torch.where(u.flatten(1)[:, at][:, None] < 0.4, 0.0, x)
+    return torch.where(u.flatten(1)[:, at][:, None] < p, 0.0, x)
 
 
+OF = {f.__name__: f for f in (plain, grouped, normed, layered, bounded)}
 CASES = [
+    *[(f"of.{n}", f"curved({n}(x))", ("x",), n, lambda w, i, f=f: curved(f(w, i["x"]))) for n, f in OF.items()],
+    # a second call in the same cycle goes on from the states of the first
     *[
-        (f"of.{n}", f"curved({n}(x))", ("x",), n, lambda w, i, n=n: curved({"plain": plain, "grouped": grouped, "normed": normed}[n](w, i["x"])))
-        for n in ("plain", "grouped", "normed")
+        (f"again.{n}", f"curved({n}(y))", ("y",), n, lambda w, i, f=OF[n]: curved(f(w, i["y"])))
+        for n in ("normed", "bounded")
     ],
     ("penalty.judge", "penalised(judge, x, y, given.t)", ("x", "y"), "judge", lambda w, i: penalised(w, i["x"], i["y"], i["t"])),
     ("max_pool", "curved(max_pool(x, 3, stride=2, pad=1))", ("x",), None, lambda w, i: curved(F.max_pool2d(i["x"], 3, 2, 1))),
@@ -167,6 +218,45 @@ CASES = [
         None,
         lambda w, i: curved(resample(i["x"], i["t"], 3 * i["t"], -1.5 + 0 * i["t"])),
     ),
+    (
+        "resample.by",
+        "curved(resample(y, angle=t, dx=3 * t, dy=-2 * t))",
+        ("y", "t"),
+        None,
+        lambda w, i: curved(resample(i["y"], i["t"], 3 * i["t"], -2 * i["t"])),
+    ),
+    ("concat", "curved(joined(e, f))", ("e", "f"), None, lambda w, i: curved(torch.cat([i["e"], 2 * i["f"]], 1) * torch.cat([i["f"], i["e"]], 1))),
+    (
+        "slices",
+        "curved(sliced(e, f))",
+        ("e", "f"),
+        None,
+        lambda w, i: curved(i["e"][:, 1:3, :, 0:3] * i["f"][:, 0:2, :, -3:4] + i["e"][:, -1, 4:5, 1:4][:, None]),
+    ),
+    (
+        "parts",
+        "curved(parted(e, f))",
+        ("e", "f"),
+        None,
+        lambda w, i: curved(i["e"][:, :2] * i["f"][:, 2:].roll(1, 1)),
+    ),
+    ("pixel_norm", "curved(pixel_norm(e))", ("e",), None, lambda w, i: curved(pixel_norm(i["e"]))),
+    ("minibatch_std", "curved(minibatch_std(e))", ("e",), None, lambda w, i: curved(minibatch_std(i["e"]))),
+    ("dropout", "curved(dropout(e, 0.3))", ("e",), None, lambda w, i: curved(dropped(i["e"], 0.3) if w["training"] else i["e"])),
+    (
+        "occlude.sample",
+        "curved(occlude(x, 0.4, 3))",
+        ("x",),
+        None,
+        lambda w, i: curved(occluded(i["x"], "occlude.sample", 0.4, 3, True)),
+    ),
+    (
+        "occlude.batch",
+        "curved(occlude(x, ~uniform(0, 1, per=batch), ~uniform_int(1, 8, per=batch), per=batch))",
+        ("x",),
+        None,
+        lambda w, i: curved(occluded_batch(i["x"])),
+    ),
     ("tiles", "curved(covered(x, given.u, 3))", ("x",), None, lambda w, i: curved(covered(i["x"], i["u"], 3))),
 ]
 
@@ -179,7 +269,8 @@ def make_inputs():
     fields["e"] = rng.standard_normal((ops.BATCH, 4, 5, 4))
     fields |= {f"u_{n}": rng.standard_normal(v.shape) for n, v in list(fields.items())}
     fields["u"] = rng.random((ops.BATCH, 9, 7))
-    fields["t"] = rng.random(ops.BATCH)
+    fields["t"], fields["u_t"] = rng.random(ops.BATCH), rng.standard_normal(ops.BATCH)
+    fields["f"], fields["u_f"] = rng.standard_normal((2, ops.BATCH, 4, 5, 4))
     (HERE / "data").mkdir(parents=True, exist_ok=True)
     for n, v in fields.items():
         np.save(HERE / "data" / f"{n}.npy", as_f32(v))
@@ -204,12 +295,20 @@ def make_inputs():
         "judge.weight": (1, 5 * 3 * 2),
         "judge.bias": (1,),
     }
+    shapes |= {"layered.2.weight": (3, 4, 3, 3), "layered.2.bias": (3,), "layered.1.scale": (3, 4, 3), "layered.1.shift": (3, 4, 3)}
+    shapes |= {"bounded.a.weight": (5, 4, 3, 3), "bounded.a.bias": (5,), "bounded.b.weight": (5, 3, 2, 2), "bounded.b.bias": (3,)}
+    shapes |= {"bounded.weight": (2, 3 * 8 * 6), "bounded.bias": (2,), "normed.b.centre": (4,)}
     weights = {p: as_f32(0.5 * rng.standard_normal(s)) for p, s in shapes.items()}
+    weights["normed.b.spread"] = as_f32(rng.uniform(0.5, 2, 4))
+    for path, rows in (("bounded.a", 5), ("bounded.b", 5), ("bounded", 2)):
+        u = rng.standard_normal(rows)
+        weights[f"{path}.u"] = as_f32(u / np.linalg.norm(u))
     save(HERE / "init.safetensors", weights)
 
 
 ops.HERE, ops.CASES, ops.NETWORKS, ops.FUNCTIONS, ops.make_inputs = HERE, CASES, NETWORKS, FUNCTIONS, make_inputs
-ops.NETS = ("plain", "grouped", "normed", "judge")
+ops.NETS = ("plain", "grouped", "normed", "judge", "layered", "bounded")
+ops.EVALUATED = ("of.normed", "of.bounded", "dropout")
 ops.TITLE = ("images.py", "reference-images", "Convolutions, pools and norms of images, with first and second derivatives.")
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 
 from common import (
     as_f32,
+    batch_norm,
     critic,
     critic_shapes,
     draw_weights,
@@ -77,10 +78,7 @@ def pixel(w, h):
 
 
 def normed(w, h):
-    a = linear(w, "normed.a", flat(h))
-    spread = ((a - a.mean(0)) ** 2).mean(0)
-    b = (a - a.mean(0)) / torch.sqrt(spread + 1e-5) * w["normed.b.scale"] + w["normed.b.shift"]
-    return linear(w, "normed", leaky(b))
+    return linear(w, "normed", leaky(batch_norm(w, "normed.b", linear(w, "normed.a", flat(h)))))
 
 
 def smooth(w, h):
@@ -298,6 +296,10 @@ CASES = [
 ]
 
 
+# States, which a training cycle commits, and the cases that are also evaluated.
+STATES, EVALUATED = ("centre", "spread", "u"), ()
+
+
 # ---- inputs ----------------------------------------------------------------------------------------------------------
 def make_inputs():
     rng = np.random.default_rng(11)
@@ -325,6 +327,8 @@ def make_inputs():
     weights["normed.b.scale"], weights["normed.b.shift"] = as_f32(rng.uniform(0.5, 1.5, WIDTH)), as_f32(
         rng.standard_normal(WIDTH)
     )
+    weights["normed.b.centre"] = as_f32(rng.standard_normal(WIDTH))
+    weights["normed.b.spread"] = as_f32(rng.uniform(0.5, 2, WIDTH))
     save(HERE / "init.safetensors", weights)
 
 
@@ -371,11 +375,34 @@ def slot(g, like):
     return torch.zeros_like(like) if g is None else g
 
 
+def is_state(path):
+    return path.rsplit(".", 1)[-1] in STATES
+
+
+def load_weights():
+    stored = {p: torch.tensor(v).double() for p, v in load_file(str(HERE / "init.safetensors")).items()}
+    return {p: v if is_state(p) else v.requires_grad_() for p, v in stored.items()}
+
+
+def evaluated(fields):
+    """Values of the cases in EVALUATED, and their gradients, where a source evaluates the model: `training` is false."""
+    out = {}
+    for name, _, inputs, _, f in CASES:
+        if name in EVALUATED:
+            i = fields | {n: fields[n].clone().requires_grad_() for n in inputs}
+            value = f(load_weights() | {"training": False}, i)
+            out[f"eval.{name}"] = value
+            for n, g in zip(inputs, torch.autograd.grad(value, [i[n] for n in inputs])):
+                out[f"eval.d.{name}.{n}"] = g
+    return out
+
+
 def compute():
     fields = {f.stem: torch.tensor(np.load(f)) for f in sorted((HERE / "data").glob("*.npy"))}
     fields = {n: v.long() if n == "label" else v.double() for n, v in fields.items()}
-    w = {p: torch.tensor(v).double().requires_grad_() for p, v in load_file(str(HERE / "init.safetensors")).items()}
-    out, after = {}, dict(w)
+    w = load_weights() | {"training": True}  # a case that calls a network with states replaces them here
+    paths_of = {net: [p for p in w if p.split(".")[0] == net and not is_state(p)] for net in NETS}
+    out, after = evaluated(fields), {p: v for p, v in w.items() if p != "training"}
     for name, _, inputs, net, f in CASES:
         i = dict(fields)
         for n in inputs:
@@ -392,10 +419,11 @@ def compute():
         for n, g, h, leaf in zip(inputs, first, second, leaves):
             out[f"d.{name}.{n}"], out[f"dd.{name}.{n}"] = g, slot(h, leaf)
         if net:
-            paths = [p for p in w if p.split(".")[0] == net]
+            paths = paths_of[net]
             for p, g in zip(paths, torch.autograd.grad(value, [w[p] for p in paths], allow_unused=True)):
                 out[f"w.{name}.{p}"] = slot(g, w[p])
                 after[p] = after[p] - slot(g, w[p])
+    after |= {p: w[p] for p in after if is_state(p)}
     out |= {f"after.{p}": v for p, v in after.items()}
     return {k: v.detach().numpy(force=True) for k, v in out.items()}
 

@@ -2,68 +2,43 @@
  * The library's losses, objectives and penalties, its convolutions and pools: values, first
  * and second derivatives, and gradients for weights, against PyTorch in double
  * (tests/reference/ops and images: `library_test [FOLDER]`).  The model is built and goes
- * through all passes; its graph is evaluated as it is defined, in double.
+ * through all passes; its graph is evaluated as it is defined, in double.  The derivatives
+ * are compared with differences of the values, too.
  */
+#include "tests/train/library_case.h"
+
 #include "tests/unit/cmocka_all.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "codegen/interp/graph_eval.h"
 #include "compiler/front/model.h"
 #include "compiler/passes/pass.h"
-#include "runtime/base/alloc.h"
 #include "runtime/base/arena.h"
-#include "runtime/base/file.h"
 #include "runtime/npy.h"
-#include "runtime/safetensors.h"
 
-enum { BATCH = 8, MOST_FIELDS = 64 };
+enum { BATCH = LIBRARY_BATCH, MOST_FIELDS = 64 };
 #define TOLERANCE 1e-9
+/* Central differences: their step, and what step^2 and the rounding of values cost. */
+#define STEP       1e-5
+#define DIFFERENCE 1e-6
 
 static const char *folder = "ops";
 
 struct fixture {
     struct arena *a;
-    struct safetensors init, expect;
+    struct library_case ref;
     const char *field[MOST_FIELDS];
     struct npy_array data[MOST_FIELDS];
     uint32_t nfield;
     struct program p;
     struct graph_eval eval;
+    bool moved[MOST_FIELDS]; /* these fields are displaced by `move` times their u_FIELD */
+    double move;
 };
-
-static const char *path_of(struct fixture *f, const char *file)
-{
-    const char *root = getenv("HYP_SOURCE_DIR");
-    return arena_fmt(f->a, "%s/tests/reference/%s/%s", root ? root : ".", folder, file);
-}
-
-static char *read_bytes(struct fixture *f, const char *path, size_t *n)
-{
-    uint8_t *data = NULL;
-    struct hyp_error err = {0};
-    if (file_read(path, 1U << 26, &data, n, &err) != HYP_OK)
-        fail_msg("%s", err.text);
-    char *copy = arena_copy(f->a, data, *n + 1);
-    hyp_free(data);
-    return copy;
-}
-
-static struct safetensors read_tensors(struct fixture *f, const char *file)
-{
-    size_t n = 0;
-    struct safetensors s;
-    struct hyp_error err = {0};
-    const char *path = path_of(f, file);
-    char *bytes = read_bytes(f, path, &n);
-    if (safetensors_parse(f->a, (uint8_t *)bytes, n, path, &s, &err) != HYP_OK)
-        fail_msg("%s", err.text);
-    return s;
-}
 
 /* The fields are those that the model's text names. */
 static void read_fields(struct fixture *f, const char *text)
@@ -79,8 +54,8 @@ static void read_fields(struct fixture *f, const char *text)
             continue;
         size_t n = 0;
         struct hyp_error err = {0};
-        const char *path = path_of(f, arena_fmt(f->a, "data/%s.npy", name));
-        char *bytes = read_bytes(f, path, &n);
+        const char *path = library_path(&f->ref, arena_fmt(f->a, "data/%s.npy", name));
+        char *bytes = library_read(&f->ref, path, &n);
         assert_true(f->nfield < MOST_FIELDS);
         if (npy_parse((uint8_t *)bytes, n, path, &f->data[f->nfield], &err) != HYP_OK)
             fail_msg("%s", err.text);
@@ -109,46 +84,6 @@ static bool fields(void *cx, struct arena *a, const char *kind, const struct doc
     return true;
 }
 
-/* "w.CASE.PATH" is the gradient of CASE for a weight; everything else is a node. */
-static char *expression(struct fixture *f, const char *name)
-{
-    size_t best = 0;
-    if (strncmp(name, "w.", 2) != 0)
-        return arena_str(f->a, name);
-    name += 2;
-    for (uint32_t i = 0; i < f->expect.ntensor; i++) {
-        const char *other = f->expect.tensor[i].name;
-        const size_t n = strlen(other);
-        if (n > best && strncmp(name, other, n) == 0 && name[n] == '.')
-            best = n;
-    }
-    assert_true(best > 0);
-    return arena_fmt(f->a, "'grad(%.*s, %s)'", (int)best, name, name + best + 1);
-}
-
-static bool is_after(const char *name)
-{
-    return strncmp(name, "after.", 6) == 0;
-}
-
-/* The reference's model, with a probe for every value that is to be compared. */
-static const char *write_model(struct fixture *f, const char *text)
-{
-    char *out = arena_fmt(f->a, "%sprobes:\n", text);
-    char *path = arena_str(f->a, "/tmp/hypnograph-library-XXXXXX");
-    struct hyp_error err = {0};
-    for (uint32_t i = 0; i < f->expect.ntensor; i++)
-        if (!is_after(f->expect.tensor[i].name))
-            out = arena_fmt(f->a, "%s  p%u: {image: %s}\n", out, i,
-                            expression(f, f->expect.tensor[i].name));
-    const int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
-    if (file_put(path, out, strlen(out), &err) != HYP_OK)
-        fail_msg("%s", err.text);
-    return path;
-}
-
 static void refuse(struct diag_sink *ds, bool ok)
 {
     if (ok)
@@ -163,9 +98,9 @@ static void build(struct fixture *f)
     struct diag_sink *ds = diag_sink_new(f->a, 100);
     struct model_options o = {.fields = fields, .cx = f};
     const struct pass_options none = {0};
-    const char *text = read_bytes(f, path_of(f, "model.yaml"), &n);
+    const char *text = library_read(&f->ref, library_path(&f->ref, "model.yaml"), &n);
     read_fields(f, text);
-    const char *path = write_model(f, text);
+    const char *path = library_model(&f->ref);
     struct model *m = model_load(f->a, ds, path, &o);
     unlink(path);
     refuse(ds, m && model_elaborate(m) && model_build(m, &f->p));
@@ -174,19 +109,25 @@ static void build(struct fixture *f)
 
 /* Leaves */
 
-static void number(const struct safetensor *t, int64_t n, double *out)
+static uint32_t field_of(const struct fixture *f, const char *name)
 {
-    for (int64_t i = 0; i < n; i++)
-        out[i] = t->dtype == SAFETENSORS_F32 ? (double)((const float *)t->data)[i]
-                                             : ((const double *)t->data)[i];
+    for (uint32_t i = 0; i < f->nfield; i++)
+        if (strcmp(f->field[i], name) == 0)
+            return i;
+    fail_msg("the model reads no field %s", name);
+    return 0;
 }
 
 static void data_leaf(struct fixture *f, const char *path, int64_t n, double *out)
 {
-    for (uint32_t i = 0; i < f->nfield; i++)
-        if (strcmp(f->field[i], strchr(path, '.') + 1) == 0)
-            for (int64_t k = 0; k < n; k++)
-                out[k] = npy_number(&f->data[i], (uint64_t)k);
+    const uint32_t i = field_of(f, strchr(path, '.') + 1);
+    for (int64_t k = 0; k < n; k++)
+        out[k] = npy_number(&f->data[i], (uint64_t)k);
+    if (!f->moved[i])
+        return;
+    const uint32_t u = field_of(f, arena_fmt(f->a, "u_%s", f->field[i]));
+    for (int64_t k = 0; k < n; k++)
+        out[k] += f->move * npy_number(&f->data[u], (uint64_t)k);
 }
 
 static void initial(struct fixture *f, const char *path, double *out)
@@ -206,12 +147,13 @@ static void initial(struct fixture *f, const char *path, double *out)
 static void leaf(void *cx, const struct leaf *l, int64_t n, double *out)
 {
     struct fixture *f = cx;
-    const struct safetensor *t = safetensors_find(&f->init, l->path);
+    const struct safetensor *t = safetensors_find(&f->ref.init, l->path);
     memset(out, 0, (size_t)n * sizeof *out);
     if (l->what == LEAF_DATA)
         data_leaf(f, l->path, n, out);
     else if (t)
-        number(t, n, out);
+        for (int64_t k = 0; k < n; k++)
+            out[k] = library_number(t, k);
     else if (l->what == LEAF_STATE)
         initial(f, l->path, out);
     else if (l->what == LEAF_SETTING || strcmp(l->path, "batch_size") == 0)
@@ -223,21 +165,10 @@ static void leaf(void *cx, const struct leaf *l, int64_t n, double *out)
 static void compare(struct fixture *f, const struct safetensor *t, value_id v,
                     double *worst)
 {
-    double *got, *want, d = 0, norm = 0;
-    const int64_t n = type_elems(graph_type(&f->p.graph, v), BATCH);
-    int64_t size = 1;
-    for (uint32_t i = 0; i < t->rank; i++)
-        size *= (int64_t)t->dim[i];
-    if (n != size)
-        fail_msg("%s has %d elements, the reference %d", t->name, (int)n, (int)size);
+    double *got;
     assert_true(graph_eval(&f->eval, f->a, &v, 1, &got));
-    want = arena_array(f->a, (size_t)n, sizeof *want);
-    number(t, n, want);
-    for (int64_t i = 0; i < n; i++) {
-        d += (got[i] - want[i]) * (got[i] - want[i]);
-        norm += want[i] * want[i];
-    }
-    const double error = norm > 1e-24 ? sqrt(d / norm) : sqrt(d);
+    const double error =
+        library_error(t, got, type_elems(graph_type(&f->p.graph, v), BATCH));
     if (!(error <= TOLERANCE))
         fail_msg("%s is off by %.3g", t->name, error);
     *worst = error > *worst ? error : *worst;
@@ -259,7 +190,8 @@ static value_id after(struct fixture *f, const char *path)
     for (uint32_t r = 1; r < g->nregion; r++)
         for (uint32_t i = 0; i < g->region[r].nroot; i++) {
             const struct root *x = &g->region[r].root[i];
-            if (x->why == ROOT_UPDATE && strcmp(g->leaf[x->leaf].path, path) == 0)
+            if ((x->why == ROOT_UPDATE || x->why == ROOT_COMMIT) &&
+                strcmp(g->leaf[x->leaf].path, path) == 0)
                 return x->value;
         }
     /* what no gradient reaches keeps its value */
@@ -268,23 +200,96 @@ static value_id after(struct fixture *f, const char *path)
     return g->leaf[leaf_of].value;
 }
 
+/* Differences */
+
+/* Elements of the node `name`, the moved fields displaced by `move`. */
+static double *displaced(struct fixture *f, const char *name, double move, int64_t *n)
+{
+    double *out;
+    const struct safetensor *t = safetensors_find(&f->ref.expect, name);
+    assert_non_null(t);
+    const value_id v = value_of(f, (uint32_t)(t - f->ref.expect.tensor), name);
+    f->move = move;
+    assert_true(graph_eval(&f->eval, f->a, &v, 1, &out));
+    f->move = 0;
+    *n = type_elems(graph_type(&f->p.graph, v), BATCH);
+    return out;
+}
+
+/* The slope of `name` along the displacement against the node `slope`. */
+static void differ(struct fixture *f, const char *name, const char *slope, double *worst)
+{
+    int64_t n, m;
+    double d = 0, norm = 0, size = 0;
+    const double *high = displaced(f, name, STEP, &n);
+    const double *low = displaced(f, name, -STEP, &n);
+    const double *want = displaced(f, slope, 0, &m);
+    assert_int_equal(n, m);
+    for (int64_t i = 0; i < n; i++) {
+        const double got = (high[i] - low[i]) / (2 * STEP);
+        d += (got - want[i]) * (got - want[i]);
+        norm += want[i] * want[i];
+        size += high[i] * high[i];
+    }
+    const double scale = sqrt(norm) + sqrt(size), error = scale > 0 ? sqrt(d) / scale : d;
+    if (!(error <= DIFFERENCE))
+        fail_msg("%s is not the slope of %s: off by %.3g", slope, name, error);
+    *worst = error > *worst ? error : *worst;
+}
+
+/* A case is a value with "along.CASE"; its inputs are those of "d.CASE.INPUT". */
+static void differ_case(struct fixture *f, const char *name, double *worst)
+{
+    const char *first = arena_fmt(f->a, "d.%s.", name);
+    memset(f->moved, 0, sizeof f->moved);
+    for (int pass = 0; pass < 2; pass++) {
+        for (uint32_t i = 0; i < f->ref.expect.ntensor; i++) {
+            const char *d = f->ref.expect.tensor[i].name;
+            const char *input = d + strlen(first);
+            if (strncmp(d, first, strlen(first)) != 0 || strchr(input, '.'))
+                continue;
+            if (pass == 0)
+                f->moved[field_of(f, input)] = true;
+            else
+                differ(f, d, arena_fmt(f->a, "dd.%s.%s", name, input), worst);
+        }
+    }
+    differ(f, name, arena_fmt(f->a, "along.%s", name), worst);
+}
+
+static void differences(struct fixture *f)
+{
+    double worst = 0;
+    uint32_t cases = 0;
+    for (uint32_t i = 0; i < f->ref.expect.ntensor; i++) {
+        const char *name = f->ref.expect.tensor[i].name;
+        if (strncmp(name, "along.", 6) != 0)
+            continue;
+        differ_case(f, name + 6, &worst);
+        cases++;
+    }
+    assert_true(cases > 0);
+    printf("%u cases by differences, the worst off by %.2g\n", cases, worst);
+}
+
 static void library(void **state)
 {
     double worst = 0;
     struct fixture f = {.a = arena_new()};
     (void)state;
-    f.init = read_tensors(&f, "init.safetensors");
-    f.expect = read_tensors(&f, "expect.safetensors");
+    library_open(&f.ref, f.a, folder);
     build(&f);
     f.eval =
         (struct graph_eval){.graph = &f.p.graph, .batch = BATCH, .leaf = leaf, .cx = &f};
-    for (uint32_t i = 0; i < f.expect.ntensor; i++) {
-        const struct safetensor *t = &f.expect.tensor[i];
+    for (uint32_t i = 0; i < f.ref.expect.ntensor; i++) {
+        const struct safetensor *t = &f.ref.expect.tensor[i];
         compare(&f, t,
-                is_after(t->name) ? after(&f, t->name + 6) : value_of(&f, i, t->name),
+                library_is_after(t->name) ? after(&f, t->name + 6)
+                                          : value_of(&f, i, t->name),
                 &worst);
     }
-    printf("%u values, the worst off by %.2g\n", f.expect.ntensor, worst);
+    printf("%u values, the worst off by %.2g\n", f.ref.expect.ntensor, worst);
+    differences(&f);
     arena_free(f.a);
 }
 
