@@ -389,6 +389,9 @@ void mb_commit(struct mb *b, struct run *r, struct frame *f, const char *name,
                struct loc loc, struct val *v);
 bool mb_path_under(const char *path, const char *group);
 
+/* phase.c: E0505, and why where that is known */
+void mb_no_weights(struct mb *b, const char *group, struct loc loc);
+
 /* The value that `reset` gives state i of program->weight in a run; 0: it is not reset. */
 value_id mb_reset_value(struct mb *b, struct run *r, int i);
 void mb_reset_all(struct mb *b, struct run *r);

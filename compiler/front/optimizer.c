@@ -359,20 +359,6 @@ static bool group_exists(const struct mb *b, const char *group)
     return false;
 }
 
-static void unknown_group(struct mb *b, const char *group, struct loc loc)
-{
-    const char **names = arena_array(b->a, b->p->nweight + b->nnet + 1, sizeof *names);
-    unsigned n = 0;
-    for (uint32_t i = 0; i < b->nnet; i++)
-        names[n++] = b->net[i].name;
-    for (uint32_t i = 0; i < b->p->nweight; i++)
-        names[n++] = b->p->weight[i].path;
-    const char *near = diag_nearest(group, names, n);
-    diag(b->ds, E0505, loc, "`%s` names no weights", group);
-    if (near)
-        diag_hint(b->ds, "did you mean `%s`?", near);
-}
-
 /* The longest prefix wins; `all` takes the rest. */
 static int optimizer_of(const struct mb *b, const char *path)
 {
@@ -418,7 +404,7 @@ void mb_optimizers(struct mb *b)
             continue;
         for (uint32_t k = 0; k < key.npath; k++) {
             if (!group_exists(b, key.path[k]))
-                unknown_group(b, key.path[k], key.path_loc[k]);
+                mb_no_weights(b, key.path[k], key.path_loc[k]);
             optimizer(b, key.path[k], d->entry[i].value, key.path_loc[k]);
         }
     }

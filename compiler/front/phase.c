@@ -96,13 +96,14 @@ static bool names_weights(const struct mb *b, const char *group)
     return false;
 }
 
-static void no_group(struct mb *b, const char *group, struct loc loc)
+void mb_no_weights(struct mb *b, const char *group, struct loc loc)
 {
     const char **names = arena_array(b->a, b->p->nweight + b->nnet + 1, sizeof *names);
     unsigned n = 0;
     for (uint32_t i = 0; i < b->nnet; i++) {
-        if (!strcmp(b->net[i].name, group) && !b->net[i].used) {
-            diag(b->ds, E0505, loc, "`%s` names no weights: nothing calls it", group);
+        if (!strcmp(b->net[i].name, group)) {
+            diag(b->ds, E0505, loc, "`%s` names no weights: %s", group,
+                 b->net[i].used ? "the network has none" : "nothing calls it");
             return;
         }
         names[n++] = b->net[i].name;
@@ -121,7 +122,7 @@ static bool check_group(struct mb *b, const char *group, struct loc loc)
         return true;
     const struct net *net = mb_net(b, group);
     if (!net || !net->used || !diag_errors(b->ds)) /* else: it failed, that has been said */
-        no_group(b, group, loc);
+        mb_no_weights(b, group, loc);
     return false;
 }
 
