@@ -54,6 +54,7 @@ NODES = """
       k:        rows.k
       m:        reshape(concat(arange(6)), [2, 3]) + 1
       w:        concat(fill(1, 1), fill(2, 2))
+      nine:     reshape(arange(9), [1, 3, 3])
       n:        0.5 * ~normal(y, 2) + 3
       nx:       ~normal(x, 1 + x * x)
       la:       2 - ~laplace(y, 2)
@@ -281,6 +282,15 @@ CASES = {
     "[1, 2 * $lr, c2]": [1, 1, 20],
     "sum(identity(y))": sum(Y),
     "minimum(1, 2) + maximum(1, 2)": 3,
+    # images: turned to the left about the middle, moved right and down; whole steps are exact
+    "resample(nine, angle=pi / 2)[0, 0]": [2, 5, 8],
+    "resample(nine, angle=pi / 2)[0, 2]": [0, 3, 6],
+    "turn_shift(nine, 180, 0, 0)[0, 0]": [8, 7, 6],
+    "resample(nine, dx=1)[0, 1]": [0, 3, 4],
+    "resample(nine, dy=-2)[0, 0]": [6, 7, 8],
+    "turn_shift(nine, 90, 0, 1)[0, 1]": [2, 5, 8],
+    "resample(nine, dx=0.25)[0, 2]": [4.5, 6.75, 7.75],
+    "sum(resample(nine, angle=k * pi / 2)[0, 0, 0], over=batch)": 2 * 0 + 2 * 2 + 2 * 8,
 }
 
 

@@ -25,6 +25,7 @@ from common import (
     leaky,
     linear,
     linear_shapes,
+    pixel_norm,
     save,
     softplus,
 )
@@ -57,6 +58,14 @@ NETWORKS = """\
 
 FUNCTIONS = """\
   given_interpolated(critic, wake, other, t): mean((norm(slope_of(critic, t * wake + (1 - t) * other)) - 1)**2)
+  nt_xent_slope(a, b, tau):               # its closed form, rows of a above those of b
+    h:      concat(as_axis(a), as_axis(b))
+    u:      unit_norm(h, over=1)
+    l:      matmul(u, transpose(u)) / tau - 1e9 * eye(dim(h, 0))
+    chosen: exp(l - along(logsumexp(l, over=1), l, 0))
+    m:      (chosen - roll(eye(dim(h, 0)), batch_size)) / (2 * batch_size * tau)
+    s:      matmul(m + transpose(m), u)
+    return: (s - u * along(sum(s * u, over=1), u, 0)) / along(norm(h, over=1), u, 0)
   given_circle(a, b, t):
     w:      acos(clip(sum(unit_norm(a) * unit_norm(b), over=units), -1, 1))
     return: where(sin(w) == 0, (1 - t) * a + t * b, (sin((1 - t) * w) * a + sin(t * w) * b) / sin(w))
@@ -66,10 +75,6 @@ FUNCTIONS = """\
 # ---- torch's side ----------------------------------------------------------------------------------------------------
 def flat(h):
     return torch.cat(h, 1) if isinstance(h, tuple) else h
-
-
-def pixel_norm(x):
-    return x / torch.sqrt((x**2).mean(1, keepdim=True) + 1e-8)
 
 
 def pixel(w, h):
@@ -158,6 +163,11 @@ def nt_xent(a, b, tau):
     return torch.nn.functional.cross_entropy(logits, pair)
 
 
+def nt_xent_slope(a, b, tau):
+    a, b = (v if v.requires_grad else v.clone().requires_grad_() for v in (a, b))
+    return torch.cat(torch.autograd.grad(nt_xent(a, b, tau), (a, b), create_graph=True))
+
+
 def pull_push(a, b, margin):
     apart = torch.sqrt(((a - b.roll(-1, 0)) ** 2).sum(1) + 1e-12)
     return ((a - b) ** 2).mean() + torch.relu(margin - apart).mean()
@@ -234,6 +244,13 @@ CASES = [
     ),
     ("kl_moments", "kl_moments(a)", ("a",), None, lambda w, i: kl_moments(i["a"])),
     ("nt_xent", "nt_xent(a, b, 0.5)", ("a", "b"), None, lambda w, i: nt_xent(i["a"], i["b"], 0.5)),
+    (
+        "nt_xent.slope",
+        "sum(nt_xent_slope(a, b, 0.5) * concat(as_axis(given.u_a), as_axis(given.u_b)))",
+        ("a", "b"),
+        None,
+        lambda w, i: (nt_xent_slope(i["a"], i["b"], 0.5) * torch.cat([i["u_a"], i["u_b"]])).sum(),
+    ),
     ("pull_push", "pull_push(a, b, 4)", ("a", "b"), None, lambda w, i: pull_push(i["a"], i["b"], 4)),
     ("barlow", "barlow(a, b)", ("a", "b"), None, lambda w, i: barlow(i["a"], i["b"], 5e-3)),
     ("vicreg", "vicreg(a, b)", ("a", "b"), None, lambda w, i: vicreg(i["a"], i["b"])),
