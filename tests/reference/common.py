@@ -42,19 +42,30 @@ def philox(counter, key):
     return c
 
 
-def words(site, shape, batch=None):
-    """The 32-bit words of a draw at seed 0 and draw step 0, of `shape` a sample (batch: None, one for all)."""
+def words(site, shape, batch=None, step=0):
+    """The 32-bit words of a draw at seed 0, of `shape` a sample (batch: None, one for all)."""
     number = int.from_bytes(hashlib.sha256(site.encode()).digest()[:8], "little")
     at = np.arange(math.prod(shape), dtype=np.uint64)[None, :]
     sample = np.arange(batch or 1, dtype=np.uint64)[:, None]
-    counter = [at // np.uint64(4) + 0 * sample, sample + 0 * at, 0 * sample * at, 0 * sample * at + np.uint64(number & 0xFFFFFFFF)]
+    one = 0 * sample * at
+    counter = [one + at // np.uint64(4), one + sample, one + np.uint64(step), one + np.uint64(number & 0xFFFFFFFF)]
     block = np.stack(philox(counter, [np.uint64(number >> 32), np.uint64(0)]))
     word = np.take_along_axis(block, np.broadcast_to((at % np.uint64(4)).astype(int), block.shape[1:])[None], 0)[0]
     return word.reshape((batch, *shape) if batch else shape)
 
 
-def uniform(site, shape, batch=None):
-    return torch.tensor((words(site, shape, batch) >> np.uint64(8)).astype(np.float64) * 2.0**-24)
+def uniform(site, shape, batch=None, step=0):
+    share = (words(site, shape, batch, step) >> np.uint64(8)).astype(np.float64) * 2.0**-24
+    return torch.tensor(share, dtype=torch.get_default_dtype())
+
+
+def normal(site, shape, batch, step=0):
+    """Box-Muller on pairs of words; of an odd number of elements the last pair gives one."""
+    n = math.prod(shape)
+    u = uniform(site, (n + n % 2,), batch, step).reshape(batch, -1, 2)
+    radius, turn = torch.sqrt(-2 * torch.log(1 - u[..., 0])), 2 * math.pi * u[..., 1]
+    both = torch.stack([radius * torch.cos(turn), radius * torch.sin(turn)], -1)
+    return both.reshape(batch, -1)[:, :n].reshape(batch, *shape)
 
 
 def uniform_int(site, low, high):
@@ -113,6 +124,30 @@ def leaky(x, slope=0.2):
     return torch.where(x > 0, x, slope * x)
 
 
+def per_depth(b):
+    return b[:, None, None]
+
+
+def conv(w, path, x, **how):
+    y = F.conv2d(x, w[f"{path}.weight"], **how)
+    return y + per_depth(w[f"{path}.bias"]) if f"{path}.bias" in w else y
+
+
+def conv_transpose(w, path, x, **how):
+    return F.conv_transpose2d(x, w[f"{path}.weight"], **how) + per_depth(w[f"{path}.bias"])
+
+
+def pixel_norm(x):
+    return x / torch.sqrt((x**2).mean(1, keepdim=True) + 1e-8)
+
+
+def conv_critic(w, path, h, first, second):
+    """Score per sample [B, 1], and the features. `first` and `second`: strides and pads."""
+    f1 = leaky(pixel_norm(conv(w, f"{path}.f1", h, **first)))
+    f2 = leaky(pixel_norm(conv(w, f"{path}.f2", f1, **second)))
+    return linear(w, path, f2.flatten(1)), (f1, f2)
+
+
 def batch_norm(w, path, x):
     """In training it moves the running statistics. torch's own has no third derivative, so it only looks on."""
     axes, at = [k for k in range(x.dim()) if k != 1], (-1, *[1] * (x.dim() - 2))
@@ -151,8 +186,8 @@ def critic(w, path, h):
 def interpolated(score, wake, other, t):
     """G1, by torch's own double backward. `score` maps a tuple of layers to [B, 1]; one t per sample for all of them."""
     wake, other = (wake, other) if isinstance(wake, tuple) else ((wake,), (other,))
-    t = t[:, None]
-    mix = tuple((t * a + (1 - t) * b) for a, b in zip(wake, other))
+    along = lambda a: t.reshape(-1, *[1] * (a.dim() - 1))
+    mix = tuple((along(a) * a + (1 - along(a)) * b) for a, b in zip(wake, other))
     if not mix[0].requires_grad:
         mix = tuple(m.requires_grad_() for m in mix)
     slopes = torch.autograd.grad(score(mix).sum(), mix, create_graph=True)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Three whole cycles of mnist-oscillation, mnist-global and mnist-vae in PyTorch, in double: the reference values.
+"""Three whole cycles of mnist-oscillation, mnist-global, mnist-vae and cifar-six in PyTorch, in double: the reference values.
 
     python generate.py             # expect.safetensors of each model from the inputs that are stored beside it
     python generate.py --inputs    # draws the inputs again first (images, noise, weights): the same bytes every time
@@ -8,10 +8,12 @@
 
 Needs torch, numpy and safetensors; the tests need none of them. The networks are small (100 pixels, 9 latents, 20 hidden
 units, odd on purpose) and of the shipped structure; every draw of the shipped model is a field of the data folder.
+cifar-six is the shipped file itself with few channels, and its draws are made again here, from their sites.
 README.md says what the files hold.
 """
 
 import argparse
+import math
 import sys
 from pathlib import Path
 
@@ -20,7 +22,8 @@ import torch
 from safetensors.numpy import load_file
 
 import common
-from common import as_f32, critic, critic_shapes, draw_weights, interpolated, save, settle, settle_shapes
+from common import as_f32, conv, conv_critic, conv_transpose, critic, critic_shapes, draw_weights, interpolated, normal
+from common import pixel_norm, save, settle, settle_shapes, softplus, uniform
 
 HERE = Path(__file__).resolve().parent
 BATCH, CYCLES = 8, 3
@@ -30,6 +33,24 @@ CRITIC_SCALE = (
     3.0  # weights, not biases: their units then change sign within the batch, and biases do not cancel as often
 )
 PENALTY, FEATURES, BETA = 1.0, 1.0, 1.0
+
+
+# cifar-six: channels of x to z5, of what draws the image, of the critics' two maps; windows (size, stride, pad) of the
+# pathway into each layer from below and of the critics. reference_test.c sets the same channels.
+CHANNELS, IMAGE_HIDDEN, SEEN = (3, 4, 5, 6, 7, 9), 5, (4, 6, 7)
+LAYERS = ("x", "z1", "z2", "z3", "z4", "z5")
+EXTENT = (32, 16, 8, 4, 2, 1)
+STEP, TIGHT, POINT = (4, 2, 1), (2, 1, 0), (1, 1, 0)
+PATHWAY = (None, STEP, STEP, STEP, STEP, TIGHT)
+JUDGE = (  # channels and windows of both maps
+    (SEEN[0], STEP, SEEN[1], STEP),
+    (SEEN[0], STEP, SEEN[1], STEP),
+    (SEEN[1], STEP, SEEN[2], STEP),
+    (SEEN[2], STEP, SEEN[2], TIGHT),
+    (SEEN[2], TIGHT, SEEN[2], POINT),
+    (SEEN[2], POINT, SEEN[2], POINT),
+)
+OSCILLATION, LAMBDA = 1.0, 0.1
 
 
 # ---- inputs ----------------------------------------------------------------------------------------------------------
@@ -45,6 +66,58 @@ def strokes(rng, count):
             far = np.linalg.norm(at - (a + along[..., None] * (b - a)), axis=-1)
             np.maximum(image, np.clip(1.6 - far, 0, 1), out=image)
     return as_f32(np.round(images.reshape(count, PIXELS) * 255) / 255)
+
+
+def blobs(rng, count):
+    """Colour images with a few soft discs, as the bytes of a photo."""
+    at = np.stack(np.meshgrid(np.arange(32), np.arange(32), indexing="ij"), -1).astype(np.float64)
+    images = np.full((count, 3, 32, 32), 90.0) + rng.uniform(-40, 40, (count, 3, 1, 1))
+    for image in images:
+        for _ in range(4):
+            far = np.linalg.norm(at - rng.uniform(0, 32, 2), axis=-1)
+            image += rng.uniform(-120, 120, (3, 1, 1)) * np.clip(1.5 - far / rng.uniform(3, 10), 0, 1)
+    return np.clip(np.round(images + rng.normal(0, 6, images.shape)), 0, 255).astype(np.uint8)
+
+
+def six_shapes():
+    """conv_gaussian and conv_transpose_gaussian of every pathway, conv_critic of every layer."""
+    out = {}
+
+    def add(path, *shape):
+        out[f"{path}.weight"] = shape
+
+    for k in range(1, 6):
+        below, above, size = CHANNELS[k - 1], CHANNELS[k], PATHWAY[k][0]
+        add(f"up.{LAYERS[k]}.a", above, below, size, size)
+        add(f"up.{LAYERS[k]}.mean", 2 * above, above, 1, 1)
+        hidden = below if k > 1 else IMAGE_HIDDEN
+        add(f"down.{LAYERS[k - 1]}.a", above, hidden, size, size)
+        add(f"down.{LAYERS[k - 1]}.mean", 2 * below, hidden, 1, 1)
+    for layer, depth, extent, (first, one, second, two) in zip(LAYERS, CHANNELS, EXTENT, JUDGE):
+        add(f"D.{layer}.f1", first, depth, one[0], one[0])
+        add(f"D.{layer}.f2", second, first, two[0], two[0])
+        for size, stride, pad in (one, two):
+            extent = (extent + 2 * pad - size) // stride + 1
+        add(f"D.{layer}", 1, second * extent**2)
+    return out
+
+
+def make_six(name, rng):
+    folder = HERE / name / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "image.npy", blobs(rng, BATCH * CYCLES))
+    weights = {}
+    for path, shape in six_shapes().items():
+        wide = path.startswith("down.") and path.endswith(".a.weight")  # [in, out, row, column]
+        bound = (shape[1] * shape[2] * shape[3] if wide else math.prod(shape[1:])) ** -0.5
+        critics = 3 if path.startswith("D.") else 1
+        weights[path] = as_f32(rng.uniform(-bound, bound, shape) * critics)
+        bias = f"{path[: -len('weight')]}bias"
+        units = shape[1] if wide else shape[0]
+        weights[bias] = as_f32(rng.uniform(-bound, bound, units))
+        if path.endswith(".mean.weight"):  # means up, spreads down: a pixel with no unit on is divided by next to nothing
+            weights[bias] += as_f32(np.repeat([0.7, -0.7], units // 2))
+    save(HERE / name / "init.safetensors", weights)
 
 
 def noise_shapes(name):
@@ -67,6 +140,8 @@ def weight_shapes(name):
 
 def make_inputs(name, seed):
     rng = np.random.default_rng(seed)
+    if name == "cifar-six":
+        return make_six(name, rng)
     folder = HERE / name / "data"
     folder.mkdir(parents=True, exist_ok=True)
     count = BATCH * CYCLES
@@ -132,11 +207,59 @@ def vae(w, d):
     return n
 
 
+def drawn(w, path, a, site, step):
+    """The second half of conv_gaussian: a 1x1 convolution, split into mean and spread."""
+    mean, s = conv(w, f"{path}.mean", a).chunk(2, 1)
+    return mean + softplus(s) * normal(site, mean.shape[1:], len(a), step)
+
+
+def six(w, d):
+    """cifar-six: each layer in wake, from the wake layer above (oscillation) and from the sleep layer above (sleep)."""
+    batch, step = len(d["image"]), d["cycle"]
+    wake, down, sleep = {"x": (2 * (d["image"].double() / 255) - 1).float().to(d["image"].dtype)}, {}, {}
+    for k in range(1, 6):
+        at, (_, stride, pad) = LAYERS[k], PATHWAY[k]
+        a = torch.relu(conv(w, f"up.{at}.a", wake[LAYERS[k - 1]], stride=stride, padding=pad))
+        rise = "" if k == 5 else "/rise"
+        z = drawn(w, f"up.{at}", a, f"compare/{at}.wake/up.{at}{rise}/conv_gaussian~1", step)
+        wake[at] = z if k == 5 else pixel_norm(torch.relu(z))
+
+    def fall(k, above, moment):
+        at, (_, stride, pad) = LAYERS[k], PATHWAY[k + 1]
+        a = torch.relu(conv_transpose(w, f"down.{at}.a", above, stride=stride, padding=pad))
+        sink = "/sink" if 0 < k < 4 else ""
+        site = f"compare/{at}.{moment}/down.{at}{sink}/conv_transpose_gaussian~1"
+        z = drawn(w, f"down.{at}", a, site, step)
+        return z if k == 0 else pixel_norm(torch.relu(z))
+
+    for moment, layers in (("oscillation", down), ("sleep", sleep)):
+        layers["z5"] = normal(f"compare/z5.{moment}~1", (CHANNELS[5], 1, 1), batch, step)
+    for k in reversed(range(5)):
+        down[LAYERS[k]] = fall(k, wake[LAYERS[k + 1]], "oscillation")
+        sleep[LAYERS[k]] = fall(k, sleep[LAYERS[k + 1]], "sleep")
+
+    n, lose, gain = {}, 0, 0
+    for k, at in enumerate(LAYERS):
+        windows = [dict(stride=v[1], padding=v[2]) for v in JUDGE[k][1::2]]
+        judge = lambda h, at=at, windows=windows: conv_critic(w, f"D.{at}", h, *windows)
+        (high, taps), (low, low_taps), (deep, _) = judge(wake[at]), judge(down[at]), judge(sleep[at])
+        n[f"gap.{at}"] = high.mean() - low.mean()
+        gap = OSCILLATION * n[f"gap.{at}"] + LAMBDA * (high.mean() - deep.mean())
+        t = uniform(f"compare/penalty.{at}/interpolated/t~1", (), batch, step)
+        n[f"penalty.{at}"] = PENALTY * interpolated(lambda mix: judge(mix[0])[0], wake[at], down[at], t)
+        lose, gain = lose - gap + n[f"penalty.{at}"], gain + gap
+        if at != "z5":
+            n[f"features.{at}"] = sum(((a - b) ** 2).flatten(1).sum(1).mean() for a, b in zip(taps, low_taps))
+            gain = gain + FEATURES * n[f"features.{at}"]
+    return n | {"loss.D": lose, "loss.net": gain}
+
+
 GAN_STEPS = [("loss.D", ("D.",)), ("loss.net", ("up.", "down."))]
 MODELS = {  # seed of the inputs, phase, nodes, update steps: the loss and the groups it trains
     "mnist-oscillation": (39, "compare", oscillation, GAN_STEPS),
     "mnist-global": (5, "compare", joint, GAN_STEPS),
     "mnist-vae": (93, "wake", vae, [("q, p", ("q.", "p."))]),
+    "cifar-six": (7, "compare", six, GAN_STEPS),
 }
 
 
@@ -159,7 +282,7 @@ def run(name, dtype):
     fields = {f.stem: torch.tensor(np.load(f), dtype=dtype) for f in sorted((HERE / name / "data").glob("*.npy"))}
     made, out = optimizers(w), {}
     for cycle in range(CYCLES):
-        batch = {f: a[cycle * BATCH : (cycle + 1) * BATCH] for f, a in fields.items()}
+        batch = {f: a[cycle * BATCH : (cycle + 1) * BATCH] for f, a in fields.items()} | {"cycle": cycle}
         at = f"cycle{cycle}"
         for k, (loss, groups) in enumerate(steps):
             nodes = nodes_of(w, batch)  # again after each step: changed weights, the same draws

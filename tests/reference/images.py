@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional as F
 
 import ops
-from common import as_f32, batch_norm, leaky, save, uniform, uniform_int
+from common import as_f32, batch_norm, conv, conv_critic, conv_transpose, interpolated, leaky, per_depth, pixel_norm, save
+from common import uniform, uniform_int
 
 HERE = Path(__file__).resolve().parent / "images"
 
@@ -52,29 +53,15 @@ FUNCTIONS = """\
 
 
 # ---- torch's side ----------------------------------------------------------------------------------------------------
-def per_depth(b):
-    return b[:, None, None]
-
-
-def conv(w, path, x, **how):
-    y = F.conv2d(x, w[f"{path}.weight"], **how)
-    return y + per_depth(w[f"{path}.bias"]) if f"{path}.bias" in w else y
-
-
 def plain(w, h):
     a = torch.tanh(conv(w, "plain.a", h, stride=2, padding=1))
-    b = F.conv_transpose2d(a, w["plain.b.weight"], stride=2, padding=1) + per_depth(w["plain.b.bias"])
-    return conv(w, "plain", torch.tanh(b), padding=2)
+    return conv(w, "plain", torch.tanh(conv_transpose(w, "plain.b", a, stride=2, padding=1)), padding=2)
 
 
 def grouped(w, h):
     a = torch.tanh(F.conv2d(h, w["grouped.w"], stride=(2, 1), padding=(2, 1), dilation=(1, 3), groups=2))
     how = dict(stride=(3, 2), padding=(1, 2), dilation=(2, 1), groups=3, output_padding=(2, 1))
     return F.conv_transpose2d(a, w["grouped.v"], **how)
-
-
-def pixel_norm(x):
-    return x / torch.sqrt((x**2).mean(1, keepdim=True) + 1e-8)
 
 
 def normed(w, h):
@@ -108,9 +95,7 @@ def bounded(w, h):
 
 
 def judge(w, h):
-    f1 = leaky(pixel_norm(conv(w, "judge.f1", h, stride=2, padding=1)))
-    f2 = leaky(pixel_norm(conv(w, "judge.f2", f1)))
-    return f2.flatten(1) @ w["judge.weight"].T + w["judge.bias"]
+    return conv_critic(w, "judge", h, dict(stride=2, padding=1), {})[0]
 
 
 def minibatch_std(x):
@@ -124,10 +109,7 @@ def curved(x):
 
 
 def penalised(w, wake, other, t):
-    t = t[:, None, None, None]
-    u = t * wake + (1 - t) * other
-    g = torch.autograd.grad(judge(w, u).sum(), u, create_graph=True)[0]
-    return ((torch.sqrt((g * g).sum((1, 2, 3))) - 1) ** 2).mean()
+    return interpolated(lambda mix: judge(w, mix[0]), wake, other, t)
 
 
 def winners(x):

@@ -448,17 +448,29 @@ static const char *const narrow[] = {PAD_DRAWS("eps"), "constants.width=4",
                                      "constants.latents=6", NULL};
 static const char *const shipped[] = {PAD_DRAWS("eps_shipped"), NULL};
 
+/* cifar-six with the channels of tests/reference/generate.py */
+#define SIX "graphs/papers/adversarial-wake-sleep/cifar-six.yaml"
+static const char *const six[] = {
+    "data.all.source=npy", "data.photos.split=none",   "data.unseen=none",
+    "probes=none",         "settings.batch=8",         "constants.c1=4",
+    "constants.c2=5",      "constants.c3=6",           "constants.c4=7",
+    "constants.c5=9",      "constants.seen1=4",        "constants.seen2=6",
+    "constants.seen3=7",   "constants.image_hidden=5", NULL,
+};
+
 static const struct reference rows[] = {
     {.folder = "mnist-oscillation", .backend = "interp64", .threads = 2},
     {.folder = "mnist-global", .backend = "interp64", .threads = 1},
     {.folder = "mnist-vae", .backend = "interp64", .threads = 1},
     {.folder = "mnist-oscillation", .backend = "interp", .threads = 1},
+    {.folder = "cifar-six", .backend = "interp64", .file = SIX, .set = six, .threads = 2},
     {"pad", "interp64", PAD, NULL, NULL, narrow, BY_PHASE, 2},
     {"pad", "interp64", PAD, "skip_missing", "skip/", narrow, LAST, 1},
 #ifdef HYP_WITH_LLVM
     {.folder = "mnist-oscillation", .backend = "llvm", .threads = 2},
     {.folder = "mnist-global", .backend = "llvm", .threads = 2},
     {.folder = "mnist-vae", .backend = "llvm", .threads = 2},
+    {.folder = "cifar-six", .backend = "llvm", .file = SIX, .set = six, .threads = 2},
     {"pad", "llvm", PAD, NULL, NULL, narrow, BY_PHASE, 2},
     {"pad", "llvm", PAD, "skip_missing", "skip/", narrow, LAST, 1},
     {"pad", "llvm", PAD, NULL, "shipped/", shipped, SKETCHED, 2},
