@@ -99,9 +99,9 @@ def judge(w, h):
 
 
 def minibatch_std(x):
-    """One more feature, the same for all samples: the mean over units of their deviation over the batch."""
-    spread = torch.sqrt(x.flatten(1).var(0, unbiased=True) + 1e-8).mean()
-    return torch.cat([x.flatten(1), spread.expand(len(x), 1)], 1)
+    """One more unit or channel, the same for all samples: the mean over units of their deviation over the batch."""
+    spread = torch.sqrt(x.var(0, unbiased=True) + 1e-8).mean()
+    return torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], 1)
 
 
 def curved(x):
@@ -224,6 +224,13 @@ CASES = [
     ),
     ("pixel_norm", "curved(pixel_norm(e))", ("e",), None, lambda w, i: curved(pixel_norm(i["e"]))),
     ("minibatch_std", "curved(minibatch_std(e))", ("e",), None, lambda w, i: curved(minibatch_std(i["e"]))),
+    (
+        "minibatch_std.flat",
+        "curved(minibatch_std(flatten(e)))",
+        ("e",),
+        None,
+        lambda w, i: curved(minibatch_std(i["e"].flatten(1))),
+    ),
     ("dropout", "curved(dropout(e, 0.3))", ("e",), None, lambda w, i: curved(dropped(i["e"], 0.3) if w["training"] else i["e"])),
     (
         "occlude.sample",
