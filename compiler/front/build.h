@@ -306,7 +306,9 @@ value_id mb_value(struct mb *b, struct val *v, struct loc loc);
 value_id mb_f32(struct mb *b, struct val *v, struct loc loc); /* the same, converted */
 value_id mb_to_f32(struct mb *b, value_id v);
 bool mb_is_host(const struct mb *b, value_id v); /* a host scalar */
-value_id mb_ext(struct mb *b, struct ext e);     /* c + b * batch_size as a host scalar */
+/* The sum of of[k] * batch_size^k, k up to `degree` > 0, as a host scalar; of an extent. */
+value_id mb_polynomial(struct mb *b, const double *of, unsigned degree);
+value_id mb_ext(struct mb *b, struct ext e);
 bool mb_whole(struct mb *b, struct val *v, struct loc loc, int64_t *out); /* E0305 */
 bool mb_ext_of(struct mb *b, struct val *v, struct loc loc, struct ext *out);
 bool mb_shape(struct mb *b, struct val *v, struct loc loc,

@@ -128,39 +128,48 @@ static bool dims_of(struct mb *b, const struct axes *x, const struct type *t, bo
     return true;
 }
 
-/* How many elements dims `bits` of t hold; at most one of them varies. */
-static struct ext count_of(const struct type *t, uint32_t bits)
+/* How many elements: of[k] times the k-th power of the batch, summed. */
+struct count {
+    double of[HYP_RANK + 1];
+};
+
+/* How many elements dims `bits` of t hold. */
+static struct count count_of(const struct type *t, uint32_t bits)
 {
-    struct ext n = ext_const(1);
+    struct count n = {{1}};
     for (unsigned i = 0; i < t->rank; i++) {
         if (!(bits >> i & 1))
             continue;
-        const struct ext d = t->dim[i];
-        n = d.b ? (struct ext){n.c * d.c, n.c * d.b} : (struct ext){n.c * d.c, n.b * d.c};
+        for (unsigned k = HYP_RANK; k > 0; k--)
+            n.of[k] = n.of[k] * t->dim[i].c + n.of[k - 1] * t->dim[i].b;
+        n.of[0] *= t->dim[i].c;
     }
     return n;
 }
 
 /* v / (n - less): a multiplication by the inverse, which the host computes if the batch
  * counts. */
-static value_id divided(struct mb *b, value_id v, struct ext n, int32_t less)
+static value_id divided(struct mb *b, value_id v, struct count n, int32_t less)
 {
     struct sxb *s = &b->g->sx;
     value_id in[2] = {v, 0};
-    n.c -= less;
+    unsigned degree = HYP_RANK;
+    while (degree > 0 && n.of[degree] == 0)
+        degree--;
+    n.of[0] -= less;
     sx_id inverse = 0;
-    if (!n.b && n.c == 1)
+    if (degree == 0 && n.of[0] == 1)
         return v;
-    if (n.b) {
-        const value_id count = mb_ext(b, n);
+    if (degree) {
+        const value_id count = mb_polynomial(b, n.of, degree);
         in[1] = mb_map(b, sx_make(s, SX_DIV, sx_const(s, 1), sx_arg(s, 0, SX_FLOAT), 0),
                        &count, 1, NULL);
         inverse = sx_arg(s, 1, SX_FLOAT);
     } else {
-        inverse = sx_const(s, 1.0 / n.c);
+        inverse = sx_const(s, 1.0 / n.of[0]);
     }
     return mb_map(b, sx_make(s, SX_MUL, sx_arg(s, 0, SX_FLOAT), inverse, 0), in,
-                  n.b ? 2 : 1, NULL);
+                  degree ? 2 : 1, NULL);
 }
 
 /* A reduced value with 1 where its dims were, so that it lines up with `like` again. */
@@ -202,7 +211,7 @@ static value_id safe_sqrt(struct mb *b, value_id v, double at_zero)
 static value_id variance(struct mb *b, value_id v, uint32_t bits, bool unbiased)
 {
     const struct type t = *graph_type(b->g, v);
-    const struct ext n = count_of(&t, bits);
+    const struct count n = count_of(&t, bits);
     const value_id mean = divided(b, graph_sum(b->g, v, bits), n, 0);
     const value_id d = op2(b, SX_SUB, v, kept(b, mean, &t, bits));
     return divided(b, graph_sum(b->g, op1(b, SX_FN_square, d), bits), n, unbiased ? 1 : 0);
@@ -276,15 +285,15 @@ static struct val *added(struct mb *b, enum reduction r, struct val *x,
                          const struct axes *ax, struct loc loc)
 {
     struct val *total = NULL;
-    struct ext n = {0, 0};
+    struct count n = {{0}};
     for (uint32_t i = 0; i < x->n; i++) {
         uint32_t bits = 0;
         const value_id v = mb_f32(b, x->item[i], loc);
         if (!v || !dims_of(b, ax, graph_type(b->g, v), is_small(r), loc, &bits))
             return mb_poison(b);
-        const struct ext k = count_of(graph_type(b->g, v), bits);
-        n.c += k.c;
-        n.b += k.b;
+        const struct count more = count_of(graph_type(b->g, v), bits);
+        for (unsigned k = 0; k <= HYP_RANK; k++)
+            n.of[k] += more.of[k];
         const value_id q = r == RED_NORM ? op1(b, SX_FN_square, v) : v;
         struct val *part = mb_tensor(b, bits ? graph_sum(b->g, q, bits) : q);
         total = total ? mb_ew2(b, SX_ADD, total, part, loc) : part;

@@ -125,19 +125,28 @@ static value_id counter(struct mb *b, const char *name)
     return graph_leaf(b->g, LEAF_COUNTER, 0, 0, name, type_scalar(DT_F32));
 }
 
-value_id mb_ext(struct mb *b, struct ext e)
+value_id mb_polynomial(struct mb *b, const double *of, unsigned degree)
 {
     struct graph *g = b->g;
     const region_id at = g->at;
     const value_id batch = counter(b, "batch_size");
     g->at = b->p->host;
-    sx_id s =
-        sx_make(&g->sx, SX_MUL, sx_const(&g->sx, e.b), sx_arg(&g->sx, 0, SX_FLOAT), 0);
-    if (e.c)
-        s = sx_make(&g->sx, SX_ADD, sx_const(&g->sx, e.c), s, 0);
-    const value_id v = e.b == 1 && !e.c ? batch : graph_map(g, s, &batch, 1, NULL);
+    sx_id s = sx_const(&g->sx, of[degree]);
+    for (unsigned k = degree; k-- > 0;) {
+        s = sx_make(&g->sx, SX_MUL, s, sx_arg(&g->sx, 0, SX_FLOAT), 0);
+        if (of[k] != 0)
+            s = sx_make(&g->sx, SX_ADD, sx_const(&g->sx, of[k]), s, 0);
+    }
+    const bool itself = degree == 1 && of[1] == 1 && of[0] == 0;
+    const value_id v = itself ? batch : graph_map(g, s, &batch, 1, NULL);
     g->at = at;
     return v;
+}
+
+value_id mb_ext(struct mb *b, struct ext e)
+{
+    const double of[] = {e.c, e.b};
+    return mb_polynomial(b, of, 1);
 }
 
 /* Maps. All operands must have been joined before: what does not fit is asserted in the

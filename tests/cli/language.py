@@ -129,6 +129,8 @@ CASES = {
     "mean(logsumexp(x))": mean([lse(r) for r in X]),
     "logsumexp(x, over=batch)": [lse(c) for c in COLUMNS],
     "mean(x, over=batch)": [mean(c) for c in COLUMNS],
+    "mean(matmul(as_axis(x), transpose(as_axis(x))))": mean([sum(a * b for a, b in zip(v, w)) for v in X for w in X]),
+    "var(outer(as_axis(y), as_axis(y)), unbiased=true)": var([v * w for v in Y for w in Y], 1),
     "var(x, over=batch, unbiased=true)": [var(c, 1) for c in COLUMNS],
     "mean(x, keep=0)": [mean(c) for c in COLUMNS],
     "sum(m, over=0)": [5, 7, 9],
