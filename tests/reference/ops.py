@@ -63,8 +63,7 @@ FUNCTIONS = """\
     u:      unit_norm(h, over=1)
     l:      matmul(u, transpose(u)) / tau - 1e9 * eye(dim(h, 0))
     chosen: exp(l - along(logsumexp(l, over=1), l, 0))
-    m:      (chosen - roll(eye(dim(h, 0)), batch_size)) / (2 * batch_size * tau)
-    s:      matmul(m + transpose(m), u)
+    s:      (matmul(chosen + transpose(chosen), u) - 2 * roll(u, batch_size)) / (2 * batch_size * tau)
     return: (s - u * along(sum(s * u, over=1), u, 0)) / along(norm(h, over=1), u, 0)
   given_circle(a, b, t):
     w:      acos(clip(sum(unit_norm(a) * unit_norm(b), over=units), -1, 1))
