@@ -189,13 +189,25 @@ def test_stages():
     has(err, "no phase `nope`", "wake")
 
 
+def papers():
+    for folder, _, names in sorted(os.walk(os.path.join(SOURCE, "graphs/papers"))):
+        for name in sorted(names):
+            if name.endswith(".yaml"):
+                yield os.path.join(folder, name)
+
+
+def test_conditions():
+    """Every condition of every shipped model passes the check."""
+    for path in papers():
+        own = re.search(r"^conditions:\n((?:  .*\n|\n)+)", read(path), re.M)
+        for name in re.findall(r"^  (\w+):", own.group(1) if own else "", re.M):
+            has(hypno("check", path, "--condition", name)[0], ": fine; ")
+
+
 def test_phases_are_a_model():
     """What `show` prints is checked, printed again the same, for every shipped model."""
-    papers = os.path.join(SOURCE, "graphs/papers/adversarial-wake-sleep")
-    for name in sorted(os.listdir(papers)):
-        if not name.endswith(".yaml"):
-            continue
-        text, _ = hypno("show", os.path.join(papers, name), "--stage", "phases")
+    for path in papers():
+        text, _ = hypno("show", path, "--stage", "phases")
         hypno("check", write("again.yaml", text))
         equal(re.sub(" +", " ", hypno("show", "again.yaml", "--stage", "phases")[0]), re.sub(" +", " ", text))
 
