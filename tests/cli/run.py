@@ -512,6 +512,27 @@ def test_rare_losses_outlive_a_resume():
             equal(read(f"cut{cut}/{name}"), read(f"whole/{name}"))
 
 
+DREAMS = [
+    "--set", "data.all.source=npy", "--set", "data.photos.split=none", "--set", "data.unseen=none", "--set", "probes=none",
+    "--set", "batch=8", "--set", "constants.width=4", "--set", "constants.latents=8", "--cycles", "3", "--backend", "interp64", "--quiet",
+]
+
+
+def test_contrast_without_negatives_is_nrem():
+    """One view of a memory drawn to the memory, without latent noise: PAD's replay, whatever perturbs the dream."""
+    folder = os.path.join(SOURCE, "graphs/papers/dreaming")
+    data = ["--data", os.path.join(SOURCE, "tests/reference/cifar-six/data")]
+    hypno("train", f"{folder}/pad.yaml", *DREAMS, *data, "--set", "phases.nrem.nodes.zr=E(0.5 * xn).z", "--out", "nrem")
+    like = ["--condition", "like_nrem", "--set", "functions.perturbed(x)=0.5 * x"]
+    hypno("train", f"{folder}/contrastive.yaml", *DREAMS, *data, *like, "--out", "contrast")
+    nrem, contrast = tensors("nrem"), tensors("contrast")
+    same = [k for k in nrem if k.startswith(("E.", "G.", "Z", "optimizer/"))]
+    assert len(same) == 4 * 18 + 2, same
+    equal([k for k in same if nrem[k] != contrast[k]], [])
+    hypno("train", f"{folder}/contrastive.yaml", *DREAMS, *data, "--condition", "no_push", "--out", "pulled")
+    assert tensors("pulled")["E.z.weight"] != nrem["E.z.weight"]
+
+
 def test_list_settings_for_a_time():
     stages = "  - {epochs: 1, cycle: [wake]}\n  - {epochs: 1, cycle: [wake], settings: {weights: '[3, 0.5 * 4]'}}\n"
     write("for_a_time.yaml", STAGES % stages)
