@@ -314,7 +314,8 @@ static bool reads_copy(const struct run *r, const struct hyp_probe *p)
     return false;
 }
 
-/* The cycle just run left out (`when`) all that the probe reads: there is nothing to tell. */
+/* The cycle just run left out (`when`) all that the probe reads: there is nothing to tell.
+ */
 static bool left_out(const struct run *r, const struct hyp_probe *p)
 {
     for (uint32_t i = 0; i < p->nvalue; i++)

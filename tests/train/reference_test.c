@@ -438,8 +438,9 @@ static void three_cycles(void **state)
 /* PAD's draws are fields of the data folder. */
 #define PAD "graphs/papers/dreaming/pad.yaml"
 #define PAD_DRAWS(eps)                                                                     \
-    "data.all.source=npy", "data.photos.split=none", "data.unseen.split=none",             \
-        "settings.batch=8", "phases.nrem.nodes.p=mean(photos.p, over=batch)",              \
+    "probes=none", "data.all.source=npy", "data.photos.split=none",                        \
+        "data.unseen.split=none", "settings.batch=8",                                      \
+        "phases.nrem.nodes.p=mean(photos.p, over=batch)",                                  \
         "phases.nrem.nodes.tile=floor(mean(photos.tile, over=batch))",                     \
         "phases.nrem.nodes.u=(mean(photos.u, over=batch) + 128) / 256",                    \
         "phases.nrem.nodes.zr=E(where(tiles(u, tile) < p, 0, xn)).z",                      \
