@@ -127,7 +127,8 @@ static void compile(struct bench *b)
             if (b->nest[k]->stage[i].stack_bytes > stack)
                 stack = b->nest[k]->stage[i].stack_bytes;
     b->stage = arena_array(b->a, stages, sizeof *b->stage);
-    b->code = backend_llvm.load(b->nest, b->nnest, b->target, 1, ds, b->stage);
+    const struct load_job job = {.nest = b->nest, .n = b->nnest, .target = b->target};
+    b->code = backend_llvm.load(&job, ds, b->stage, NULL);
     if (!b->code) {
         diag_print(ds, stderr, false);
         exit(1);

@@ -13,6 +13,7 @@
 struct nest;
 struct target;
 struct diag_sink;
+struct cache;
 struct code; /* loaded code; owns everything the stages need */
 
 struct loaded_stage {
@@ -20,17 +21,26 @@ struct loaded_stage {
     const void *self;
 };
 
+/* What to compile and load, and how. */
+struct load_job {
+    struct nest *const *nest;
+    const uint8_t *const *key; /* nest_key() of each; NULL: it is worked out */
+    uint32_t n;
+    const struct target *target;
+    unsigned threads;    /* at most so many compile, 0 is 1; the result does not depend on it */
+    struct cache *cache; /* of compiled nests; NULL: none */
+};
+
 struct backend {
     const char *name; /* "llvm", "interp", "interp64" */
     bool f64;         /* every F32 buffer holds doubles */
     /*
-     * Compile and load `n` different nests on up to `threads` threads.  stage[] receives
-     * all stages of nest 0, then of nest 1, ...  NULL: reported (E9999: a nest it cannot
-     * compile is our fault).
+     * stage[] receives all stages of nest 0, then of nest 1, ...; equal nests share code.
+     * *compiled (may be NULL): how many had to be compiled.  NULL: reported (E9999: a nest it
+     * cannot compile is our fault).
      */
-    struct code *(*load)(struct nest *const *nest, uint32_t n, const struct target *target,
-                         unsigned threads, struct diag_sink *ds,
-                         struct loaded_stage *stage);
+    struct code *(*load)(const struct load_job *job, struct diag_sink *ds,
+                         struct loaded_stage *stage, uint32_t *compiled);
     void (*free)(struct code *code);
 };
 

@@ -361,6 +361,7 @@ struct hyp_plan {
     uint32_t dream_output;
 
     double compile_seconds;
+    uint32_t compiled; /* kernels whose code had to be made: it was not in the cache */
     /*
      * Code of a phase is made when it is first wanted (scheduled phases and init at once,
      * probes later). Call before running phase p for the first time; cheap afterwards.

@@ -33,6 +33,7 @@ void run_summary(struct run *r, struct hyp_summary *out)
     out->first_cycle_seconds = r->first_cycle;
     out->compile_seconds = r->plan->compile_seconds;
     out->kernels = r->plan->nkernel;
+    out->compiled_kernels = r->plan->compiled;
     out->arena_bytes = r->plan->segment_bytes[HYP_SEG_SCRATCH];
     if (getrusage(RUSAGE_SELF, &u) == 0)
         out->peak_rss_bytes = (uint64_t)u.ru_maxrss * 1024;
@@ -78,6 +79,7 @@ char *hyp_summary_json(const struct hyp_summary *s)
     put_number(&w, "first_cycle_seconds", s->first_cycle_seconds);
     put_number(&w, "compile_seconds", s->compile_seconds);
     put_number(&w, "kernels", (double)s->kernels);
+    put_number(&w, "compiled_kernels", (double)s->compiled_kernels);
     put_number(&w, "arena_bytes", (double)s->arena_bytes);
     put_number(&w, "peak_rss_bytes", (double)s->peak_rss_bytes);
     json_key(&w, "values");

@@ -77,7 +77,7 @@ struct hyp_summary {
     double seconds_per_cycle;   /* median; 0: none ran */
     double first_cycle_seconds; /* process start to the end of the first cycle; 0: none */
     double compile_seconds;
-    uint32_t kernels;
+    uint32_t kernels, compiled_kernels; /* all; those that were not in the cache */
     uint64_t arena_bytes, peak_rss_bytes;
     uint32_t nvalue;
     struct hyp_value *value;

@@ -8,38 +8,34 @@ struct code {
     struct arena *arena;
 };
 
-static struct code *load(struct nest *const *nest, uint32_t n, bool f64,
-                         struct loaded_stage *stage)
+static struct code *load(const struct load_job *job, bool f64, struct loaded_stage *stage,
+                         uint32_t *compiled)
 {
     struct arena *a = arena_new();
     struct code *c = arena_alloc(a, sizeof *c);
 
     c->arena = a;
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t s = 0; s < nest[i]->nstage; s++)
-            *stage++ =
-                (struct loaded_stage){interp_stage_fn, interp_prepare(nest[i], s, f64, a)};
+    if (compiled)
+        *compiled = 0;
+    for (uint32_t i = 0; i < job->n; i++)
+        for (uint32_t s = 0; s < job->nest[i]->nstage; s++)
+            *stage++ = (struct loaded_stage){interp_stage_fn,
+                                             interp_prepare(job->nest[i], s, f64, a)};
     return c;
 }
 
-static struct code *load_f32(struct nest *const *nest, uint32_t n,
-                             const struct target *target, unsigned threads,
-                             struct diag_sink *ds, struct loaded_stage *stage)
+static struct code *load_f32(const struct load_job *job, struct diag_sink *ds,
+                             struct loaded_stage *stage, uint32_t *compiled)
 {
-    (void)target;
-    (void)threads;
     (void)ds;
-    return load(nest, n, false, stage);
+    return load(job, false, stage, compiled);
 }
 
-static struct code *load_f64(struct nest *const *nest, uint32_t n,
-                             const struct target *target, unsigned threads,
-                             struct diag_sink *ds, struct loaded_stage *stage)
+static struct code *load_f64(const struct load_job *job, struct diag_sink *ds,
+                             struct loaded_stage *stage, uint32_t *compiled)
 {
-    (void)target;
-    (void)threads;
     (void)ds;
-    return load(nest, n, true, stage);
+    return load(job, true, stage, compiled);
 }
 
 static void release(struct code *c)

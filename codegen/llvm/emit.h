@@ -199,12 +199,13 @@ bool ll_is_normal(const struct sxb *b, const struct sx_node *call);
 void ll_walk_stage(struct ll *l, const struct nstage *g);
 
 /* ---- module.c ---- */
+void llvm_start(void); /* before anything of LLVM is called; any number of times */
 /* Context and target machine; NULL: *why says so. */
 struct ll_host *ll_host_new(const struct target *t, const char **why);
 void ll_host_free(struct ll_host *h);
 LLVMModuleRef ll_module(struct ll_host *h);
-/* Add all stages of a nest as functions k<number>_<stage>. NULL, or what is wrong. */
+/* Add all stages of a nest as functions NAME_<stage>.  NULL, or what is wrong. */
 const char *ll_emit(struct ll_host *h, LLVMModuleRef mod, const struct nest *n,
-                    const struct target *t, uint32_t number);
+                    const struct target *t, const char *name);
 
 #endif

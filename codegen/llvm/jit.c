@@ -1,7 +1,8 @@
 /*
- * Compiling and loading.  Every thread has its own context and target machine and takes
- * nests a few at a time: one module, one object each.  The objects are the ones that
- * ahead-of-time compilation would link; they are loaded by LLJIT once all are there.
+ * Compiling and loading.  Every thread has its own context and target machine and takes one
+ * nest after the other: one module, one object each, from the cache where that has it.  The
+ * objects are the ones that ahead-of-time compilation would link; they are loaded by LLJIT
+ * once all are there.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -12,20 +13,30 @@
 #include "codegen/backend.h"
 #include "codegen/llvm/emit.h"
 #include "codegen/llvm/llvm.h"
+#include "runtime/base/alloc.h"
+#include "runtime/base/cache.h"
 #include "runtime/base/diag.h"
 
-enum { BATCH_MAX = 8, THREADS_MAX = 64, WHY = 256 };
+enum { THREADS_MAX = 64, WHY = 256, NAME = 24 };
 
 struct code {
     LLVMOrcLLJITRef jit;
 };
 
+/* A nest, and all that equal it. */
+struct item {
+    uint8_t key[32]; /* of the object */
+    char name[NAME]; /* of its functions, before the number of the stage */
+    const struct nest *nest;
+    LLVMMemoryBufferRef object;
+    uint32_t same; /* the first item with this key */
+};
+
 struct work {
-    struct nest *const *nest;
-    uint32_t n, batch;
-    const struct target *target;
-    atomic_uint next;
-    LLVMMemoryBufferRef *object; /* by batch */
+    const struct load_job *job;
+    bool distrust; /* nothing is taken from the cache */
+    struct item *item;
+    atomic_uint next, compiled, cached;
     atomic_bool failed;
     char why[WHY]; /* written by the first that fails */
 };
@@ -37,73 +48,137 @@ static void fail(struct work *w, const char *what, const char *detail)
                  detail ? detail : "");
 }
 
-/* Which of the module's nests it is. */
-static void fail_refused(struct work *w, uint32_t first, uint32_t end, const char *message)
+static void fail_refused(struct work *w, const char *kernel, const char *message)
 {
     char what[128];
-    const uint32_t i = first + llvm_refused(w->nest + first, end - first, w->target);
-    const char *name = i < end && w->nest[i]->name ? w->nest[i]->name : "a kernel";
-    snprintf(what, sizeof what, "LLVM refuses `%.100s`", name);
+    snprintf(what, sizeof what, "LLVM refuses `%.100s`", kernel);
     fail(w, what, message);
 }
 
-static void emit_batch(struct work *w, struct ll_host *h, uint32_t batch)
+/* ---- objects ---- */
+
+static bool take_cached(struct work *w, struct item *it)
+{
+    uint8_t *data;
+    size_t n;
+    if (!w->job->cache || w->distrust || !cache_get(w->job->cache, it->key, &data, &n))
+        return false;
+    it->object = LLVMCreateMemoryBufferWithMemoryRangeCopy((const char *)data, n, it->name);
+    hyp_free(data);
+    atomic_fetch_add(&w->cached, 1);
+    return true;
+}
+
+static void compile_one(struct work *w, struct ll_host *h, struct item *it)
 {
     LLVMModuleRef mod = ll_module(h);
-    uint32_t first = batch * w->batch,
-             end = first + w->batch < w->n ? first + w->batch : w->n;
     char *message = NULL;
-    for (uint32_t i = first; i < end; i++) {
-        const char *why = ll_emit(h, mod, w->nest[i], w->target, i);
-        if (why)
-            fail(w, w->nest[i]->name ? w->nest[i]->name : "kernel", why);
-    }
-    if (!atomic_load(&w->failed) && LLVMVerifyModule(mod, LLVMReturnStatusAction, &message))
-        fail_refused(w, first, end, message);
+    const char *what = it->nest->name ? it->nest->name : "a kernel";
+    const char *why = ll_emit(h, mod, it->nest, w->job->target, it->name);
+    if (why)
+        fail(w, what, why);
+    else if (LLVMVerifyModule(mod, LLVMReturnStatusAction, &message))
+        fail_refused(w, what, message);
     LLVMDisposeMessage(message);
     message = NULL;
     if (!atomic_load(&w->failed) &&
         LLVMTargetMachineEmitToMemoryBuffer(h->tm, mod, LLVMObjectFile, &message,
-                                            &w->object[batch])) {
+                                            &it->object)) {
         fail(w, "code generation", message);
         LLVMDisposeMessage(message);
     }
     LLVMDisposeModule(mod);
+    if (it->object && w->job->cache)
+        cache_put(w->job->cache, it->key, LLVMGetBufferStart(it->object),
+                  LLVMGetBufferSize(it->object));
+    atomic_fetch_add(&w->compiled, 1);
 }
 
-static void *compile(void *cx)
+/* One thread's share; LLVM is set up when something is to be compiled. */
+static void *make_objects(void *cx)
 {
     struct work *w = cx;
-    const char *why;
-    struct ll_host *h = ll_host_new(w->target, &why);
-    if (!h) {
-        fail(w, "LLVM", why);
-        return NULL;
-    }
-    for (;;) {
-        uint32_t batch = atomic_fetch_add(&w->next, 1);
-        if (batch * w->batch >= w->n || atomic_load(&w->failed))
-            break;
-        emit_batch(w, h, batch);
+    struct ll_host *h = NULL;
+    uint32_t i;
+    while ((i = atomic_fetch_add(&w->next, 1)) < w->job->n && !atomic_load(&w->failed)) {
+        struct item *it = &w->item[i];
+        const char *why = NULL;
+        if (it->same != i || take_cached(w, it))
+            continue;
+        if (!h && !(h = ll_host_new(w->job->target, &why)))
+            fail(w, "LLVM", why);
+        else
+            compile_one(w, h, it);
     }
     ll_host_free(h);
     return NULL;
 }
 
-static void compile_all(struct work *w, unsigned threads)
+static void on_all_threads(struct work *w, void *make(void *))
 {
     pthread_t other[THREADS_MAX];
-    unsigned started = 0;
-    uint32_t batches = (w->n + w->batch - 1) / w->batch;
+    unsigned started = 0, threads = w->job->threads;
     if (threads > THREADS_MAX)
         threads = THREADS_MAX;
-    if (threads > batches)
-        threads = batches;
-    while (started + 1 < threads && pthread_create(&other[started], NULL, compile, w) == 0)
+    if (threads > w->job->n)
+        threads = w->job->n;
+    while (started + 1 < threads && pthread_create(&other[started], NULL, make, w) == 0)
         started++;
-    compile(w);
+    make(w);
     while (started > 0)
         pthread_join(other[--started], NULL);
+}
+
+/* ---- items ---- */
+
+static int by_key(const void *x, const void *y)
+{
+    const struct item *const *a = x, *const *b = y;
+    const int order = memcmp((*a)->key, (*b)->key, sizeof(*a)->key);
+    return order ? order : *a < *b ? -1 : *a > *b;
+}
+
+static bool find_equal(struct work *w)
+{
+    const uint32_t n = w->job->n;
+    struct item **order = malloc((n + 1U) * sizeof *order);
+    for (uint32_t i = 0; order && i < n; i++)
+        order[i] = &w->item[i];
+    if (order && n)
+        qsort(order, n, sizeof *order, by_key);
+    for (uint32_t i = 0; order && i < n; i++) {
+        const bool again = i && !memcmp(order[i]->key, order[i - 1]->key, 32);
+        order[i]->same = again ? order[i - 1]->same : (uint32_t)(order[i] - w->item);
+    }
+    free(order);
+    return order != NULL;
+}
+
+static bool make_items(struct work *w)
+{
+    const struct load_job *job = w->job;
+    w->item = calloc(job->n + 1U, sizeof *w->item);
+    for (uint32_t i = 0; w->item && i < job->n; i++) {
+        struct item *it = &w->item[i];
+        uint8_t key[32];
+        it->nest = job->nest[i];
+        if (!job->key)
+            nest_key(it->nest, job->target, "llvm", key);
+        llvm_object_key(job->key ? job->key[i] : key, job->target, it->key);
+        *it->name = 'k';
+        for (unsigned b = 0; b < (NAME - 2) / 2; b++)
+            snprintf(it->name + 1 + 2 * b, 3, "%02x", it->key[b]);
+    }
+    return w->item && find_equal(w);
+}
+
+static void drop_objects(struct work *w)
+{
+    for (uint32_t i = 0; w->item && i < w->job->n; i++) {
+        if (w->item[i].object)
+            LLVMDisposeMemoryBuffer(w->item[i].object);
+        w->item[i].object = NULL;
+    }
 }
 
 /* ---- loading ---- */
@@ -120,11 +195,11 @@ static bool took(struct work *w, const char *what, LLVMErrorRef e)
 
 static bool look_up(struct work *w, LLVMOrcLLJITRef jit, struct loaded_stage *stage)
 {
-    for (uint32_t i = 0; i < w->n; i++)
-        for (uint32_t s = 0; s < w->nest[i]->nstage; s++, stage++) {
-            char name[48];
+    for (uint32_t i = 0; i < w->job->n; i++)
+        for (uint32_t s = 0; s < w->job->nest[i]->nstage; s++, stage++) {
+            char name[NAME + 12];
             LLVMOrcExecutorAddress at = 0;
-            snprintf(name, sizeof name, "k%u_%u", i, s);
+            snprintf(name, sizeof name, "%s_%u", w->item[i].name, s);
             if (!took(w, name, LLVMOrcLLJITLookup(jit, &at, name)))
                 return false;
             uintptr_t address = (uintptr_t)at;
@@ -134,16 +209,26 @@ static bool look_up(struct work *w, LLVMOrcLLJITRef jit, struct loaded_stage *st
     return true;
 }
 
+/* Failures come back from the look-up; LLVM would print them as well. */
+static void keep_quiet(void *cx, LLVMErrorRef e)
+{
+    (void)cx;
+    LLVMConsumeError(e);
+}
+
 static struct code *link_objects(struct work *w, struct loaded_stage *stage)
 {
     struct code *c = calloc(1, sizeof *c);
     bool ok = c && took(w, "LLJIT", LLVMOrcCreateLLJIT(&c->jit, NULL));
-    for (uint32_t b = 0; ok && b * w->batch < w->n; b++) {
-        LLVMMemoryBufferRef object = w->object[b];
-        w->object[b] = NULL; /* LLJIT's from here on */
-        ok = took(
-            w, "object",
-            LLVMOrcLLJITAddObjectFile(c->jit, LLVMOrcLLJITGetMainJITDylib(c->jit), object));
+    if (ok)
+        LLVMOrcExecutionSessionSetErrorReporter(LLVMOrcLLJITGetExecutionSession(c->jit),
+                                                keep_quiet, NULL);
+    for (uint32_t i = 0; ok && i < w->job->n; i++) {
+        LLVMMemoryBufferRef object = w->item[i].object;
+        w->item[i].object = NULL; /* LLJIT's from here on */
+        ok = !object || took(w, "object",
+                             LLVMOrcLLJITAddObjectFile(
+                                 c->jit, LLVMOrcLLJITGetMainJITDylib(c->jit), object));
     }
     ok = ok && look_up(w, c->jit, stage);
     if (ok)
@@ -152,27 +237,34 @@ static struct code *link_objects(struct work *w, struct loaded_stage *stage)
     return NULL;
 }
 
-static struct code *load(struct nest *const *nest, uint32_t n, const struct target *target,
-                         unsigned threads, struct diag_sink *ds, struct loaded_stage *stage)
+static struct code *make_code(struct work *w, struct loaded_stage *stage)
 {
-    struct work w = {.nest = nest, .n = n, .target = target};
+    atomic_store(&w->next, 0);
+    atomic_store(&w->failed, false);
+    atomic_store(&w->compiled, 0);
+    on_all_threads(w, make_objects);
+    struct code *c = atomic_load(&w->failed) ? NULL : link_objects(w, stage);
+    drop_objects(w);
+    return c;
+}
+
+static struct code *load(const struct load_job *job, struct diag_sink *ds,
+                         struct loaded_stage *stage, uint32_t *compiled)
+{
+    struct work w = {.job = job};
     struct code *c = NULL;
-    if (threads < 1)
-        threads = 1;
-    w.batch = n / (4 * threads) + 1;
-    if (w.batch > BATCH_MAX)
-        w.batch = BATCH_MAX;
-    w.object = calloc(n + 1U, sizeof(LLVMMemoryBufferRef));
-    if (!w.object)
+    llvm_start();
+    if (!make_items(&w))
         fail(&w, "out of memory", NULL);
     else
-        compile_all(&w, threads);
-    if (!atomic_load(&w.failed))
-        c = link_objects(&w, stage);
-    for (uint32_t b = 0; w.object && b < n; b++)
-        if (w.object[b])
-            LLVMDisposeMemoryBuffer(w.object[b]);
-    free(w.object);
+        c = make_code(&w, stage);
+    if (!c && atomic_load(&w.cached)) { /* what came from the cache may be to blame */
+        w.distrust = true;
+        c = make_code(&w, stage);
+    }
+    if (compiled)
+        *compiled = atomic_load(&w.compiled);
+    free(w.item);
     if (!c)
         diag(ds, E9999, (struct loc){0}, "%s", w.why);
     return c;

@@ -14,9 +14,6 @@
 struct nest;
 struct target;
 
-/* Part of every kernel key: grows when the same nest gives other code. */
-#define LLVM_EMITTER "llvm 19, emitter 1"
-
 enum llvm_text { LLVM_TEXT_IR, LLVM_TEXT_ASM };
 
 /* The nest's code as text; false: *why says what failed (static text). */
@@ -25,6 +22,9 @@ bool llvm_print(const struct nest *n, const struct target *t, enum llvm_text wha
 
 /* Can this machine run code for the target? */
 bool llvm_runs_here(const struct target *t);
+
+/* What decides an object: the key of the nest, the processor, LLVM and our own emitter. */
+void llvm_object_key(const uint8_t nest[32], const struct target *t, uint8_t key[32]);
 
 /* Number of the first of n nests that makes no valid module; n: all do. */
 uint32_t llvm_refused(struct nest *const *nest, uint32_t n, const struct target *t);

@@ -5,8 +5,10 @@
 #include <threads.h>
 
 #include "codegen/backend.h"
+#include "codegen/llvm/digest.h"
 #include "codegen/llvm/emit.h"
 #include "codegen/llvm/llvm.h"
+#include "runtime/base/sha256.h"
 
 /* Rows of target.def that this back end makes code for; the row says how wide, this which
  * machine. */
@@ -24,7 +26,7 @@ static once_flag started = ONCE_FLAG_INIT, started_others = ONCE_FLAG_INIT;
 /* For tests: kernels whose text has this word get modules that LLVM refuses. */
 static const char *fail_word;
 
-static void start(void)
+static void start_once(void)
 {
     const char *options[] = {"hypnograph",
                              "-x86-experimental-pref-innermost-loop-alignment=6"};
@@ -32,6 +34,11 @@ static void start(void)
     LLVMInitializeNativeTarget();
     LLVMInitializeNativeAsmPrinter();
     LLVMParseCommandLineOptions(2, options, NULL);
+}
+
+void llvm_start(void)
+{
+    call_once(&started, start_once);
 }
 
 /* Code for other machines than this one is only looked at, or run under emulation. */
@@ -81,7 +88,7 @@ static void host_types(struct ll_host *h)
 
 struct ll_host *ll_host_new(const struct target *t, const char **why)
 {
-    call_once(&started, start);
+    llvm_start();
     struct ll_host *h = calloc(1, sizeof *h);
     *why = h ? "no code generator for this target" : "out of memory";
     for (size_t i = 0; h && i < sizeof machine / sizeof *machine; i++) {
@@ -132,7 +139,7 @@ static bool host_has(const char *features, const char *needs)
 bool llvm_runs_here(const struct target *t)
 {
     bool fits = false;
-    call_once(&started, start);
+    llvm_start();
     char *triple = LLVMGetDefaultTargetTriple(), *features = LLVMGetHostCPUFeatures();
     for (size_t i = 0; i < sizeof machine / sizeof *machine; i++)
         if (strcmp(machine[i].name, t->name) == 0)
@@ -151,6 +158,23 @@ const struct target *llvm_host_target(void)
             return t;
     }
     return NULL;
+}
+
+void llvm_object_key(const uint8_t nest[32], const struct target *t, uint8_t key[32])
+{
+    char who[512];
+    unsigned major, minor, patch;
+    struct sha256 s;
+    size_t i = 0;
+    while (i + 1 < sizeof machine / sizeof *machine && strcmp(machine[i].name, t->name) != 0)
+        i++;
+    LLVMGetVersion(&major, &minor, &patch);
+    snprintf(who, sizeof who, "%s %s %s LLVM %u.%u.%u %s", machine[i].triple, machine[i].cpu,
+             machine[i].features, major, minor, patch, EMITTER_DIGEST);
+    sha256_init(&s);
+    sha256_add(&s, nest, 32);
+    sha256_add(&s, who, strlen(who));
+    sha256_end(&s, key);
 }
 
 LLVMModuleRef ll_module(struct ll_host *h)
@@ -195,10 +219,10 @@ static bool is_to_fail(const struct ll *l)
     return fail_word && strstr(nest_print(l->n, l->arena), fail_word);
 }
 
-static void emit_stage(struct ll *l, unsigned stage, uint32_t number)
+static void emit_stage(struct ll *l, unsigned stage, const char *kernel)
 {
     char name[48];
-    snprintf(name, sizeof name, "k%u_%u", number, stage);
+    snprintf(name, sizeof name, "%s_%u", kernel, stage);
     begin_function(l, name);
     LLVMBasicBlockRef entry = ll_block(l, "entry"), first = ll_block(l, "start");
     LLVMPositionBuilderAtEnd(l->b, entry);
@@ -219,7 +243,7 @@ static void emit_stage(struct ll *l, unsigned stage, uint32_t number)
 }
 
 const char *ll_emit(struct ll_host *h, LLVMModuleRef mod, const struct nest *n,
-                    const struct target *t, uint32_t number)
+                    const struct target *t, const char *name)
 {
     struct arena *a = arena_new();
     struct ll *l = arena_alloc(a, sizeof *l);
@@ -228,7 +252,7 @@ const char *ll_emit(struct ll_host *h, LLVMModuleRef mod, const struct nest *n,
     l->buf_version = arena_array(a, n->nbuf + 1U, sizeof *l->buf_version);
     l->b = LLVMCreateBuilderInContext(h->cx);
     for (uint32_t i = 0; i < n->nstage && !l->fault; i++)
-        emit_stage(l, i, number);
+        emit_stage(l, i, name);
     const char *fault = l->fault;
     LLVMDisposeBuilder(l->b);
     arena_free(a);

@@ -32,7 +32,7 @@ bool llvm_print(const struct nest *n, const struct target *t, enum llvm_text wha
     if (!h)
         return false;
     LLVMModuleRef mod = ll_module(h);
-    *why = ll_emit(h, mod, n, t, 0);
+    *why = ll_emit(h, mod, n, t, "k0");
     if (!*why && what == LLVM_TEXT_IR)
         print_ir(mod, out);
     else if (!*why)
@@ -47,7 +47,7 @@ static bool is_valid(struct ll_host *h, const struct nest *n, const struct targe
     LLVMModuleRef mod = ll_module(h);
     char *why = NULL;
     const bool ok =
-        !ll_emit(h, mod, n, t, 0) && !LLVMVerifyModule(mod, LLVMReturnStatusAction, &why);
+        !ll_emit(h, mod, n, t, "k0") && !LLVMVerifyModule(mod, LLVMReturnStatusAction, &why);
     LLVMDisposeMessage(why);
     LLVMDisposeModule(mod);
     return ok;

@@ -6,8 +6,6 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/sha256.h"
 
-enum { EMITTER_VERSION = 1 }; /* raised when a back end makes other code of the same nest */
-
 static void add_text(struct sha256 *h, const char *s)
 {
     sha256_add(h, s, strlen(s) + 1);
@@ -24,8 +22,7 @@ void nest_key(const struct nest *n, const struct target *t, const char *backend,
     bare.buf = arena_copy(a, n->buf, n->nbuf * sizeof *n->buf);
     for (uint32_t i = 0; i < n->nbuf; i++)
         bare.buf[i].name = "";
-    snprintf(row, sizeof row, "%s %d %d %d %d", t->name, t->vec, t->mr, t->nr,
-             EMITTER_VERSION);
+    snprintf(row, sizeof row, "%s %d %d %d", t->name, t->vec, t->mr, t->nr);
     sha256_init(&h);
     add_text(&h, nest_print(&bare, a));
     add_text(&h, row);

@@ -259,7 +259,7 @@ uint32_t nest_unit_cost(const struct nest *n, uint32_t stage, const struct targe
  */
 uint64_t nest_private_bytes(const struct nest *n, int64_t batch_max, uint64_t *offset);
 
-/* SHA-256 of the canonical text, target row, backend and emitter version: equal nests share
+/* SHA-256 of the canonical text without names, target row and back end: equal nests share
  * code. */
 void nest_key(const struct nest *n, const struct target *t, const char *backend,
               uint8_t key[32]);

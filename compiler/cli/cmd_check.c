@@ -52,11 +52,12 @@ static int make_code(struct compiled *c)
 int cmd_check(const struct args *a)
 {
     struct compile_options o;
+    struct cache_place cache;
     struct data_dirs dirs;
     int status;
 
     data_dirs_init(&dirs, a);
-    open_options(&o, a, &dirs);
+    open_options(&o, a, &dirs, &cache);
     o.model.go_on = true;
     const bool code = a->option[OPT_code].given;
     struct compiled *c =

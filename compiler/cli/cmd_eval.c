@@ -22,6 +22,7 @@ struct looking {
 static int look(struct looking *l, const struct args *a, const char *const *node)
 {
     struct compile_options o;
+    struct cache_place cache;
     struct hyp_error err = {0};
     char model[4096];
     int status = EXIT_MISTAKE;
@@ -30,7 +31,7 @@ static int look(struct looking *l, const struct args *a, const char *const *node
     if (!open_run(a->positional[0], model, sizeof model))
         return EXIT_MISTAKE;
     data_dirs_init(&l->dirs, a);
-    open_options(&o, a, &l->dirs);
+    open_options(&o, a, &l->dirs, &cache);
     if (node && *node) {
         o.model.node = node;
         o.model.nnode = 1;

@@ -86,11 +86,12 @@ static bool known_pass(const char *name)
 static int show_to(const struct args *a, const struct stage *stage, FILE *out)
 {
     struct compile_options o;
+    struct cache_place cache;
     struct data_dirs dirs;
     int status;
 
     data_dirs_init(&dirs, a);
-    open_options(&o, a, &dirs);
+    open_options(&o, a, &dirs, &cache);
     o.pass.dump_after = args_text(a, OPT_dump_after, NULL);
     o.pass.stop_after = args_text(a, OPT_stop_after, NULL);
     o.pass.dump = dump;

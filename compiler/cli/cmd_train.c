@@ -154,12 +154,13 @@ int cmd_train(const struct args *a)
 {
     struct training t = {.args = a};
     struct compile_options o;
+    struct cache_place cache;
     int status = choose_model(&t);
 
     if (status != EXIT_FINE)
         return status;
     data_dirs_init(&t.dirs, a);
-    open_options(&o, a, &t.dirs);
+    open_options(&o, a, &t.dirs, &cache);
     t.c = open_model(t.model, &o, UNTIL_CODE, &status);
     if (status == EXIT_FINE)
         status = choose_run(&t);

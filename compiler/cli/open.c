@@ -9,6 +9,8 @@
 #include "runtime/base/alloc.h"
 #include "runtime/base/file.h"
 
+#define CACHE_LIMIT (256ULL << 20)
+
 void data_dirs_init(struct data_dirs *d, const struct args *a)
 {
     const struct arg_value *v = &a->option[OPT_data];
@@ -44,9 +46,34 @@ static uint64_t physical_memory(void)
     return pages > 0 && size > 0 ? (uint64_t)pages * (uint64_t)size : 0;
 }
 
-void open_options(struct compile_options *o, const struct args *a,
-                  const struct data_dirs *d)
+static const char *environment(const char *name)
 {
+    const char *s = getenv(name);
+    return s && *s ? s : NULL;
+}
+
+const char *open_cache_place(struct cache_place *p, const char **why)
+{
+    const char *own = environment("HYPNO_CACHE"), *xdg = environment("XDG_CACHE_HOME"),
+               *home = environment("HOME");
+    int n;
+    p->limit = CACHE_LIMIT;
+    *why = own ? "HYPNO_CACHE is off" : "neither HYPNO_CACHE nor HOME is set";
+    if (own ? strcmp(own, "off") == 0 : !xdg && !home)
+        return NULL;
+    if (own)
+        n = snprintf(p->dir, sizeof p->dir, "%s/objects", own);
+    else
+        n = snprintf(p->dir, sizeof p->dir, "%s%s/hypno/objects", xdg ? xdg : home,
+                     xdg ? "" : "/.cache");
+    *why = "the path of its folder is too long";
+    return n > 0 && (size_t)n < sizeof p->dir ? p->dir : NULL;
+}
+
+void open_options(struct compile_options *o, const struct args *a,
+                  const struct data_dirs *d, struct cache_place *p)
+{
+    const char *why;
     *o = (struct compile_options){0};
     o->model.set = a->option[OPT_set].texts;
     o->model.nset = a->option[OPT_set].n;
@@ -54,8 +81,9 @@ void open_options(struct compile_options *o, const struct args *a,
     o->model.data_dir = d->dir;
     o->model.ndata_dir = d->n;
     o->backend = args_text(a, OPT_backend, NULL);
-    const char *target = getenv("HYPNO_TARGET");
-    o->target = target && *target ? target : NULL;
+    o->target = environment("HYPNO_TARGET");
+    o->cache_dir = open_cache_place(p, &why);
+    o->cache_limit = p->limit;
     o->threads = open_threads(a);
     o->fuse_off = a->option[OPT_no_fuse].given;
     o->pass.remat_off = a->option[OPT_no_remat].given;

@@ -16,8 +16,19 @@ struct data_dirs {
 void data_dirs_init(struct data_dirs *d, const struct args *a);
 void data_dirs_fini(struct data_dirs *d);
 
+/*
+ * Where compiled kernels are kept: $HYPNO_CACHE (`off`: nowhere), else hypno in
+ * $XDG_CACHE_HOME or ~/.cache.  NULL: nowhere, *why (static text) says why.
+ */
+struct cache_place {
+    char dir[4096];
+    uint64_t limit;
+};
+const char *open_cache_place(struct cache_place *p, const char **why);
+
+/* *p is filled, and used by what is compiled. */
 void open_options(struct compile_options *o, const struct args *a,
-                  const struct data_dirs *d);
+                  const struct data_dirs *d, struct cache_place *p);
 unsigned open_threads(const struct args *a);
 
 /*

@@ -10,6 +10,7 @@
 #include "codegen/llvm/llvm.h"
 #endif
 #include "runtime/base/arena.h"
+#include "runtime/base/cache.h"
 #include "runtime/base/sha256.h"
 
 static double now(void)
@@ -95,23 +96,36 @@ static uint32_t missing(const struct hyp_plan *p, const struct hyp_phase *ph, bo
     return n;
 }
 
+/* Opened when it is first wanted; without one if it cannot be used. */
+static struct cache *cache_of(struct compiled *c)
+{
+    const char *why;
+    if (!c->cache && c->cache_dir)
+        c->cache = cache_open(c->cache_dir, c->cache_limit, &why);
+    return c->cache;
+}
+
 static bool load_kernels(struct compiled *c, const bool *want)
 {
     struct hyp_plan *p = c->plan;
     struct nest **nest = arena_array(c->arena, p->nkernel + 1U, sizeof *nest);
-    uint32_t n = 0, nstage = 0, at = 0;
+    const uint8_t **key = arena_array(c->arena, p->nkernel + 1U, sizeof *key);
+    uint32_t n = 0, nstage = 0, at = 0, compiled = 0;
 
     for (uint32_t k = 0; k < p->nkernel; k++)
         if (want[k]) {
+            key[n] = p->kernel[k].key;
             nest[n++] = c->ir.nest[k];
             nstage += p->kernel[k].nstage;
         }
     struct loaded_stage *stage = arena_array(c->arena, nstage + 1U, sizeof *stage);
-    struct code *code = c->backend->load(nest, n, c->target, c->threads, c->diags, stage);
+    const struct load_job job = {nest, key, n, c->target, c->threads, cache_of(c)};
+    struct code *code = c->backend->load(&job, c->diags, stage, &compiled);
     if (!code)
         return false;
     c->code = arena_grow(c->arena, c->code, &c->ccode, c->ncode + 1, sizeof *c->code);
     c->code[c->ncode++] = code;
+    p->compiled += compiled;
     for (uint32_t k = 0; k < p->nkernel; k++)
         for (uint32_t s = 0; want[k] && s < p->kernel[k].nstage; s++, at++) {
             p->kernel[k].stage[s].fn = stage[at].fn;
@@ -174,7 +188,9 @@ static struct hyp_plan *unfused(struct hyp_plan *p)
                            .diags = c->diags,
                            .backend = c->backend,
                            .target = c->target,
-                           .threads = c->threads};
+                           .threads = c->threads,
+                           .cache_dir = c->cache_dir,
+                           .cache_limit = c->cache_limit};
     n->next = c->nested;
     c->nested = n;
     n->plan = plan_build(&c->program, c->target, &o, a, c->diags, &n->ir);
@@ -258,6 +274,8 @@ struct compiled *compile_model(const char *path, const struct compile_options *o
     c->arena = a;
     c->diags = diag_sink_new(a, 1000);
     c->given_width = o->given_width;
+    c->cache_dir = o->cache_dir ? arena_str(a, o->cache_dir) : NULL;
+    c->cache_limit = o->cache_limit;
     c->threads = o->threads ? o->threads : cpus > 0 ? (unsigned)cpus : 1;
     *ok = run_stages(c, path, o, until);
     c->seconds = now() - start;
@@ -272,6 +290,7 @@ void compiled_free(struct compiled *c)
         return;
     for (uint32_t i = 0; i < c->ncode; i++)
         c->backend->free(c->code[i]);
+    cache_close(c->cache);
     while (c->nested) {
         struct compiled *n = c->nested;
         c->nested = n->next;

@@ -16,6 +16,8 @@ struct compile_options {
     const char *backend; /* "llvm", "interp", "interp64"; NULL: the fastest there is */
     const char *target;  /* row of target.def to make code for; NULL: this machine's */
     unsigned threads;    /* for compiling; 0: all processors */
+    const char *cache_dir; /* where compiled kernels are kept (base/cache.h); NULL: nowhere */
+    uint64_t cache_limit;  /* bytes of it */
     bool fuse_off;
     uint64_t memory_limit; /* bytes; 0: none */
     uint32_t given_width;  /* numbers in a sample of sources of kind `given` */
@@ -35,6 +37,9 @@ struct compiled {
     struct code **code;
     uint32_t ncode, ccode;
     unsigned threads;
+    struct cache *cache; /* once code was wanted, if it can be used */
+    const char *cache_dir;
+    uint64_t cache_limit;
     double seconds; /* all compile work so far */
     uint32_t given_width;
     uint64_t memory_limit;

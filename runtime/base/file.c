@@ -200,7 +200,7 @@ enum hyp_status file_commit(struct file_writer *w, struct hyp_error *err)
 {
     if (w->status != HYP_OK)
         return w->status;
-    if (!file_io_allowed() || fsync(w->fd) != 0)
+    if (!w->fleeting && (!file_io_allowed() || fsync(w->fd) != 0))
         return w->status = file_fail(err, "write", w->temp);
     const int fd = w->fd;
     w->fd = -1;
@@ -209,7 +209,7 @@ enum hyp_status file_commit(struct file_writer *w, struct hyp_error *err)
     if (!file_io_allowed() || rename(w->temp, w->path) != 0)
         return w->status = file_fail(err, "replace", w->path);
     w->temp[0] = '\0';
-    if (!sync_folder(w->path))
+    if (!w->fleeting && !sync_folder(w->path))
         w->status = file_fail(err, "sync the folder of", w->path);
     return w->status;
 }

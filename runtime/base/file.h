@@ -31,6 +31,7 @@ struct file_writer {
     int fd;
     char path[4096], temp[4096];
     enum hyp_status status; /* the first failure sticks */
+    bool fleeting; /* set after file_begin(): no fsync, a crash may lose or damage it */
     size_t nbytes;
 };
 enum hyp_status file_begin(struct file_writer *w, const char *path, struct hyp_error *err);

@@ -176,7 +176,8 @@ static void try_seeds(uint64_t first, uint32_t n, const struct target *target)
     struct loaded_stage stage[PER_LOAD * STAGES], *at = stage;
     for (uint32_t i = 0; i < n; i++)
         nest[i] = nest_schedule(kernel_random(first + i, a), target, a);
-    struct code *code = backend_llvm.load(nest, n, target, 2, ds, stage);
+    const struct load_job job = {.nest = nest, .n = n, .target = target, .threads = 2};
+    struct code *code = backend_llvm.load(&job, ds, stage, NULL);
     diag_print(ds, stderr, false);
     assert_non_null(code);
     for (uint32_t i = 0; i < n; at += nest[i++]->nstage) {
@@ -283,7 +284,8 @@ static void try_text(const char *text, const struct target *target)
     struct diag_sink *ds = diag_sink_new(a, 10);
     struct loaded_stage stage[STAGES];
     struct nest *n = nest_parse(a, text, ds, diag_file(ds, "nest", text, strlen(text)));
-    struct code *code = n ? backend_llvm.load(&n, 1, target, 1, ds, stage) : NULL;
+    const struct load_job job = {.nest = &n, .n = 1, .target = target};
+    struct code *code = n ? backend_llvm.load(&job, ds, stage, NULL) : NULL;
     diag_print(ds, stderr, false);
     if (!n || !code) {
         fail();
@@ -339,7 +341,8 @@ static void refusals_are_faults(void **unused)
     assert_non_null(n);
     if (!llvm_host_target())
         skip();
-    assert_null(backend_llvm.load(&n, 1, llvm_host_target(), 1, ds, stage));
+    const struct load_job job = {.nest = &n, .n = 1, .target = llvm_host_target()};
+    assert_null(backend_llvm.load(&job, ds, stage, NULL));
     char *said = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&said, &size);

@@ -210,7 +210,8 @@ static void try_width(const struct target *t, int32_t width)
     new_rows(&r, a, width);
     all_rows(&r);
     struct loaded_stage *stage = arena_array(a, r.count, sizeof *stage);
-    struct code *code = backend_llvm.load(&r.n, 1, t, 1, ds, stage);
+    const struct load_job job = {.nest = &r.n, .n = 1, .target = t};
+    struct code *code = backend_llvm.load(&job, ds, stage, NULL);
     diag_print(ds, stderr, false);
     assert_non_null(code);
     uint32_t *buf[4];
@@ -287,7 +288,8 @@ static void try_draw(const struct target *t, int32_t width, int32_t scale, int32
     struct diag_sink *ds = diag_sink_new(a, 10);
     struct nest *n = draw_nest(a, width, scale, shift, law);
     struct loaded_stage stage;
-    struct code *code = backend_llvm.load(&n, 1, t, 1, ds, &stage);
+    const struct load_job job = {.nest = &n, .n = 1, .target = t};
+    struct code *code = backend_llvm.load(&job, ds, &stage, NULL);
     diag_print(ds, stderr, false);
     assert_non_null(code);
     union hyp_word scalar[4] = {{.u = 0x89abcdef}, {.u = 0x12345678}, {.u = 77}, {.u = 3}};

@@ -72,7 +72,8 @@ static bool load_code(struct run *r, const struct target *t)
     for (uint32_t k = 0; k < p->nkernel; k++)
         n += p->kernel[k].nstage;
     struct loaded_stage *st = arena_array(r->a, n + 1U, sizeof *st);
-    r->code = backend->load(r->ir.nest, p->nkernel, t, 1, r->ds, st);
+    const struct load_job job = {.nest = r->ir.nest, .n = p->nkernel, .target = t};
+    r->code = backend->load(&job, r->ds, st, NULL);
     for (uint32_t k = 0; r->code && k < p->nkernel; k++)
         for (uint32_t s = 0; s < p->kernel[k].nstage; s++, at++) {
             p->kernel[k].stage[s].fn = st[at].fn;
