@@ -2,8 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "codegen/loop/loop.h"
-#include "runtime/base/arena.h"
+#include "codegen/loop/text.h"
 #include "runtime/base/sha256.h"
 
 static void add_text(struct sha256 *h, const char *s)
@@ -16,6 +15,7 @@ void nest_key(const struct nest *n, const struct target *t, const char *backend,
 {
     struct arena *a = arena_new();
     struct nest bare = *n; /* names and places of a kernel do not make other code */
+    struct out o = {.a = a, .flat = true};
     struct sha256 h;
     char row[128];
     bare.name = "";
@@ -24,7 +24,8 @@ void nest_key(const struct nest *n, const struct target *t, const char *backend,
         bare.buf[i].name = "";
     snprintf(row, sizeof row, "%s %d %d %d", t->name, t->vec, t->mr, t->nr);
     sha256_init(&h);
-    add_text(&h, nest_print(&bare, a));
+    out_nest(&o, &bare);
+    add_text(&h, o.text);
     add_text(&h, row);
     add_text(&h, backend);
     sha256_end(&h, key);

@@ -14,7 +14,7 @@ static void nest_axis(const void *cx, unsigned axis, char name[16])
 
 static void indent(struct out *o, unsigned depth)
 {
-    for (unsigned i = 0; i < depth; i++)
+    for (unsigned i = 0; i < depth && !o->flat; i++)
         out_fmt(o, "  ");
 }
 
@@ -102,31 +102,36 @@ static void out_tiles(struct out *o, const struct nest *n)
     }
 }
 
-char *nest_print(const struct nest *n, struct arena *a)
+void out_nest(struct out *o, const struct nest *n)
 {
-    struct out o = {.a = a};
-    out_fmt(&o, "nest ");
-    out_quoted(&o, n->name);
-    out_fmt(&o, " scalars %u axes", n->nscalar);
+    out_fmt(o, "nest ");
+    out_quoted(o, n->name);
+    out_fmt(o, " scalars %u axes", n->nscalar);
     for (unsigned i = 0; i < n->naxis; i++)
-        out_fmt(&o, " %s", n->axis_name[i]);
-    out_fmt(&o, "\n");
-    out_bufs(&o, n->buf, n->nbuf, n->nprivate);
-    out_tiles(&o, n);
+        out_fmt(o, " %s", n->axis_name[i]);
+    out_fmt(o, "\n");
+    out_bufs(o, n->buf, n->nbuf, n->nprivate);
+    out_tiles(o, n);
     for (uint32_t i = 0; i < n->nrng; i++) {
-        out_fmt(&o, "  draw %u scalar $%u sample ", i, (unsigned)n->rng[i].scalar);
-        out_index(&o, &n->rng[i].sample, nest_axis, n);
-        out_fmt(&o, "\n");
+        out_fmt(o, "  draw %u scalar $%u sample ", i, (unsigned)n->rng[i].scalar);
+        out_index(o, &n->rng[i].sample, nest_axis, n);
+        out_fmt(o, "\n");
     }
     for (uint32_t i = 0; i < n->nstage; i++) {
         const struct nstage *s = &n->stage[i];
-        out_fmt(&o, "  stage units ");
-        out_ext(&o, s->units);
-        out_fmt(&o, "/%d", s->units_div);
+        out_fmt(o, "  stage units ");
+        out_ext(o, s->units);
+        out_fmt(o, "/%d", s->units_div);
         if (s->units_times > 1)
-            out_fmt(&o, "*%d", s->units_times);
-        out_fmt(&o, " stack %llu\n", (unsigned long long)s->stack_bytes);
-        out_stmt(&o, n, s->root, 2);
+            out_fmt(o, "*%d", s->units_times);
+        out_fmt(o, " stack %llu\n", (unsigned long long)s->stack_bytes);
+        out_stmt(o, n, s->root, 2);
     }
+}
+
+char *nest_print(const struct nest *n, struct arena *a)
+{
+    struct out o = {.a = a};
+    out_nest(&o, n);
     return o.text;
 }

@@ -10,7 +10,9 @@ struct out { /* growing text */
     struct arena *a;
     char *text;
     uint32_t n, cap;
+    bool flat; /* no indentation: for a machine */
 };
+/* Conversions: %s %c %d %+d %u %llu %.17g %%. */
 void out_fmt(struct out *o, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 typedef void axis_name_fn(const void *cx, unsigned axis, char name[16]);
 void out_ext(struct out *o, struct ext e);
@@ -21,6 +23,7 @@ void out_pick(struct out *o, const struct pick *p);
 void out_quoted(struct out *o, const char *s); /* NULL as "" */
 void out_bufs(struct out *o, const struct kbuf *b, uint32_t n, uint32_t nprivate);
 void out_sx(struct out *o, const struct sxb *b, sx_id e);
+void out_nest(struct out *o, const struct nest *n);
 
 struct in { /* a cursor over text; the first mistake is reported and everything after fails
              */

@@ -1,4 +1,7 @@
-/* Printing: indices as sums like 512*n0 + (e3/16)%4 + 2, extents like 3+2B. */
+/*
+ * Printing: indices as sums like 512*n0 + (e3/16)%4 + 2, extents like 3+2B.  Every kernel
+ * is printed for its key, so that the printer has numbers of its own.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,16 +12,71 @@ const char *const text_dtypes[3] = {"f32", "i32", "bool"};
 const char *const text_orders[3] = {"seq", "lanes", "chunk"};
 const char *const text_uses[3] = {"read", "write", "inplace"};
 
+/* Room for n more bytes and the NUL. */
+static char *room(struct out *o, size_t n)
+{
+    const uint32_t need = o->n + (uint32_t)n + 1;
+    if (need > o->cap)
+        o->text = arena_grow(o->a, o->text, &o->cap, need, 1);
+    return o->text + o->n;
+}
+
+static void out_bytes(struct out *o, const char *s, size_t n)
+{
+    memcpy(room(o, n), s, n);
+    o->n += (uint32_t)n;
+}
+
+static void out_number(struct out *o, bool sign, bool negative, unsigned long long x)
+{
+    char digits[24], *at = digits + sizeof digits;
+    do
+        *--at = (char)('0' + x % 10);
+    while (x /= 10);
+    if (sign || negative)
+        *--at = negative ? '-' : '+';
+    out_bytes(o, at, (size_t)(digits + sizeof digits - at));
+}
+
+/* What one conversion prints; answers what follows it in the format. */
+static const char *out_one(struct out *o, const char *f, va_list *ap)
+{
+    const bool sign = *f == '+';
+    f += sign;
+    if (*f == 's') {
+        const char *s = va_arg(*ap, const char *);
+        out_bytes(o, s, strlen(s));
+    } else if (*f == 'd') {
+        const long long x = va_arg(*ap, int);
+        out_number(o, sign, x < 0, (unsigned long long)(x < 0 ? -x : x));
+    } else if (*f == 'u') {
+        out_number(o, sign, false, va_arg(*ap, unsigned));
+    } else if (strncmp(f, "llu", 3) == 0) {
+        out_number(o, sign, false, va_arg(*ap, unsigned long long));
+        f += 2;
+    } else if (strncmp(f, ".17g", 4) == 0) {
+        o->n += (uint32_t)snprintf(room(o, 32), 32, "%.17g", va_arg(*ap, double));
+        f += 3;
+    } else {
+        const char c = *f == 'c' ? (char)va_arg(*ap, int) : *f;
+        out_bytes(o, &c, 1);
+    }
+    return f + 1;
+}
+
 void out_fmt(struct out *o, const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    char *s = arena_vfmt(o->a, fmt, ap);
+    while (*fmt) {
+        const size_t n = strcspn(fmt, "%");
+        out_bytes(o, fmt, n);
+        fmt += n;
+        if (*fmt)
+            fmt = out_one(o, fmt + 1, &ap);
+    }
     va_end(ap);
-    uint32_t n = (uint32_t)strlen(s);
-    o->text = arena_grow(o->a, o->text, &o->cap, o->n + n + 1, 1);
-    memcpy(o->text + o->n, s, n + 1);
-    o->n += n;
+    *room(o, 0) = '\0';
 }
 
 void out_ext(struct out *o, struct ext e)
