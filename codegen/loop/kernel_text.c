@@ -88,28 +88,33 @@ static void out_stage(struct out *o, const struct kernel *k, uint32_t id)
     }
 }
 
-char *kernel_print(const struct kernel *k, struct arena *a)
+void out_kernel(struct out *o, const struct kernel *k)
 {
-    struct out o = {.a = a};
-    out_fmt(&o, "kernel ");
-    out_quoted(&o, k->name);
-    out_fmt(&o, " scalars %u\n  axes", k->nscalar);
+    out_fmt(o, "kernel ");
+    out_quoted(o, k->name);
+    out_fmt(o, " scalars %u\n  axes", k->nscalar);
     for (unsigned i = 0; i < k->naxis; i++) {
         char name[16];
         kernel_axis(k, i, name);
-        out_fmt(&o, " %s:", name);
-        out_ext(&o, k->axis[i]);
+        out_fmt(o, " %s:", name);
+        out_ext(o, k->axis[i]);
     }
-    out_fmt(&o, "\n");
-    out_bufs(&o, k->buf, k->nbuf, 0);
+    out_fmt(o, "\n");
+    out_bufs(o, k->buf, k->nbuf, 0);
     for (uint32_t i = 0; i < k->nrng; i++) {
-        out_fmt(&o, "  draw %u scalar $%u ", i, (unsigned)k->rng[i].scalar);
+        out_fmt(o, "  draw %u scalar $%u ", i, (unsigned)k->rng[i].scalar);
         if (k->rng[i].sample_axis < 0)
-            out_fmt(&o, "shared\n");
+            out_fmt(o, "shared\n");
         else
-            out_fmt(&o, "sample %d\n", k->rng[i].sample_axis);
+            out_fmt(o, "sample %d\n", k->rng[i].sample_axis);
     }
     for (uint32_t i = 0; i < k->nstage; i++)
-        out_stage(&o, k, i);
+        out_stage(o, k, i);
+}
+
+char *kernel_print(const struct kernel *k, struct arena *a)
+{
+    struct out o = {.a = a};
+    out_kernel(&o, k);
     return o.text;
 }

@@ -259,6 +259,8 @@ uint32_t nest_unit_cost(const struct nest *n, uint32_t stage, const struct targe
  */
 uint64_t nest_private_bytes(const struct nest *n, int64_t batch_max, uint64_t *offset);
 
+/* SHA-256 of the text without names: equal kernels make equal nests. */
+void kernel_key(const struct kernel *k, uint8_t key[32]);
 /* SHA-256 of the canonical text without names, target row and back end: equal nests share
  * code. */
 void nest_key(const struct nest *n, const struct target *t, const char *backend,

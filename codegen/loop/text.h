@@ -23,6 +23,7 @@ void out_pick(struct out *o, const struct pick *p);
 void out_quoted(struct out *o, const char *s); /* NULL as "" */
 void out_bufs(struct out *o, const struct kbuf *b, uint32_t n, uint32_t nprivate);
 void out_sx(struct out *o, const struct sxb *b, sx_id e);
+void out_kernel(struct out *o, const struct kernel *k);
 void out_nest(struct out *o, const struct nest *n);
 
 struct in { /* a cursor over text; the first mistake is reported and everything after fails

@@ -4,6 +4,14 @@
 
 #include "compiler/driver/plan_build.h"
 
+struct key_map { /* open addressing: keys are hashes already */
+    struct key_slot {
+        const uint8_t *key; /* 32 bytes; NULL: empty */
+        void *value;
+    } *slot;
+    uint32_t n, cap;
+};
+
 struct builder {
     struct program *program;
     const struct graph *g;
@@ -14,6 +22,7 @@ struct builder {
     struct hyp_plan *plan;
     struct plan_ir *ir;
     struct host_builder host;
+    struct key_map kernels, nests; /* to struct scheduled */
     uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest, cwhat, cfusion, cmemory,
         cgroup;
     uint32_t *leaf_buffer; /* by version-0 leaf: 1 + plan buffer */
@@ -35,6 +44,17 @@ uint32_t plan_append_buffer(struct builder *b, uint8_t segment, const struct typ
 uint32_t plan_leaf_buffer(struct builder *b, leaf_id id);
 /* The program's phase of this region, or NULL. */
 const struct prog_phase *plan_phase_of(const struct program *p, region_id r);
+
+/* plan_kernel.c: what is equal is one */
+struct scheduled {
+    struct nest *nest;
+    uint8_t of[32], key[32]; /* kernel_key() of what it was made of, nest_key() */
+    uint32_t kernel;         /* 1 + the plan's; 0: none yet */
+};
+/* The nest of a kernel, or of an equal one that came before. */
+struct scheduled *plan_nest(struct builder *b, const struct kernel *k);
+/* The plan's kernel of that nest, or of an equal one. */
+uint32_t plan_kernel(struct builder *b, struct scheduled *s, const struct lowered *low);
 
 /* Region -> plan phase (with probes, where there are two programs), for probes and the
  * schedule. */

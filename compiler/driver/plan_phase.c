@@ -1,8 +1,8 @@
 /*
  * One phase program of a plan.
  *
- * Its roots decide what is live, fusion makes groups, groups become kernels (equal nests
- * are one kernel), levels become launches, and the scratch values of all phases are planned
+ * Its roots decide what is live, fusion makes groups, groups become kernels (equal ones
+ * are one: plan_kernel.c), levels become launches, and the scratch values of all phases are planned
  * into one arena, since no two phases run at the same time.
  */
 #include <stdlib.h>
@@ -23,8 +23,9 @@ struct slot {
 };
 struct task { /* one kernel of the phase program */
     struct lowered *low;
-    struct nest *nest;
-    uint32_t kernel, level;
+    struct scheduled *scheduled;
+    const struct nest *nest; /* scheduled's */
+    uint32_t level;
     uint64_t *private_at; /* offsets of the nest's private buffers */
     uint64_t private_bytes;
     uint32_t interval;
@@ -111,7 +112,8 @@ static struct task *add_task(struct phase_builder *p, struct lowered *low, uint3
     t->low = low;
     t->level = level;
     watch_state(p, low);
-    t->nest = nest_schedule(low->kernel, b->target, b->a);
+    t->scheduled = plan_nest(b, low->kernel);
+    t->nest = t->scheduled->nest;
     t->private_at = arena_array(b->a, t->nest->nprivate + 1U, sizeof *t->private_at);
     t->private_bytes = nest_private_bytes(t->nest, b->plan->batch_max, t->private_at);
     if (b->opt->f64) {
@@ -122,55 +124,6 @@ static struct task *add_task(struct phase_builder *p, struct lowered *low, uint3
     if (level + 1 > p->nlevel)
         p->nlevel = level + 1;
     return t;
-}
-
-/* hyp_kernel.use */
-static uint8_t *uses_of(const struct builder *b, const struct nest *n)
-{
-    static const uint8_t use[] = {
-        [BUF_READ] = HYP_READ, [BUF_WRITE] = HYP_WRITE, [BUF_READ_WRITE] = HYP_READ_WRITE};
-    uint8_t *out = arena_array(b->a, n->nbuf + 1U, sizeof *out);
-    for (uint32_t i = 0; i < n->nbuf; i++)
-        out[i] = i + n->nprivate >= n->nbuf ? HYP_PRIVATE : use[n->buf[i].use];
-    return out;
-}
-
-static uint32_t intern_kernel(struct builder *b, const struct task *t)
-{
-    struct hyp_plan *p = b->plan;
-    uint8_t key[32];
-
-    nest_key(t->nest, b->target, p->backend, key);
-    for (uint32_t i = 0; i < p->nkernel; i++)
-        if (memcmp(p->kernel[i].key, key, sizeof key) == 0)
-            return i;
-    p->kernel = arena_grow(b->a, p->kernel, &b->ckernel, p->nkernel + 1, sizeof *p->kernel);
-    b->ir->nest =
-        arena_grow(b->a, b->ir->nest, &b->cnest, p->nkernel + 1, sizeof *b->ir->nest);
-    struct hyp_kernel *k = &p->kernel[p->nkernel];
-    memcpy(k->key, key, sizeof key);
-    k->name = t->low->name;
-    k->nstage = t->nest->nstage;
-    k->nbuf = t->nest->nbuf;
-    k->nscalar = t->low->nscalar;
-    k->stage = arena_array(b->a, k->nstage, sizeof *k->stage);
-    for (uint32_t s = 0; s < k->nstage; s++) {
-        const struct nstage *ns = &t->nest->stage[s];
-        k->stage[s].symbol = arena_fmt(b->a, "k%u_%u", p->nkernel, s);
-        k->stage[s].units = (struct hyp_ext){ns->units.c, ns->units.b};
-        k->stage[s].units_div = ns->units_div;
-        k->stage[s].units_times = ns->units_times;
-        k->stage[s].cost = nest_unit_cost(t->nest, s, b->target, b->plan->batch_max);
-        const uint64_t stack = ns->stack_bytes * (b->opt->f64 ? 2 : 1);
-        if (stack > k->scratch)
-            k->scratch = stack;
-    }
-    k->use = uses_of(b, t->nest);
-    b->ir->kernel =
-        arena_grow(b->a, b->ir->kernel, &b->cwhat, p->nkernel + 1, sizeof *b->ir->kernel);
-    b->ir->nest[p->nkernel] = t->nest;
-    b->ir->kernel[p->nkernel] = t->low->kernel;
-    return p->nkernel++;
 }
 
 static void touch(struct slot *s, uint32_t level)
@@ -430,7 +383,7 @@ static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_pa
     struct hyp_plan *pl = b->plan;
     const uint32_t nk = t->low->kernel->nbuf;
 
-    t->kernel = intern_kernel(b, t);
+    const uint32_t kernel = plan_kernel(b, t->scheduled, t->low);
     pl->entry = arena_grow(b->a, pl->entry, &b->centry, pl->nentry + 1, sizeof *pl->entry);
     b->ir->group =
         arena_grow(b->a, b->ir->group, &b->cgroup, pl->nentry + 1, sizeof *b->ir->group);
@@ -438,7 +391,7 @@ static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_pa
     if (t->private_bytes)
         p->what[t->interval].entry = pl->nentry;
     struct hyp_entry *e = &pl->entry[pl->nentry++];
-    e->kernel = t->kernel;
+    e->kernel = kernel;
     e->buf = arena_array(b->a, t->nest->nbuf + 1U, sizeof *e->buf);
     for (uint32_t i = 0; i < nk; i++)
         e->buf[i] = p->slot[t->low->slot[i]].buffer;
