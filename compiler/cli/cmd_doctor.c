@@ -10,6 +10,7 @@
 #include "codegen/loop/loop.h"
 #include "compiler/cli/open.h"
 #include "compiler/cli/version.h"
+#include "runtime/base/cache.h"
 #include "runtime/base/file.h"
 #include "runtime/data.h"
 
@@ -98,6 +99,26 @@ static void print_data(const struct args *a)
     data_dirs_fini(&dirs);
 }
 
+/* Of compiled kernels: where, how full, and why not if it cannot be used. */
+static void print_cache(bool clear)
+{
+    struct cache_place place;
+    const char *why;
+    const char *dir = open_cache_place(&place, &why);
+    struct cache *c = dir ? cache_open(dir, place.limit, &why) : NULL;
+    if (!c) {
+        printf("%-12s none: %s%s%s\n", "cache", dir ? dir : "", dir ? ": " : "", why);
+        return;
+    }
+    if (clear)
+        printf("%-12s %u entries removed\n", "cache", cache_clear(c));
+    const struct cache_size s = cache_size(c);
+    printf("%-12s %s%s: %.1f of %llu MiB, %u kernels\n", "cache", dir,
+           cache_keeps(c) ? "" : " (cannot be written)", (double)s.bytes / 0x1p20,
+           (unsigned long long)(place.limit >> 20), s.entries);
+    cache_close(c);
+}
+
 int cmd_doctor(const struct args *a)
 {
     struct utsname u;
@@ -116,5 +137,6 @@ int cmd_doctor(const struct args *a)
              lzma_version_string());
     line("libraries", text);
     print_data(a);
+    print_cache(a->option[OPT_clear_cache].given);
     return EXIT_FINE;
 }

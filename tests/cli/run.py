@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 
+os.environ["HYPNO_CACHE"] = "off"  # never the user's
 HYPNO, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 VERBS = ["check", "show", "train", "eval", "dream", "data", "explain", "reduce", "doctor", "version", "help"]
 MODEL = """hypnograph: 1
@@ -171,6 +172,81 @@ def test_explain():
         has(hypno("explain", name)[0], name + ": ")
 
 
+def entries(folder):
+    found = os.path.join(folder, "objects")
+    return sorted(os.path.join(found, f) for f in os.listdir(found)) if os.path.isdir(found) else []
+
+
+def trained(cache, out, **env):
+    """(kernels compiled, checkpoint) of a run with that cache."""
+    run, err = hypno("train", "m.yaml", "--out", out, "--threads", "2", "--cycles", "2", "--summary", "json", "--quiet",
+                     env={"HYPNO_CACHE": cache, **env})
+    equal(err, "")
+    return json.loads(run)["compiled_kernels"], read(f"{out}/checkpoint.safetensors", "rb")
+
+
+def test_cache():
+    """What was compiled once is not compiled again, and nothing that lies in the cache changes a run."""
+    write("m.yaml", MODEL)
+    here = os.path.abspath("c")
+    count, want = trained("off", "off")
+    if not count:
+        return  # the interpreter compiles nothing
+    equal(trained(here, "cold"), (count, want))
+    equal(len(entries(here)), count)
+    equal(trained(here, "warm"), (0, want))
+
+    damaged = entries(here)
+    whole = [read(f, "rb") for f in damaged]
+    for i, f in enumerate(damaged):
+        bad = (whole[i][:len(whole[i]) // 2], whole[i][:70] + b"?" + whole[i][71:], b"", whole[i - 1], os.urandom(5000))[i % 5]
+        with open(f, "wb") as out:
+            out.write(bad)
+    equal(trained(here, "damaged"), (count, want))
+    equal([read(f, "rb") for f in damaged], whole)  # rewritten, with the same bits
+
+    for f in damaged:  # as another version names its entries
+        os.rename(f, f[:-64] + f[-64:].translate(str.maketrans("0123456789abcdef", "123456789abcdef0")))
+    equal(trained(here, "other"), (count, want))
+    equal(len(entries(here)), 2 * count)
+    has(hypno("doctor", env={"HYPNO_CACHE": here})[0], f"cache        {here}/objects: ", f"{2 * count} kernels")
+    has(hypno("doctor", "--clear-cache", env={"HYPNO_CACHE": here})[0], f"{2 * count} entries removed", " 0 kernels")
+    equal(entries(here), [])
+
+
+def test_cache_shared():
+    """Two processes that fill one cache at once."""
+    write("m.yaml", MODEL)
+    env = {**os.environ, "HYPNO_CACHE": os.path.abspath("c")}
+    both = [subprocess.Popen([HYPNO, "train", "m.yaml", "--out", name, "--cycles", "2", "--quiet"], env=env, stdout=subprocess.DEVNULL)
+            for name in ("one", "two")]
+    equal([p.wait(timeout=300) for p in both], [0, 0])
+    _, want = trained(os.path.abspath("c"), "three")
+    for name in ("one", "two"):
+        equal(read(f"{name}/checkpoint.safetensors", "rb"), want)
+    assert not [f for f in entries("c") if f.endswith(".tmp")]
+
+
+def test_cache_places():
+    """A cache that cannot be used is done without; `doctor` says why."""
+    write("m.yaml", MODEL)
+    os.makedirs("open/objects")
+    os.chmod("open/objects", 0o777)
+    count, want = trained("off", "off")
+    for cache, why in ((write("file", ""), " (cannot be written): 0.0 of 256 MiB"), ("/proc/none", " (cannot be written)"),
+                       ("open", "everybody may write to it"), ("off", "none: HYPNO_CACHE is off"), ("x" * 4096, "too long")):
+        if cache not in ("off", "x" * 4096):
+            equal(trained(cache, f"r{len(os.listdir('.'))}"), (count, want))
+        has(hypno("doctor", env={"HYPNO_CACHE": cache})[0], "cache        ", why)
+    nobody = {"HYPNO_CACHE": "", "XDG_CACHE_HOME": "", "HOME": ""}
+    equal(trained("", "nobody", **nobody), (count, want))
+    has(hypno("doctor", env=nobody)[0], "none: neither HYPNO_CACHE nor HOME is set")
+    home = {**nobody, "HOME": os.path.abspath("home")}
+    equal(trained("", "home", **{k: v for k, v in home.items() if k != "HYPNO_CACHE"}), (count, want))
+    equal(len(os.listdir("home/.cache/hypno/objects")) if count else 0, count)
+    has(hypno("doctor", env={**home, "XDG_CACHE_HOME": "/xdg"})[0], "cache        /xdg/hypno/objects")
+
+
 def test_version_and_doctor():
     assert re.fullmatch(r"hypno \d+\.\d+\.\d+\n", hypno("version")[0])
     out, _ = hypno("doctor", "--data", ".")
@@ -240,8 +316,8 @@ def summary(*args, status=0):
 def test_summary():
     write("m.yaml", MODEL)
     s = summary("m.yaml", "--out", "r", "--threads", "2")
-    for key in ("cycles", "seconds_per_cycle", "first_cycle_seconds", "compile_seconds", "kernels", "arena_bytes",
-                "peak_rss_bytes", "values"):
+    for key in ("cycles", "seconds_per_cycle", "first_cycle_seconds", "compile_seconds", "kernels", "compiled_kernels",
+                "arena_bytes", "peak_rss_bytes", "values"):
         assert key in s, key
     equal(s["cycles"], 12)
     equal(sorted(s["values"]), ["miss", "wake.error"])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs that are killed, starved of memory or refused their files, through the command.
 
-    faults.py HYPNO [alloc] [io] [kill] [--points N] [--kills N] [--seed N]
+    faults.py HYPNO [alloc] [io] [kill] [cache] [--points N] [--kills N] [--seed N]
 
 Whatever happens, `hypno` ends by itself with 0 or 1 (unless it is killed), and resuming gives
 the files of the run that nothing happened to, byte by byte.  --points 0 takes every failing
@@ -68,12 +68,14 @@ class Faults:
         write_npy(os.path.join(self.data, "x.npy"), 64, 7)
         self.run = os.path.join(work, "run")
         self.want = None
+        self.backend = "interp"
+        self.cold = False  # without what is in the cache
 
     def command(self, verb):
         if verb == "check":
             return [self.hypno, "check", self.model, "--data", self.data]
         where = ["--resume", self.run] if verb == "resume" else ["--out", self.run]
-        return [self.hypno, "train", self.model, "--data", self.data, "--backend", "interp",
+        return [self.hypno, "train", self.model, "--data", self.data, "--backend", self.backend,
                 "--threads", "1", "--quiet"] + where
 
     def start(self, verb, **env):
@@ -112,6 +114,8 @@ class Faults:
     def prepare(self, verb):
         """What is there before `verb` runs: for resume a run of half the length."""
         self.forget()
+        if self.cold:
+            shutil.rmtree(os.environ["HYPNO_CACHE"], ignore_errors=True)
         if verb == "resume":
             command = self.command("train") + ["--epochs", "3"]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
@@ -157,6 +161,14 @@ class Faults:
             self.check_resumed(f"kill -9 after {moment:.3f} s (number {k})")
         print(f"kill -9: {times} moments, {begun} of them after the first checkpoint", flush=True)
 
+    def cache(self, points):
+        """Compiled kernels that are written, and read back."""
+        self.backend = "llvm"
+        os.environ["HYPNO_CACHE"] = os.path.join(self.work, "cache")
+        for variable in ("HYP_FAIL_ALLOC", "HYP_FAIL_IO"):
+            for self.cold in (True, False):
+                self.sweep("train", variable, points)
+
     def refused_folders(self):
         """A run folder that cannot be made is a mistake, told in words."""
         self.forget()
@@ -171,12 +183,13 @@ class Faults:
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("hypno")
-    p.add_argument("what", nargs="*", help="alloc, io, kill; none: all")
+    p.add_argument("what", nargs="*", help="alloc, io, kill, cache; none: all")
     p.add_argument("--points", type=int, default=6)
     p.add_argument("--kills", type=int, default=5)
     p.add_argument("--seed", type=int, default=1)
     a = p.parse_args()
-    what = a.what or ["alloc", "io", "kill"]
+    what = a.what or ["alloc", "io", "kill", "cache"]
+    os.environ["HYPNO_CACHE"] = "off"  # never the user's
     print(f"seed {a.seed}", flush=True)
     with tempfile.TemporaryDirectory() as work:
         f = Faults(a.hypno, work)
@@ -187,6 +200,8 @@ def main():
                 f.sweep(verb, variable, a.points)
         if "kill" in what:
             f.kill(a.kills, random.Random(a.seed))
+        if "cache" in what:
+            f.cache(a.points)
     return 0
 
 
