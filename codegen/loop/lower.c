@@ -42,7 +42,7 @@ static void start(struct lower *l, const struct group *gr)
 static void start_piece(struct lower *l, const struct form_piece *piece)
 {
     const struct type *t = &l->group->main;
-    l->stage_of = arena_array(l->a, l->g->nvalue + 1, sizeof *l->stage_of);
+    l->stage_of = (struct hash_index){0};
     memset(l->taken, 0, sizeof l->taken);
     l->ntaken = 0;
     l->ninlined = l->nreduced = 0;

@@ -170,7 +170,10 @@ void low_space(struct lower *l, struct kstage *s, const struct type *t,
 int low_made(const struct lower *l, value_id v)
 {
     const value_id base = l->f->base[v];
-    return l->stage_of[base] ? l->stage_of[base] - 1 : -1;
+    int last = -1;
+    for (uint32_t at = base, i; hash_next(&l->stage_of, base, &at, &i);)
+        last = (int)i > last ? (int)i : last;
+    return last;
 }
 
 uint32_t low_add_operand(struct lower *l, struct kstage *s, struct koperand o)
@@ -225,7 +228,7 @@ void low_add_place(struct lower *l, place_id place)
 void low_finish(struct lower *l, value_id v)
 {
     struct kstage *s = &l->k->stage[l->k->nstage - 1];
-    l->stage_of[v] = (uint16_t)l->k->nstage;
+    hash_add(&l->stage_of, l->a, v, l->k->nstage - 1);
     if (l->f->stored[v])
         low_add_store(l, s, v);
     low_add_place(l, s->place);

@@ -15,6 +15,7 @@
 #include "codegen/loop/index.h"
 #include "codegen/loop/lower.h"
 #include "runtime/base/arena.h"
+#include "runtime/base/hash.h"
 
 struct lower {
     const struct fusion *f;
@@ -27,7 +28,7 @@ struct lower {
     struct kernel *k;
     const struct group *group;
     uint32_t cbuf, cscalar, crng, cstage, cplace, cslot, cvalue;
-    uint16_t *stage_of;      /* by value: 1 + stage, of this piece */
+    struct hash_index stage_of; /* by value: stage, of this piece */
     struct inlined *inlined; /* stages of maps that are computed where they are read */
     uint32_t ninlined, cinlined;
     struct index main[HYP_RANK]; /* the group's dims over kernel axes; 0 for extent 1 */

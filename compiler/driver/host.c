@@ -35,13 +35,16 @@ static const struct {
 static uint32_t emit(struct host_builder *h, struct hyp_sinst in)
 {
     struct hyp_plan *p = h->plan;
-    for (uint32_t i = 0; i < p->nsinst; i++) {
+    const uint32_t what[] = {in.op, in.a, in.b, in.c};
+    const uint32_t hash = hash_bytes(what, sizeof what) ^ hash_bytes(&in.k, sizeof in.k);
+    for (uint32_t at = hash, i; hash_next(&h->sinsts, hash, &at, &i);) {
         const struct hyp_sinst *x = &p->sinst[i];
         if (x->op == in.op && x->a == in.a && x->b == in.b && x->c == in.c && x->k == in.k)
             return i;
     }
     p->sinst = arena_grow(h->arena, p->sinst, &h->csinst, p->nsinst + 1, sizeof in);
     p->sinst[p->nsinst] = in;
+    hash_add(&h->sinsts, h->arena, hash, p->nsinst);
     return p->nsinst++;
 }
 
@@ -49,21 +52,21 @@ uint32_t host_counter(struct host_builder *h, const char *name)
 {
     static const char *const fixed[] = {"batch_size", "epoch", "cycle", "step", "tick"};
     struct hyp_plan *p = h->plan;
+    const uint32_t hash = hash_text(name);
 
     for (uint32_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
         if (strcmp(name, fixed[i]) == 0)
             return i;
-    for (uint32_t i = 0; i < p->ncounter; i++)
+    for (uint32_t at = hash, i; hash_next(&h->counters, hash, &at, &i);)
         if (strcmp(p->counter[i].name, name) == 0)
             return HYP_COUNTER_FIRST + i;
-    struct hyp_named_counter *c = arena_array(h->arena, p->ncounter + 1, sizeof *c);
-    if (p->ncounter)
-        memcpy(c, p->counter, p->ncounter * sizeof *c);
+    p->counter =
+        arena_grow(h->arena, p->counter, &h->ccounter, p->ncounter + 1, sizeof *p->counter);
     const bool step = strncmp(name, "optimizer/", 10) == 0;
-    c[p->ncounter] =
+    p->counter[p->ncounter] =
         (struct hyp_named_counter){name, strncmp(name, "plateau/", 8) == 0 ? 1.0 : 0.0,
                                    strncmp(name, "probe/", 6) != 0, !step};
-    p->counter = c;
+    hash_add(&h->counters, h->arena, hash, p->ncounter);
     return HYP_COUNTER_FIRST + p->ncounter++;
 }
 
@@ -110,38 +113,40 @@ static double const_value(const struct sx_node *n)
     return x;
 }
 
-static uint32_t sx_slot(struct host_builder *h, const struct node *n, sx_id id,
-                        uint32_t *memo)
+/* What expression `id` gave, and for which node. */
+static struct host_memo *memo_of(struct host_builder *h, sx_id id)
+{
+    h->memo = arena_grow(h->arena, h->memo, &h->cmemo, id + 1U, sizeof *h->memo);
+    return &h->memo[id];
+}
+
+static uint32_t sx_slot(struct host_builder *h, const struct node *n, sx_id id)
 {
     const struct graph *g = &h->program->graph;
-    const struct sx_node *x = &g->sx.node[id];
+    const struct sx_node x = g->sx.node[id]; /* the table may move */
+    const struct sx_info *info = sx_op_info(x.op);
+    const struct host_memo *known = memo_of(h, id);
     struct hyp_sinst in = {0};
+    uint32_t slot;
 
-    if (memo[id])
-        return memo[id] - 1;
-    if (x->op == SX_ARG) {
-        memo[id] = 1 + host_slot(h, graph_in(g, n)[x->a]);
-        return memo[id] - 1;
-    }
-    if (x->op == SX_K) {
+    if (known->node == n)
+        return known->slot;
+    if (x.op == SX_ARG) {
+        slot = host_slot(h, graph_in(g, n)[x.a]);
+    } else if (x.op == SX_K) {
         in.op = HYP_S_CONST;
-        in.k = const_value(x);
+        in.k = const_value(&x);
+        slot = emit(h, in);
+    } else if ((in.op = find_op(x.op)) == HYP_S_BAD && info && info->is_function) {
+        slot = sx_slot(h, n, sx_unfold((struct sxb *)&g->sx, id));
     } else {
-        const struct sx_info *info = sx_op_info(x->op);
-        in.op = find_op(x->op);
-        if (in.op == HYP_S_BAD && info && info->is_function) {
-            memo[id] = 1 + sx_slot(h, n, sx_unfold((struct sxb *)&g->sx, id), memo);
-            return memo[id] - 1;
-        }
-        if (info && info->arity > 0)
-            in.a = sx_slot(h, n, x->a, memo);
-        if (info && info->arity > 1)
-            in.b = sx_slot(h, n, x->b, memo);
-        if (info && info->arity > 2)
-            in.c = sx_slot(h, n, x->c, memo);
+        in.a = info && info->arity > 0 ? sx_slot(h, n, x.a) : 0;
+        in.b = info && info->arity > 1 ? sx_slot(h, n, x.b) : 0;
+        in.c = info && info->arity > 2 ? sx_slot(h, n, x.c) : 0;
+        slot = emit(h, in);
     }
-    memo[id] = 1 + emit(h, in);
-    return memo[id] - 1;
+    *memo_of(h, id) = (struct host_memo){n, slot};
+    return slot;
 }
 
 uint32_t host_slot(struct host_builder *h, value_id v)
@@ -156,8 +161,7 @@ uint32_t host_slot(struct host_builder *h, value_id v)
     } else if (n->op == OP_STOP) {
         h->slot[v] = 1 + host_slot(h, graph_in(g, n)[0]);
     } else {
-        uint32_t *memo = arena_array(h->arena, 4U * g->sx.n + 1024U, sizeof *memo);
-        h->slot[v] = 1 + sx_slot(h, n, n->attr, memo);
+        h->slot[v] = 1 + sx_slot(h, n, n->attr);
     }
     return h->slot[v] - 1;
 }

@@ -10,6 +10,7 @@
 #include "codegen/loop/lower.h"
 #include "compiler/ir/group.h"
 #include "compiler/ir/program.h"
+#include "runtime/base/hash.h"
 
 struct plan_life {        /* of something in the arena of a phase */
     value_id value;       /* 0: a kernel's own scratch, or a state kept for its commit */
@@ -50,7 +51,12 @@ struct host_builder {
     struct hyp_plan *plan;
     struct arena *arena;
     uint32_t *slot; /* by value: 1 + host slot */
-    uint32_t csinst;
+    struct host_memo { /* by expression */
+        const struct node *node;
+        uint32_t slot;
+    } *memo;
+    struct hash_index sinsts, counters; /* of the plan's tables */
+    uint32_t csinst, ccounter, cmemo;
 };
 uint32_t host_slot(struct host_builder *h, value_id v);
 uint32_t host_counter(struct host_builder *h,

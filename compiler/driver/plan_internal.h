@@ -4,14 +4,6 @@
 
 #include "compiler/driver/plan_build.h"
 
-struct key_map { /* open addressing: keys are hashes already */
-    struct key_slot {
-        const uint8_t *key; /* 32 bytes; NULL: empty */
-        void *value;
-    } *slot;
-    uint32_t n, cap;
-};
-
 struct builder {
     struct program *program;
     const struct graph *g;
@@ -22,7 +14,9 @@ struct builder {
     struct hyp_plan *plan;
     struct plan_ir *ir;
     struct host_builder host;
-    struct key_map kernels, nests; /* to struct scheduled */
+    struct scheduled **scheduled;
+    uint32_t nscheduled, cscheduled;
+    struct hash_index by_kernel, by_nest; /* of `scheduled`; of the plan's kernels */
     uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest, cwhat, cfusion, cmemory,
         cgroup;
     uint32_t *leaf_buffer; /* by version-0 leaf: 1 + plan buffer */

@@ -8,45 +8,30 @@
 #include "compiler/driver/plan_internal.h"
 #include "runtime/base/arena.h"
 
-/* ---- by key ---- */
-
-static struct key_slot *find(const struct key_map *m, const uint8_t key[32])
+/* Keys are hashes already. */
+static uint32_t hash_of(const uint8_t key[32])
 {
-    uint32_t at;
-    memcpy(&at, key, sizeof at);
-    for (at &= m->cap - 1; m->slot[at].key; at = (at + 1) & (m->cap - 1))
-        if (memcmp(m->slot[at].key, key, 32) == 0)
-            break;
-    return &m->slot[at];
-}
-
-/* Where the key's value is or, as long as it is NULL, goes; `key` has to stay. */
-static void **at_key(struct arena *a, struct key_map *m, const uint8_t *key)
-{
-    if (2 * (m->n + 1) > m->cap) {
-        const struct key_map old = *m;
-        m->cap = old.cap ? 2 * old.cap : 64;
-        m->slot = arena_array(a, m->cap, sizeof *m->slot);
-        for (uint32_t i = 0; i < old.cap; i++)
-            if (old.slot[i].key)
-                *find(m, old.slot[i].key) = old.slot[i];
-    }
-    struct key_slot *s = find(m, key);
-    m->n += !s->key;
-    s->key = key;
-    return &s->value;
+    uint32_t h;
+    memcpy(&h, key, sizeof h);
+    return h;
 }
 
 struct scheduled *plan_nest(struct builder *b, const struct kernel *k)
 {
+    uint8_t of[32];
+    kernel_key(k, of);
+    for (uint32_t at = hash_of(of), i; hash_next(&b->by_kernel, hash_of(of), &at, &i);)
+        if (memcmp(b->scheduled[i]->of, of, sizeof of) == 0)
+            return b->scheduled[i];
     struct scheduled *s = arena_alloc(b->a, sizeof *s);
-    kernel_key(k, s->of);
-    void **there = at_key(b->a, &b->kernels, s->of);
-    if (*there)
-        return *there;
+    memcpy(s->of, of, sizeof of);
     s->nest = nest_schedule(k, b->target, b->a);
     nest_key(s->nest, b->target, b->plan->backend, s->key);
-    return *there = s;
+    b->scheduled = arena_grow(b->a, b->scheduled, &b->cscheduled, b->nscheduled + 1,
+                              sizeof(struct scheduled *));
+    b->scheduled[b->nscheduled] = s;
+    hash_add(&b->by_kernel, b->a, hash_of(of), b->nscheduled++);
+    return s;
 }
 
 /* ---- kernels ---- */
@@ -103,12 +88,16 @@ static uint32_t add_kernel(struct builder *b, const struct scheduled *s,
 
 uint32_t plan_kernel(struct builder *b, struct scheduled *s, const struct lowered *low)
 {
+    const struct hyp_plan *p = b->plan;
+    const uint32_t hash = hash_of(s->key);
+    if (s->kernel)
+        return s->kernel - 1;
+    for (uint32_t at = hash, i; hash_next(&b->by_nest, hash, &at, &i);)
+        if (memcmp(p->kernel[i].key, s->key, sizeof s->key) == 0)
+            s->kernel = 1 + i;
     if (!s->kernel) {
-        void **there = at_key(b->a, &b->nests, s->key);
-        const struct scheduled *equal = *there;
-        s->kernel = equal ? equal->kernel : 1 + add_kernel(b, s, low);
-        if (!equal)
-            *there = s;
+        s->kernel = 1 + add_kernel(b, s, low);
+        hash_add(&b->by_nest, b->a, hash, s->kernel - 1);
     }
     return s->kernel - 1;
 }

@@ -41,6 +41,7 @@ struct phase_builder {
     struct slot *slot;
     uint32_t nslot, cslot;
     uint32_t *slot_of; /* by base value: 1 + slot */
+    struct hash_index leaves, params; /* slots by buffer; parameters by what they are */
     struct task *task;
     uint32_t ntask, ctask, nlevel;
     struct interval *life; /* in the arena: of scratch slots and private buffers */
@@ -63,9 +64,9 @@ static uint32_t leaf_slot(struct phase_builder *p, leaf_id id)
 {
     struct builder *b = p->b;
     const uint32_t buffer = plan_leaf_buffer(b, id);
-    for (uint32_t i = 0; i < p->nslot; i++)
-        if (p->slot[i].kind <= SLOT_INPUT && p->slot[i].buffer == buffer)
-            return i;
+    for (uint32_t at = buffer, i; hash_next(&p->leaves, buffer, &at, &i);)
+        return i;
+    hash_add(&p->leaves, b->a, buffer, p->nslot);
     return add_slot(
         p, (struct slot){.kind = b->g->leaf[id].what == LEAF_DATA ? SLOT_INPUT : SLOT_STATE,
                          .buffer = buffer,
@@ -348,13 +349,15 @@ static void plan_scratch(struct phase_builder *p)
 
 /* ---- entries and ops ---- */
 
-static uint32_t param_slot(struct phase_builder *p, uint32_t first, struct hyp_param x)
+static uint32_t param_slot(struct phase_builder *p, struct hyp_param x)
 {
     struct builder *b = p->b;
     struct hyp_plan *pl = b->plan;
-    for (uint32_t i = first; i < pl->nparam; i++)
+    const uint32_t hash = x.a * 8 + x.kind;
+    for (uint32_t at = hash, i; hash_next(&p->params, hash, &at, &i);)
         if (pl->param[i].kind == x.kind && pl->param[i].a == x.a)
             return i;
+    hash_add(&p->params, b->a, hash, pl->nparam);
     pl->param = arena_grow(b->a, pl->param, &b->cparam, pl->nparam + 1, sizeof x);
     pl->param[pl->nparam] = x;
     return pl->nparam++;
@@ -377,7 +380,7 @@ static struct hyp_param param_of(struct builder *b, const struct binding *x)
     }
 }
 
-static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_param)
+static void add_entry(struct phase_builder *p, struct task *t)
 {
     struct builder *b = p->b;
     struct hyp_plan *pl = b->plan;
@@ -404,7 +407,7 @@ static void add_entry(struct phase_builder *p, struct task *t, uint32_t first_pa
                                          0);
     e->scalar = arena_array(b->a, t->low->nscalar + 1U, sizeof *e->scalar);
     for (uint32_t i = 0; i < t->low->nscalar; i++)
-        e->scalar[i] = param_slot(p, first_param, param_of(b, &t->low->scalar[i]));
+        e->scalar[i] = param_slot(p, param_of(b, &t->low->scalar[i]));
     e->nplace = t->low->kernel->nplace;
     e->place = arena_array(b->a, e->nplace + 1U, sizeof *e->place);
     for (uint32_t i = 0; i < e->nplace; i++)
@@ -451,6 +454,19 @@ static void note_lives(struct phase_builder *p, const uint32_t *launch_of, uint3
     p->b->ir->memory[p->id] = (struct plan_memory){p->what, p->nlife, nlaunch};
 }
 
+static const uint32_t *tasks_by_level(const struct phase_builder *p)
+{
+    uint32_t *first = arena_array(p->b->a, p->nlevel + 2U, sizeof *first);
+    uint32_t *order = arena_array(p->b->a, p->ntask + 1U, sizeof *order);
+    for (uint32_t i = 0; i < p->ntask; i++)
+        first[p->task[i].level + 1]++;
+    for (uint32_t l = 0; l < p->nlevel; l++)
+        first[l + 1] += first[l];
+    for (uint32_t i = 0; i < p->ntask; i++)
+        order[first[p->task[i].level]++] = i;
+    return order;
+}
+
 static void emit_ops(struct phase_builder *p)
 {
     const uint32_t first_param = p->b->plan->nparam;
@@ -459,12 +475,12 @@ static void emit_ops(struct phase_builder *p)
     count_updates(p);
     const uint32_t scalars = p->phase->nop;
     add_op(p, (struct hyp_op){HYP_OP_SCALARS, 0, 0, first_param, 0});
+    const uint32_t *task = tasks_by_level(p), *end = task + p->ntask;
     for (uint32_t level = 0; level < p->nlevel; level++) {
         const uint32_t e0 = p->b->plan->nentry;
         launch_of[level] = nlaunch;
-        for (uint32_t i = 0; i < p->ntask; i++)
-            if (p->task[i].level == level)
-                add_entry(p, &p->task[i], first_param);
+        for (; task < end && p->task[*task].level == level; task++)
+            add_entry(p, &p->task[*task]);
         if (p->b->plan->nentry > e0) {
             add_op(p, (struct hyp_op){HYP_OP_LAUNCH, e0, p->b->plan->nentry, 0, 0});
             nlaunch++;

@@ -177,33 +177,27 @@ static value_id add1(struct graph *g, const struct node *n, const value_id *in,
 
 /* ---- leaves ---- */
 
-static uint32_t path_hash(const char *s)
-{
-    uint32_t h = 2166136261U;
-    for (; *s; s++)
-        h = (h ^ (uint8_t)*s) * 16777619U;
-    return h;
-}
-
 leaf_id graph_leaf_entry(struct graph *g, const struct leaf *l)
 {
     g->leaf = arena_grow(g->arena, g->leaf, &g->cleaf, g->nleaf + 1, sizeof *g->leaf);
     g->leaf[g->nleaf] = *l;
-    g->leaf[g->nleaf].hash = path_hash(l->path);
+    hash_add(&g->leaf_index, g->arena, hash_text(l->path), g->nleaf);
     return g->nleaf++;
 }
 
+/* The first such leaf. */
 static leaf_id find_leaf(const struct graph *g, enum leaf_what what, uint16_t version,
                          region_id region, const char *path)
 {
-    const uint32_t hash = path_hash(path);
-    for (leaf_id i = 1; i < g->nleaf; i++) {
+    const uint32_t hash = hash_text(path);
+    leaf_id first = 0;
+    for (uint32_t at = hash, i; hash_next(&g->leaf_index, hash, &at, &i);) {
         const struct leaf *l = &g->leaf[i];
-        if (l->hash == hash && l->what == what && l->version == version &&
-            l->region == region && !strcmp(l->path, path))
-            return i;
+        if (l->what == what && l->version == version && l->region == region &&
+            !strcmp(l->path, path) && (!first || i < first))
+            first = i;
     }
-    return 0;
+    return first;
 }
 
 value_id graph_leaf(struct graph *g, enum leaf_what what, uint16_t version,

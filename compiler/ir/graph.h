@@ -20,6 +20,7 @@
 #include "ops/form.h"
 #include "ops/sx.h"
 #include "runtime/base/diag.h"
+#include "runtime/base/hash.h"
 
 struct arena;
 
@@ -89,7 +90,6 @@ struct leaf {
     uint16_t version; /* k > 0: the value left by update step k-1 of `region`'s phase */
     region_id region; /* of a version > 0 */
     const char *path;
-    uint32_t hash; /* of path; filled when the leaf is entered */
     struct type type;
     value_id value; /* the OP_LEAF's output */
     value_id def;   /* version > 0: the value it names */
@@ -155,6 +155,7 @@ struct graph {
     uint32_t nform, cform;
     struct leaf *leaf;
     uint32_t nleaf, cleaf;
+    struct hash_index leaf_index; /* by path */
     struct site *site;
     uint32_t nsite, csite;
     struct place *place;

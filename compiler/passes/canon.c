@@ -101,11 +101,13 @@ static sx_id drop_scale_grad(struct sxb *b, sx_id root, struct arena *scratch)
 {
     sx_id *order;
     const uint32_t n = sx_postorder(b, &root, 1, scratch, &order);
-    sx_id *made = arena_array(scratch, root + 1U, sizeof *made);
     bool any = false;
     for (uint32_t i = 0; i < n; i++)
         any |= b->node[order[i]].op == SX_FN_scale_grad;
-    for (uint32_t i = 0; any && i < n; i++) {
+    if (!any)
+        return root;
+    sx_id *made = arena_array(scratch, root + 1U, sizeof *made);
+    for (uint32_t i = 0; i < n; i++) {
         const sx_id id = order[i];
         const struct sx_node x = b->node[id];
         const struct sx_info *info = sx_op_info((enum sx_op)x.op);
@@ -120,7 +122,7 @@ static sx_id drop_scale_grad(struct sxb *b, sx_id root, struct arena *scratch)
                 sx_make(b, (enum sx_op)x.op, made[x.a], info->arity > 1 ? made[x.b] : 0,
                         info->arity > 2 ? made[x.c] : 0);
     }
-    return any ? made[root] : root;
+    return made[root];
 }
 
 /* A map reads the source of a broadcast that it would do itself. */

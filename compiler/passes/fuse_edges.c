@@ -53,7 +53,8 @@ static value_id replaced(const struct fuse_cx *c, const struct root *r, region_i
 
     if (r->why != ROOT_UPDATE)
         return old;
-    for (leaf_id i = 1; i < g->nleaf; i++) {
+    const uint32_t hash = hash_text(l->path);
+    for (uint32_t at = hash, i; hash_next(&g->leaf_index, hash, &at, &i);) {
         const struct leaf *x = &g->leaf[i];
         if (x->version > best && x->version <= r->step && x->region == region &&
             c->f->role[c->g->value[x->value].def] != ROLE_DEAD && x->what == l->what &&

@@ -25,49 +25,53 @@ static int by_key(const void *x, const void *y)
     return a->id < b->id ? -1 : 1;
 }
 
-static int by_offset(const void *x, const void *y)
-{
-    const struct interval *const *a = x, *const *b = y;
-    if ((*a)->offset != (*b)->offset)
-        return (*a)->offset < (*b)->offset ? -1 : 1;
-    return *a < *b ? -1 : 1;
-}
-
 static uint64_t aligned(uint64_t n)
 {
     return (n + MEMPLAN_ALIGN - 1) / MEMPLAN_ALIGN * MEMPLAN_ALIGN;
 }
 
-/* The tightest gap between the neighbours (ascending by offset) that holds `bytes`. */
-static uint64_t tightest(struct interval *const *near, uint32_t n, uint64_t bytes)
+/* The tightest gap for x among those placed (ascending by offset) that live when it does. */
+static uint64_t tightest(struct interval *const *placed, uint32_t n, const struct interval *x)
 {
+    const uint64_t bytes = aligned(x->bytes);
     uint64_t end = 0, best = 0, slack = UINT64_MAX;
     for (uint32_t i = 0; i < n; i++) {
-        const uint64_t gap = near[i]->offset > end ? near[i]->offset - end : 0;
+        const struct interval *y = placed[i];
+        if (y->first > x->last || x->first > y->last)
+            continue;
+        const uint64_t gap = y->offset > end ? y->offset - end : 0;
         if (gap >= bytes && gap - bytes < slack) {
             slack = gap - bytes;
             best = end;
         }
-        const uint64_t stop = near[i]->offset + aligned(near[i]->bytes);
+        const uint64_t stop = y->offset + aligned(y->bytes);
         end = stop > end ? stop : end;
     }
     return slack == UINT64_MAX ? end : best;
 }
 
+static void insert(struct interval **placed, uint32_t n, struct interval *x)
+{
+    uint32_t lo = 0, hi = n;
+    while (lo < hi) {
+        const uint32_t mid = (lo + hi) / 2;
+        if (placed[mid]->offset <= x->offset)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    memmove(placed + lo + 1, placed + lo, (n - lo) * sizeof *placed);
+    placed[lo] = x;
+}
+
 static uint64_t place(struct interval *iv, const struct ranked *order, uint32_t n,
-                      struct interval **near)
+                      struct interval **placed)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < n; i++) {
         struct interval *x = &iv[order[i].id];
-        uint32_t m = 0;
-        for (uint32_t j = 0; j < i; j++) {
-            struct interval *y = &iv[order[j].id];
-            if (y->first <= x->last && x->first <= y->last)
-                near[m++] = y;
-        }
-        qsort(near, m, sizeof *near, by_offset);
-        x->offset = tightest(near, m, aligned(x->bytes));
+        x->offset = tightest(placed, i, x);
+        insert(placed, i, x);
         if (x->offset + aligned(x->bytes) > total)
             total = x->offset + aligned(x->bytes);
     }
@@ -97,18 +101,25 @@ static double key_of(const struct interval *x, unsigned order, uint32_t peak)
 }
 
 /* The largest sum of sizes alive at one launch; it is one at which some interval begins. */
-static uint64_t lower_bound(const struct interval *iv, uint32_t n, uint32_t *peak)
+static uint64_t lower_bound(const struct interval *iv, uint32_t n, struct arena *scratch,
+                            uint32_t *peak)
 {
+    uint32_t end = 0;
     uint64_t best = 0;
+    for (uint32_t i = 0; i < n; i++)
+        end = iv[i].last > end ? iv[i].last : end;
+    uint64_t *alive = arena_array(scratch, end + 2U, sizeof *alive); /* as differences */
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t sum = 0;
-        for (uint32_t j = 0; j < n; j++)
-            if (lives_at(&iv[j], iv[i].first))
-                sum += aligned(iv[j].bytes);
-        if (sum > best)
-            *peak = iv[i].first;
-        best = sum > best ? sum : best;
+        alive[iv[i].first] += aligned(iv[i].bytes);
+        alive[iv[i].last + 1] -= aligned(iv[i].bytes);
     }
+    for (uint32_t t = 1; t <= end; t++)
+        alive[t] += alive[t - 1];
+    for (uint32_t i = 0; i < n; i++)
+        if (alive[iv[i].first] > best) {
+            best = alive[iv[i].first];
+            *peak = iv[i].first;
+        }
     return best;
 }
 
@@ -130,19 +141,19 @@ uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_
 {
     struct ranked *order = arena_array(scratch, n + 1U, sizeof *order);
     struct ranked *other = arena_array(scratch, n + 1U, sizeof *other);
-    struct interval **near = arena_array(scratch, n + 1U, sizeof *near);
+    struct interval **placed = arena_array(scratch, n + 1U, sizeof *placed);
     uint64_t *keep = arena_array(scratch, n + 1U, sizeof *keep);
     const unsigned tries = n <= REFINED_MAX ? TRIES : 0;
     uint64_t best = UINT64_MAX;
     uint32_t peak = 0;
 
-    *bound = lower_bound(iv, n, &peak);
+    *bound = lower_bound(iv, n, scratch, &peak);
     for (unsigned o = 0; o < ORDERS; o++) {
         for (uint32_t i = 0; i < n; i++)
             order[i] = (struct ranked){key_of(&iv[i], o, peak), i};
         qsort(order, n, sizeof *order, by_key);
         for (unsigned t = 0; t <= tries && best > *bound; t++) {
-            const uint64_t total = place(iv, order, n, near);
+            const uint64_t total = place(iv, order, n, placed);
             for (uint32_t i = 0; i < n && total < best; i++)
                 keep[i] = iv[i].offset;
             best = total < best ? total : best;
