@@ -27,7 +27,8 @@ struct load_job {
     const uint8_t *const *key; /* nest_key() of each; NULL: it is worked out */
     uint32_t n;
     const struct target *target;
-    unsigned threads;    /* at most so many compile, 0 is 1; the result does not depend on it */
+    unsigned
+        threads; /* at most so many compile, 0 is 1; the result does not depend on it */
     struct cache *cache; /* of compiled nests; NULL: none */
 };
 
@@ -36,8 +37,8 @@ struct backend {
     bool f64;         /* every F32 buffer holds doubles */
     /*
      * stage[] receives all stages of nest 0, then of nest 1, ...; equal nests share code.
-     * *compiled (may be NULL): how many had to be compiled.  NULL: reported (E9999: a nest it
-     * cannot compile is our fault).
+     * *compiled (may be NULL): how many had to be compiled.  NULL: reported (E9999: a nest
+     * it cannot compile is our fault).
      */
     struct code *(*load)(const struct load_job *job, struct diag_sink *ds,
                          struct loaded_stage *stage, uint32_t *compiled);

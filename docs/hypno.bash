@@ -20,7 +20,7 @@ _hypno() {
     data) options="--data --output --split --file --help" ;;
     explain) options="--data --set --condition --backend --memory --phase --all --json --no-fuse --no-remat --help" ;;
     reduce) options="--data --limit --help" ;;
-    doctor) options="--data --help" ;;
+    doctor) options="--data --clear-cache --help" ;;
     version) options="--help" ;;
     help) options="--help" ;;
     esac

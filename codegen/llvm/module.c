@@ -166,11 +166,12 @@ void llvm_object_key(const uint8_t nest[32], const struct target *t, uint8_t key
     unsigned major, minor, patch;
     struct sha256 s;
     size_t i = 0;
-    while (i + 1 < sizeof machine / sizeof *machine && strcmp(machine[i].name, t->name) != 0)
+    while (i + 1 < sizeof machine / sizeof *machine &&
+           strcmp(machine[i].name, t->name) != 0)
         i++;
     LLVMGetVersion(&major, &minor, &patch);
-    snprintf(who, sizeof who, "%s %s %s LLVM %u.%u.%u %s", machine[i].triple, machine[i].cpu,
-             machine[i].features, major, minor, patch, EMITTER_DIGEST);
+    snprintf(who, sizeof who, "%s %s %s LLVM %u.%u.%u %s", machine[i].triple,
+             machine[i].cpu, machine[i].features, major, minor, patch, EMITTER_DIGEST);
     sha256_init(&s);
     sha256_add(&s, nest, 32);
     sha256_add(&s, who, strlen(who));

@@ -46,8 +46,8 @@ static bool is_valid(struct ll_host *h, const struct nest *n, const struct targe
 {
     LLVMModuleRef mod = ll_module(h);
     char *why = NULL;
-    const bool ok =
-        !ll_emit(h, mod, n, t, "k0") && !LLVMVerifyModule(mod, LLVMReturnStatusAction, &why);
+    const bool ok = !ll_emit(h, mod, n, t, "k0") &&
+                    !LLVMVerifyModule(mod, LLVMReturnStatusAction, &why);
     LLVMDisposeMessage(why);
     LLVMDisposeModule(mod);
     return ok;

@@ -29,7 +29,7 @@ struct lower {
     const struct group *group;
     uint32_t cbuf, cscalar, crng, cstage, cplace, cslot, cvalue;
     struct hash_index stage_of; /* by value: stage, of this piece */
-    struct inlined *inlined; /* stages of maps that are computed where they are read */
+    struct inlined *inlined;    /* stages of maps that are computed where they are read */
     uint32_t ninlined, cinlined;
     struct index main[HYP_RANK]; /* the group's dims over kernel axes; 0 for extent 1 */
     uint8_t taken[LOOP_AXES];    /* by axis: its place in the piece's order; 0: not in it */

@@ -16,8 +16,9 @@ struct compile_options {
     const char *backend; /* "llvm", "interp", "interp64"; NULL: the fastest there is */
     const char *target;  /* row of target.def to make code for; NULL: this machine's */
     unsigned threads;    /* for compiling; 0: all processors */
-    const char *cache_dir; /* where compiled kernels are kept (base/cache.h); NULL: nowhere */
-    uint64_t cache_limit;  /* bytes of it */
+    const char
+        *cache_dir; /* where compiled kernels are kept (base/cache.h); NULL: nowhere */
+    uint64_t cache_limit; /* bytes of it */
     bool fuse_off;
     uint64_t memory_limit; /* bytes; 0: none */
     uint32_t given_width;  /* numbers in a sample of sources of kind `given` */

@@ -50,11 +50,11 @@ struct host_builder {
     const struct program *program;
     struct hyp_plan *plan;
     struct arena *arena;
-    uint32_t *slot; /* by value: 1 + host slot */
+    uint32_t *slot;    /* by value: 1 + host slot */
     struct host_memo { /* by expression */
         const struct node *node;
         uint32_t slot;
-    } *memo;
+    } * memo;
     struct hash_index sinsts, counters; /* of the plan's tables */
     uint32_t csinst, ccounter, cmemo;
 };

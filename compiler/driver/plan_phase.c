@@ -2,8 +2,8 @@
  * One phase program of a plan.
  *
  * Its roots decide what is live, fusion makes groups, groups become kernels (equal ones
- * are one: plan_kernel.c), levels become launches, and the scratch values of all phases are planned
- * into one arena, since no two phases run at the same time.
+ * are one: plan_kernel.c), levels become launches, and the scratch values of all phases are
+ * planned into one arena, since no two phases run at the same time.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ struct phase_builder {
     const struct hyp_phase *like; /* whose places for probes it shares; or NULL */
     struct slot *slot;
     uint32_t nslot, cslot;
-    uint32_t *slot_of; /* by base value: 1 + slot */
+    uint32_t *slot_of;                /* by base value: 1 + slot */
     struct hash_index leaves, params; /* slots by buffer; parameters by what they are */
     struct task *task;
     uint32_t ntask, ctask, nlevel;

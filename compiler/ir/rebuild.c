@@ -43,9 +43,8 @@ static void fresh_nodes(struct graph *to)
     to->operand = arena_grow(to->arena, NULL, &to->coperand, 1, sizeof *to->operand);
     to->leaf = arena_copy(to->arena, to->leaf, to->nleaf * sizeof *to->leaf);
     to->cleaf = to->nleaf;
-    to->leaf_index.slot =
-        arena_copy(to->arena, to->leaf_index.slot,
-                   to->leaf_index.cap * sizeof *to->leaf_index.slot);
+    to->leaf_index.slot = arena_copy(to->arena, to->leaf_index.slot,
+                                     to->leaf_index.cap * sizeof *to->leaf_index.slot);
     for (leaf_id i = 1; i < to->nleaf; i++)
         to->leaf[i].value = to->leaf[i].def = 0;
 }

@@ -30,8 +30,10 @@ static uint64_t aligned(uint64_t n)
     return (n + MEMPLAN_ALIGN - 1) / MEMPLAN_ALIGN * MEMPLAN_ALIGN;
 }
 
-/* The tightest gap for x among those placed (ascending by offset) that live when it does. */
-static uint64_t tightest(struct interval *const *placed, uint32_t n, const struct interval *x)
+/* The tightest gap for x among those placed (ascending by offset) that live when it does.
+ */
+static uint64_t tightest(struct interval *const *placed, uint32_t n,
+                         const struct interval *x)
 {
     const uint64_t bytes = aligned(x->bytes);
     uint64_t end = 0, best = 0, slack = UINT64_MAX;

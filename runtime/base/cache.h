@@ -20,7 +20,8 @@ struct cache_size {
 
 /*
  * The cache in `dir`, which is made when the first entry is kept.  NULL: it cannot be used,
- * *why (static text) says why: entries are run, so nobody else may be able to put one there.
+ * *why (static text) says why: entries are run, so nobody else may be able to put one
+ * there.
  */
 struct cache *cache_open(const char *dir, uint64_t limit, const char **why);
 /* Throws away what was not used for longest if entries were added and there are now more
@@ -32,7 +33,7 @@ bool cache_get(struct cache *c, const uint8_t key[32], uint8_t **data, size_t *n
 void cache_put(struct cache *c, const uint8_t key[32], const void *data, size_t nbytes);
 
 struct cache_size cache_size(const struct cache *c);
-bool cache_keeps(struct cache *c); /* can an entry be written? */
+bool cache_keeps(struct cache *c);     /* can an entry be written? */
 uint32_t cache_clear(struct cache *c); /* how many entries went */
 
 #endif

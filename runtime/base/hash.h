@@ -18,7 +18,7 @@ struct arena;
 struct hash_index { /* zeroed: empty */
     struct hash_slot {
         uint32_t hash, id; /* id: 1 + number; 0: free */
-    } *slot;
+    } * slot;
     uint32_t n, cap;
 };
 

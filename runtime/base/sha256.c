@@ -33,7 +33,8 @@ static void expand(uint32_t w[64], const uint8_t *block)
     }
 }
 
-/* Round i, in which v[(k - i) mod 8] is what the standard calls a, b, ... for k = 0, 1, ... */
+/* Round i, in which v[(k - i) mod 8] is what the standard calls a, b, ... for k = 0, 1, ...
+ */
 static inline void round_of(uint32_t v[8], unsigned i, uint32_t add)
 {
     const uint32_t a = v[-i & 7], b = v[(1 - i) & 7], c = v[(2 - i) & 7];

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 
+os.environ["HYPNO_CACHE"] = "off"  # never the user's
 HYPNO = os.path.abspath(sys.argv[1])
 X = [[1, 2, 3], [4, -5, 6], [0, 0, 0], [2, 2, 1], [-1, 3, 5], [0.5, 0.25, -2]]
 Y = [1, -2, 0, 3, 0.5, 4]
