@@ -174,7 +174,7 @@ def test_memory_is_drawn():
     boxes = [r for r in svg.iter(ns + "rect") if r.find(ns + "title") is not None]
     titles = [r.find(ns + "title").text for r in boxes]
     assert any(re.match(r"f\.h, 0\.5 KiB, m\.yaml:8, launches \d+ to \d+$", t) for t in titles), titles
-    has(str(titles), "'g.weight, 12.2 KiB, std/layers.yaml:10'", "gradient of ", "scratch of k")
+    has(str(titles), "'g.weight, 12.2 KiB, std/layers.yaml:12'", "gradient of ", "scratch of k")
     place = []
     for r in boxes:
         x, y, w, h = (float(r.get(k)) for k in ("x", "y", "width", "height"))

@@ -809,7 +809,7 @@ FAULTS = [
     ("bad:   0 * sum(x / (x - x), over=units)", [], "`wake/bad` (m.yaml:14), phase wake, step 1"),
     ("bad:   exp(1000 * x) - exp(1000 * x)", [], "`wake/bad` (m.yaml:14), phase wake, step 1"),
     ("bad:   0", ["--set", "lr=1e18"], "`wake/error` (m.yaml:16), phase wake, step 2"),
-    ("bad:   0", ["--set", "lr=3e38"], "`f` (std/layers.yaml:12, from m.yaml:6), phase wake, step 2"),
+    ("bad:   0", ["--set", "lr=3e38"], "`f` (std/layers.yaml:14, from m.yaml:6), phase wake, step 2"),
     ("bad:   0", ["--set", "lr=3e38", "--set", "gain=1e6"], "update of `f.weight` (m.yaml:21), phase wake, step 1"),
     ("bad:   sqrt(0 * code)", [], "gradient of `wake/bad` (m.yaml:14), phase wake, step 1"),
 ]
