@@ -101,6 +101,7 @@ class Hypno:
         c, out = self.contest, tempfile.mkdtemp(prefix="hypno-bench-")
         command = [str(c.args.hypno), "train", str(c.model.file), "--cycles", str(cycles), "--threads", str(c.threads)]
         command += ["--out", str(Path(out) / "run"), "--set", f"batch={c.batch}", "--quiet", "--summary", "json"]
+        command += ["--set", "probes=none"]  # opponents look at nothing either
         command += ["--data", str(c.data)] if c.data else ["--set", f"data.all.source={c.model.drawn}"]
         try:
             done = subprocess.run(
