@@ -285,6 +285,8 @@ bool sched_packs_in_units(const struct sched *s)
     if (!sched_packs(s) || g->window || g->rowsum || g->row < 0 || !s->k->axis[g->row].b ||
         g->col < 0 || s->k->axis[g->col].b)
         return false;
+    if (columns_are_ragged(s) && !sched_packs_columns(s)) /* the last ones go one by one */
+        return false;
     EACH_ITEM(s, i, it)
     {
         const struct kstage *k = &s->k->stage[it->stage];
