@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What the compiler tells of itself, from outside: explain, memory over time, faults of ours and reducing them.
 
-explain.py HYPNO SOURCE_DIR [CASE ... | I/N], as run.py.
+Cases as in harness.py.
 """
 import json
 import os
@@ -12,9 +12,7 @@ import sys
 import time
 from xml.etree import ElementTree
 
-sys.dont_write_bytecode = True  # the sources may be read-only
-import run
-from run import HYPNO, MODEL, SOURCE, equal, has, hypno, read, write
+from harness import HYPNO, MODEL, SOURCE, equal, has, hypno, line_of, main, read, write
 
 # Every fate that a value can have.
 FATES = """hypnograph: 1
@@ -174,7 +172,8 @@ def test_memory_is_drawn():
     boxes = [r for r in svg.iter(ns + "rect") if r.find(ns + "title") is not None]
     titles = [r.find(ns + "title").text for r in boxes]
     assert any(re.match(r"f\.h, 0\.5 KiB, m\.yaml:8, launches \d+ to \d+$", t) for t in titles), titles
-    has(str(titles), "'g.weight, 12.2 KiB, std/layers.yaml:12'", "gradient of ", "scratch of k")
+    line = line_of("graphs/std/layers.yaml", "weight: {shape: [units, dim(x)]")
+    has(str(titles), f"'g.weight, 12.2 KiB, std/layers.yaml:{line}'", "gradient of ", "scratch of k")
     place = []
     for r in boxes:
         x, y, w, h = (float(r.get(k)) for k in ("x", "y", "width", "height"))
@@ -255,4 +254,4 @@ def test_reduce_is_stopped():
 
 
 if __name__ == "__main__":
-    sys.exit(run.main(globals()))
+    sys.exit(main(globals()))

@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Probes, from outside: a model of two phases with every probe of a latent space, and readouts worked out here.
 
-probes.py HYPNO SOURCE_DIR [CASE ...]; cases as in run.py.
+Cases as in harness.py.
 """
 import json
 import math
 import os
 import sys
 
-from run import equal, has, hypno, main, read, summary, write
+from harness import equal, has, hypno, main, read, summary, write
 
 MODEL = """hypnograph: 1
 name: latents

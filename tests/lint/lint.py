@@ -163,7 +163,7 @@ def diagnostics():
     """Every code that some source file reports has a case, golden or of the command."""
     table = read("runtime/base/diag.def")
     source = "".join(read(f) for f in tracked(".c") if not f.startswith("tests/"))
-    cases = "".join(read(f) for f in tracked(".err")) + read("tests/cli/run.py")
+    cases = "".join(read(f) for f in tracked(".err") + [f for f in tracked(".py") if f.startswith("tests/cli/")])
     yield from untested(table, source, cases)
 
 
