@@ -51,27 +51,24 @@ static int make_code(struct compiled *c)
 
 int cmd_check(const struct args *a)
 {
-    struct compile_options o;
-    struct cache_place cache;
-    struct data_dirs dirs;
+    struct opening w;
     int status;
 
-    data_dirs_init(&dirs, a);
-    open_options(&o, a, &dirs, &cache);
-    o.model.go_on = true;
+    opening_init(&w, a);
+    w.o.model.go_on = true;
     const bool code = a->option[OPT_code].given;
     struct compiled *c =
-        open_model(a->positional[0], &o, code ? UNTIL_CODE : UNTIL_PLAN, &status);
+        open_model(a->positional[0], &w.o, code ? UNTIL_CODE : UNTIL_PLAN, &status);
     if (status == EXIT_FINE && code)
         status = make_code(c);
     if (status == EXIT_FINE) {
         const struct hyp_plan *p = c->plan;
-        char w[32], k[32], b[32];
+        char weight[32], kernel[32], mib[32];
         printf("%s: fine; %s weights, %s kernels, %s MiB at batch %lld\n", a->positional[0],
-               grouped(w, weights(p)), grouped(k, p->nkernel),
-               grouped(b, (memory(p) + (1 << 20) - 1) >> 20), (long long)p->batch_max);
+               grouped(weight, weights(p)), grouped(kernel, p->nkernel),
+               grouped(mib, (memory(p) + (1 << 20) - 1) >> 20), (long long)p->batch_max);
     }
     compiled_free(c);
-    data_dirs_fini(&dirs);
+    opening_fini(&w);
     return status;
 }

@@ -9,7 +9,7 @@
 
 struct looking {
     const struct args *args;
-    struct data_dirs dirs;
+    struct opening opening;
     struct compiled *c;
     struct pool *pool;
     struct progress progress;
@@ -21,8 +21,6 @@ struct looking {
  */
 static int look(struct looking *l, const struct args *a, const char *const *node)
 {
-    struct compile_options o;
-    struct cache_place cache;
     struct hyp_error err = {0};
     char model[4096];
     int status = EXIT_MISTAKE;
@@ -30,20 +28,19 @@ static int look(struct looking *l, const struct args *a, const char *const *node
     *l = (struct looking){.args = a};
     if (!open_run(a->positional[0], model, sizeof model))
         return EXIT_MISTAKE;
-    data_dirs_init(&l->dirs, a);
-    open_options(&o, a, &l->dirs, &cache);
+    opening_init(&l->opening, a);
     if (node && *node) {
-        o.model.node = node;
-        o.model.nnode = 1;
+        l->opening.o.model.node = node;
+        l->opening.o.model.nnode = 1;
     }
-    l->c = open_model(model, &o, UNTIL_CODE, &status);
+    l->c = open_model(model, &l->opening.o, UNTIL_CODE, &status);
     if (status != EXIT_FINE)
         return status;
     hyp_run_defaults(&l->run);
     l->run.out = a->positional[0];
     l->run.seed = args_number(a, OPT_seed, 0);
-    l->run.dirs = l->dirs.dir;
-    l->run.ndirs = l->dirs.n;
+    l->run.dirs = l->opening.dirs.dir;
+    l->run.ndirs = l->opening.dirs.n;
     l->run.started = a->started;
     progress_init(&l->progress, a->option[OPT_quiet].given);
     l->callbacks.cx = &l->progress;
@@ -58,7 +55,7 @@ static void look_away(struct looking *l)
     if (l->pool)
         pool_free(l->pool);
     compiled_free(l->c);
-    data_dirs_fini(&l->dirs);
+    opening_fini(&l->opening);
 }
 
 int cmd_eval(const struct args *a)

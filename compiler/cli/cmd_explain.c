@@ -76,20 +76,17 @@ static int explain_to(const struct args *a, const struct compiled *c, FILE *out)
 
 static int explain_file(const struct args *a)
 {
-    struct compile_options o;
-    struct cache_place cache;
-    struct data_dirs dirs;
+    struct opening w;
     int status;
 
-    data_dirs_init(&dirs, a);
-    open_options(&o, a, &dirs, &cache);
-    struct compiled *c = open_model(a->positional[0], &o, UNTIL_PLAN, &status);
+    opening_init(&w, a);
+    struct compiled *c = open_model(a->positional[0], &w.o, UNTIL_PLAN, &status);
     if (status == EXIT_FINE && !open_has_phase(c, args_text(a, OPT_phase, NULL)))
         status = EXIT_MISTAKE;
     if (status == EXIT_FINE)
         status = explain_to(a, c, stdout);
     compiled_free(c);
-    data_dirs_fini(&dirs);
+    opening_fini(&w);
     return status;
 }
 

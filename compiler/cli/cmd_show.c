@@ -85,18 +85,15 @@ static bool known_pass(const char *name)
 
 static int show_to(const struct args *a, const struct stage *stage, FILE *out)
 {
-    struct compile_options o;
-    struct cache_place cache;
-    struct data_dirs dirs;
+    struct opening w;
     int status;
 
-    data_dirs_init(&dirs, a);
-    open_options(&o, a, &dirs, &cache);
-    o.pass.dump_after = args_text(a, OPT_dump_after, NULL);
-    o.pass.stop_after = args_text(a, OPT_stop_after, NULL);
-    o.pass.dump = dump;
-    o.pass.cx = out;
-    struct compiled *c = open_model(a->positional[0], &o, stage->until, &status);
+    opening_init(&w, a);
+    w.o.pass.dump_after = args_text(a, OPT_dump_after, NULL);
+    w.o.pass.stop_after = args_text(a, OPT_stop_after, NULL);
+    w.o.pass.dump = dump;
+    w.o.pass.cx = out;
+    struct compiled *c = open_model(a->positional[0], &w.o, stage->until, &status);
     const struct shown s = {a, c, out};
     if (status == EXIT_FINE) {
         if (open_has_phase(c, only(&s)))
@@ -105,7 +102,7 @@ static int show_to(const struct args *a, const struct stage *stage, FILE *out)
             status = EXIT_MISTAKE;
     }
     compiled_free(c);
-    data_dirs_fini(&dirs);
+    opening_fini(&w);
     return status;
 }
 

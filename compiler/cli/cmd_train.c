@@ -15,7 +15,7 @@ enum { PATH_SIZE = 4096 };
 
 struct training {
     const struct args *args;
-    struct data_dirs dirs;
+    struct opening opening;
     struct compiled *c;
     struct progress progress;
     char model[PATH_SIZE], run[PATH_SIZE];
@@ -98,8 +98,8 @@ static void fill_options(struct training *t, struct hyp_run_options *o)
         o->epochs = (int64_t)a->option[OPT_epochs].number;
     if (a->option[OPT_cycles].given)
         o->cycles = (int64_t)a->option[OPT_cycles].number;
-    o->dirs = t->dirs.dir;
-    o->ndirs = t->dirs.n;
+    o->dirs = t->opening.dirs.dir;
+    o->ndirs = t->opening.dirs.n;
     o->model_text = doc_print(t->c->model->merged, t->c->arena);
     o->command = a->command;
     o->version = HYP_VERSION;
@@ -153,20 +153,17 @@ static int run(struct training *t)
 int cmd_train(const struct args *a)
 {
     struct training t = {.args = a};
-    struct compile_options o;
-    struct cache_place cache;
     int status = choose_model(&t);
 
     if (status != EXIT_FINE)
         return status;
-    data_dirs_init(&t.dirs, a);
-    open_options(&o, a, &t.dirs, &cache);
-    t.c = open_model(t.model, &o, UNTIL_CODE, &status);
+    opening_init(&t.opening, a);
+    t.c = open_model(t.model, &t.opening.o, UNTIL_CODE, &status);
     if (status == EXIT_FINE)
         status = choose_run(&t);
     if (status == EXIT_FINE)
         status = run(&t);
     compiled_free(t.c);
-    data_dirs_fini(&t.dirs);
+    opening_fini(&t.opening);
     return status;
 }

@@ -70,24 +70,30 @@ const char *open_cache_place(struct cache_place *p, const char **why)
     return n > 0 && (size_t)n < sizeof p->dir ? p->dir : NULL;
 }
 
-void open_options(struct compile_options *o, const struct args *a,
-                  const struct data_dirs *d, struct cache_place *p)
+void opening_init(struct opening *w, const struct args *a)
 {
+    struct compile_options *o = &w->o;
     const char *why;
+    data_dirs_init(&w->dirs, a);
     *o = (struct compile_options){0};
     o->model.set = a->option[OPT_set].texts;
     o->model.nset = a->option[OPT_set].n;
     o->model.condition = args_text(a, OPT_condition, NULL);
-    o->model.data_dir = d->dir;
-    o->model.ndata_dir = d->n;
+    o->model.data_dir = w->dirs.dir;
+    o->model.ndata_dir = w->dirs.n;
     o->backend = args_text(a, OPT_backend, NULL);
     o->target = environment("HYPNO_TARGET");
-    o->cache_dir = open_cache_place(p, &why);
-    o->cache_limit = p->limit;
+    o->cache_dir = open_cache_place(&w->cache, &why);
+    o->cache_limit = w->cache.limit;
     o->threads = open_threads(a);
     o->fuse_off = a->option[OPT_no_fuse].given;
     o->pass.remat_off = a->option[OPT_no_remat].given;
     o->memory_limit = args_number(a, OPT_memory, physical_memory());
+}
+
+void opening_fini(struct opening *w)
+{
+    data_dirs_fini(&w->dirs);
 }
 
 /* Did anything blame us? */

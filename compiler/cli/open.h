@@ -26,9 +26,14 @@ struct cache_place {
 };
 const char *open_cache_place(struct cache_place *p, const char **why);
 
-/* *p is filled, and used by what is compiled. */
-void open_options(struct compile_options *o, const struct args *a,
-                  const struct data_dirs *d, struct cache_place *p);
+/* What a verb that compiles a model begins with, and what its options point at. */
+struct opening {
+    struct compile_options o;
+    struct data_dirs dirs;
+    struct cache_place cache;
+};
+void opening_init(struct opening *w, const struct args *a);
+void opening_fini(struct opening *w);
 unsigned open_threads(const struct args *a);
 
 /*
