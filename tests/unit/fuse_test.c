@@ -13,6 +13,7 @@
 #include "compiler/passes/fuse_cost.h"
 #include "compiler/passes/pass.h"
 #include "runtime/base/arena.h"
+#include "tests/unit/made_graph.h"
 
 enum { BATCH = 512 };
 
@@ -77,65 +78,14 @@ static void levels_follow_distance(void **state)
 
 /* ---- small graphs ---- */
 
-struct made {
-    struct arena *a;
-    struct program p;
-    struct graph *g;
-    struct fusion *f;
-    unsigned nleaf, nroot;
-};
-
-static int set_up(void **state)
-{
-    struct made *m = calloc(1, sizeof *m);
-    m->a = arena_new();
-    m->p = (struct program){.arena = m->a};
-    m->g = &m->p.graph;
-    graph_init(m->g, m->a);
-    m->p.host = graph_region(m->g, REGION_HOST, "host");
-    m->g->at = graph_region(m->g, REGION_PHASE, "phase");
-    *state = m;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct made *m = *state;
-    arena_free(m->a);
-    free(m);
-    return 0;
-}
-
-static value_id leaf(struct made *m, enum leaf_what what, unsigned rank, int32_t n,
-                     int32_t k)
-{
-    const bool sample = what == LEAF_DATA;
-    struct type t = {.dtype = DT_F32, .rank = (uint8_t)rank, .sample = sample};
-    t.dim[0] = sample ? (struct ext){0, 1} : ext_const(n);
-    t.dim[1] = ext_const(k);
-    return graph_leaf(m->g, what, 0, 0, arena_fmt(m->a, "leaf%u", m->nleaf++), t);
-}
-
 static value_id data(struct made *m, int32_t k)
 {
-    return leaf(m, LEAF_DATA, 2, 0, k);
+    return made_leaf(m, LEAF_DATA, 2, 0, k);
 }
 
 static value_id weight(struct made *m, int32_t n, int32_t k)
 {
-    return leaf(m, LEAF_PARAM, 2, n, k);
-}
-
-static value_id op1(struct made *m, enum sx_op op, value_id x)
-{
-    m->g->expr = graph_new_expr(m->g);
-    return graph_op1(m->g, op, x);
-}
-
-static value_id op2(struct made *m, enum sx_op op, value_id x, value_id y)
-{
-    m->g->expr = graph_new_expr(m->g);
-    return graph_op2(m->g, op, x, y);
+    return made_leaf(m, LEAF_PARAM, 2, n, k);
 }
 
 static void result(struct made *m, value_id v)
@@ -175,8 +125,8 @@ static void check_log(const struct made *m)
 static void two_of_one_weight(struct made *m, int64_t batch)
 {
     const value_id w = weight(m, 512, 512);
-    result(m, op1(m, SX_FN_tanh, graph_matmul(m->g, data(m, 512), w)));
-    result(m, op1(m, SX_FN_tanh, graph_matmul(m->g, data(m, 512), w)));
+    result(m, made_op1(m, SX_FN_tanh, graph_matmul(m->g, data(m, 512), w)));
+    result(m, made_op1(m, SX_FN_tanh, graph_matmul(m->g, data(m, 512), w)));
     run_fuse(m, batch);
     check_log(m);
 }
@@ -202,8 +152,9 @@ static void heads_of_a_layer(struct made *m, int32_t n)
 {
     const value_id x = data(m, 512);
     const value_id mean = graph_matmul(m->g, x, weight(m, 512, n));
-    const value_id std = op1(m, SX_FN_softplus, graph_matmul(m->g, x, weight(m, 512, n)));
-    result(m, op2(m, SX_ADD, mean, op2(m, SX_MUL, std, data(m, n))));
+    const value_id std =
+        made_op1(m, SX_FN_softplus, graph_matmul(m->g, x, weight(m, 512, n)));
+    result(m, made_op2(m, SX_ADD, mean, made_op2(m, SX_MUL, std, data(m, n))));
     run_fuse(m, BATCH);
     check_log(m);
 }
@@ -227,8 +178,8 @@ static void row_with_its_norm(struct made *m, int32_t n)
 {
     struct type one = {.dtype = DT_F32, .rank = 2, .sample = true, .dim = {{0, 1}, {1, 0}}};
     const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, n));
-    const value_id s = graph_sum(m->g, op1(m, SX_FN_square, y), 2);
-    result(m, op2(m, SX_MUL, y, graph_reshape(m->g, op1(m, SX_SQRT, s), &one)));
+    const value_id s = graph_sum(m->g, made_op1(m, SX_FN_square, y), 2);
+    result(m, made_op2(m, SX_MUL, y, graph_reshape(m->g, made_op1(m, SX_SQRT, s), &one)));
     run_fuse(m, BATCH);
     check_log(m);
 }
@@ -255,7 +206,7 @@ static void rows_that_leave_threads_idle(void **state)
     struct made *m = *state;
     const value_id y = graph_matmul(m->g, data(m, 784), weight(m, 784, 512));
     result(m, y);
-    result(m, graph_sum(m->g, op1(m, SX_FN_square, y), 2));
+    result(m, graph_sum(m->g, made_op1(m, SX_FN_square, y), 2));
     run_fuse(m, 64);
     assert_int_equal(m->f->ngroup, 2);
     assert_true(was_decided(m, FUSE_ROWS, FUSE_COST));
@@ -266,10 +217,10 @@ static void rows_that_leave_threads_idle(void **state)
 static void columns_of_a_product(void **state)
 {
     struct made *m = *state;
-    const value_id b = leaf(m, LEAF_PARAM, 1, 512, 0);
+    const value_id b = made_leaf(m, LEAF_PARAM, 1, 512, 0);
     const value_id y =
-        op1(m, SX_FN_relu, graph_matmul(m->g, data(m, 256), weight(m, 256, 512)));
-    const value_id step = op2(m, SX_SUB, b, graph_sum(m->g, y, 1));
+        made_op1(m, SX_FN_relu, graph_matmul(m->g, data(m, 256), weight(m, 256, 512)));
+    const value_id step = made_op2(m, SX_SUB, b, graph_sum(m->g, y, 1));
     graph_root(m->g, m->g->at, ROOT_UPDATE, 1, m->g->node[m->g->value[b].def].attr, step,
                NULL);
     run_fuse(m, BATCH);
@@ -282,11 +233,13 @@ static void columns_of_a_product(void **state)
  * expression of it is one. */
 static void read_by_two_masks(struct made *m, enum sx_op op)
 {
-    const value_id scaled = op2(m, SX_MUL, data(m, 1), leaf(m, LEAF_PARAM, 1, 512, 0));
-    const value_id by = op == SX_MUL ? scaled : op1(m, op, op1(m, SX_FN_sin, scaled));
+    const value_id scaled =
+        made_op2(m, SX_MUL, data(m, 1), made_leaf(m, LEAF_PARAM, 1, 512, 0));
+    const value_id by =
+        op == SX_MUL ? scaled : made_op1(m, op, made_op1(m, SX_FN_sin, scaled));
     for (unsigned i = 0; i < 2; i++) {
         const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, 512));
-        result(m, op1(m, SX_FN_tanh, op2(m, SX_MUL, y, by)));
+        result(m, made_op1(m, SX_FN_tanh, made_op2(m, SX_MUL, y, by)));
     }
     run_fuse(m, BATCH);
     check_log(m);
@@ -312,11 +265,12 @@ static void dear_maps_are_stored(void **state)
 static void readers_of_what_is_updated(void **state)
 {
     struct made *m = *state;
-    const value_id w = leaf(m, LEAF_PARAM, 1, 512, 0);
-    const value_id twice = op2(m, SX_ADD, w, w);
+    const value_id w = made_leaf(m, LEAF_PARAM, 1, 512, 0);
+    const value_id twice = made_op2(m, SX_ADD, w, w);
     const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, 512));
-    const value_id z = op1(m, SX_FN_tanh, op2(m, SX_MUL, y, twice));
-    const value_id step = op2(m, SX_SUB, w, op2(m, SX_MUL, twice, graph_sum(m->g, z, 1)));
+    const value_id z = made_op1(m, SX_FN_tanh, made_op2(m, SX_MUL, y, twice));
+    const value_id step =
+        made_op2(m, SX_SUB, w, made_op2(m, SX_MUL, twice, graph_sum(m->g, z, 1)));
     result(m, z);
     graph_root(m->g, m->g->at, ROOT_UPDATE, 1, m->g->node[m->g->value[w].def].attr, step,
                NULL);
@@ -330,13 +284,13 @@ static void readers_of_what_is_updated(void **state)
 static void readers_of_an_inlined_map(void **state)
 {
     struct made *m = *state;
-    const value_id w = leaf(m, LEAF_PARAM, 1, 512, 0);
-    const value_id by = op2(m, SX_MUL, data(m, 1), w);
+    const value_id w = made_leaf(m, LEAF_PARAM, 1, 512, 0);
+    const value_id by = made_op2(m, SX_MUL, data(m, 1), w);
     for (unsigned i = 0; i < 2; i++) {
         const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, 512));
-        result(m, op1(m, SX_FN_tanh, op2(m, SX_MUL, y, by)));
+        result(m, made_op1(m, SX_FN_tanh, made_op2(m, SX_MUL, y, by)));
     }
-    const value_id step = op2(m, SX_SUB, w, leaf(m, LEAF_PARAM, 1, 512, 0));
+    const value_id step = made_op2(m, SX_SUB, w, made_leaf(m, LEAF_PARAM, 1, 512, 0));
     graph_root(m->g, m->g->at, ROOT_UPDATE, 1, m->g->node[m->g->value[w].def].attr, step,
                NULL);
     run_fuse(m, BATCH);
@@ -354,7 +308,7 @@ static void readers_of_an_inlined_map(void **state)
 static double seconds_of_chain(unsigned layers)
 {
     struct made *m = NULL;
-    set_up((void **)&m);
+    made_set_up((void **)&m);
     value_id *w = arena_array(m->a, 250, sizeof *w),
              *dw = arena_array(m->a, 250, sizeof *w);
     value_id x = data(m, 64);
@@ -363,8 +317,9 @@ static double seconds_of_chain(unsigned layers)
         const value_id wi = weight(m, 64, 64);
         if (i % (1 + layers / 250) == 0 && n < 250)
             w[n++] = wi;
-        x = op1(m, SX_FN_tanh,
-                op2(m, SX_ADD, graph_matmul(m->g, x, wi), leaf(m, LEAF_PARAM, 1, 64, 0)));
+        x = made_op1(m, SX_FN_tanh,
+                     made_op2(m, SX_ADD, graph_matmul(m->g, x, wi),
+                              made_leaf(m, LEAF_PARAM, 1, 64, 0)));
     }
     graph_grad(m->g, graph_sum(m->g, x, 3), w, (uint8_t)n, false, dw);
     for (unsigned i = 0; i < n; i++)
@@ -377,7 +332,7 @@ static double seconds_of_chain(unsigned layers)
     const double t = (double)(clock() - start) / CLOCKS_PER_SEC;
     assert_true(m->f->ngroup >= layers && m->f->ngroup < 4 * layers + 300);
     assert_int_equal(m->f->norder, m->f->ngroup);
-    tear_down((void **)&m);
+    made_tear_down((void **)&m);
     return t;
 }
 
@@ -394,7 +349,7 @@ static void deep_graphs_take_time_in_proportion(void **state)
     assert_true(many < 9 * few);
 }
 
-#define IN_GRAPH(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+#define IN_GRAPH(test) cmocka_unit_test_setup_teardown(test, made_set_up, made_tear_down)
 
 int main(void)
 {

@@ -13,6 +13,7 @@
 #include "compiler/passes/remat.h"
 #include "runtime/base/arena.h"
 #include "tests/prop/random_graph.h"
+#include "tests/unit/made_graph.h"
 
 enum { TRIALS = 400, BATCH = 512 };
 
@@ -169,57 +170,17 @@ static void of_equals_values_are_kept(void **state)
 
 /* ---- small graphs ---- */
 
-struct made {
-    struct arena *a;
-    struct program p;
-    struct graph *g;
-    unsigned nleaf;
-};
-
-static struct made *new_made(void)
+static struct made *at_batch(void)
 {
-    struct made *m = calloc(1, sizeof *m);
-    m->a = arena_new();
-    m->p = (struct program){.arena = m->a, .batch_max = BATCH};
-    m->g = &m->p.graph;
-    graph_init(m->g, m->a);
-    m->p.host = graph_region(m->g, REGION_HOST, "host");
-    m->g->at = graph_region(m->g, REGION_PHASE, "phase");
+    struct made *m = made_new();
+    m->p.batch_max = BATCH;
     return m;
-}
-
-static void free_made(struct made *m)
-{
-    arena_free(m->a);
-    free(m);
-}
-
-static value_id leaf(struct made *m, enum leaf_what what, unsigned rank, int32_t n,
-                     int32_t k)
-{
-    const bool sample = what == LEAF_DATA;
-    struct type t = {.dtype = DT_F32, .rank = (uint8_t)rank, .sample = sample};
-    t.dim[0] = sample ? (struct ext){0, 1} : ext_const(n);
-    t.dim[1] = ext_const(k);
-    return graph_leaf(m->g, what, 0, 0, arena_fmt(m->a, "leaf%u", m->nleaf++), t);
-}
-
-static value_id op1(struct made *m, enum sx_op op, value_id x)
-{
-    m->g->expr = graph_new_expr(m->g);
-    return graph_op1(m->g, op, x);
-}
-
-static value_id op2(struct made *m, enum sx_op op, value_id x, value_id y)
-{
-    m->g->expr = graph_new_expr(m->g);
-    return graph_op2(m->g, op, x, y);
 }
 
 static value_id product(struct made *m)
 {
-    return graph_matmul(m->g, leaf(m, LEAF_DATA, 2, 0, 256),
-                        leaf(m, LEAF_PARAM, 2, 256, 512));
+    return graph_matmul(m->g, made_leaf(m, LEAF_DATA, 2, 0, 256),
+                        made_leaf(m, LEAF_PARAM, 2, 256, 512));
 }
 
 static void result(struct made *m, value_id v)
@@ -268,18 +229,19 @@ static unsigned count_noted(const struct made *m, bool recomputed)
 /* The loss scales one product by v, what comes after it another. */
 static void scales_both(struct made *m, value_id v)
 {
-    result(m, op2(m, SX_MUL, product(m), v));
-    result(m, op2(m, SX_MUL, product(m), v));
+    result(m, made_op2(m, SX_MUL, product(m), v));
+    result(m, made_op2(m, SX_MUL, product(m), v));
 }
 
 static value_id by_row(struct made *m)
 {
-    return op2(m, SX_MUL, leaf(m, LEAF_DATA, 2, 0, 1), leaf(m, LEAF_PARAM, 1, 512, 0));
+    return made_op2(m, SX_MUL, made_leaf(m, LEAF_DATA, 2, 0, 1),
+                    made_leaf(m, LEAF_PARAM, 1, 512, 0));
 }
 
 static void cheap_values_are_recomputed(void **state)
 {
-    struct made *m = new_made();
+    struct made *m = at_batch();
     (void)state;
     m->g->where = graph_place(m->g, (struct loc){1, 7, 1, 1}, 0, WHY_WRITTEN, "v");
     const value_id v = by_row(m);
@@ -293,28 +255,28 @@ static void cheap_values_are_recomputed(void **state)
     assert_int_equal(p->why, WHY_RECOMPUTED_FOR);
     assert_int_equal(p->loc.line, 7);
     assert_string_equal(m->g->place[p->parent].name, "v");
-    free_made(m);
+    made_free(m);
 }
 
 static void dear_values_are_kept(void **state)
 {
-    struct made *m = new_made();
+    struct made *m = at_batch();
     (void)state;
-    scales_both(m, op1(m, SX_FN_sin, op1(m, SX_FN_sin, by_row(m))));
+    scales_both(m, made_op1(m, SX_FN_sin, made_op1(m, SX_FN_sin, by_row(m))));
     run(m, 1);
     assert_int_equal(count_clones(m), 0);
     assert_int_equal(count_noted(m, true), 0);
     assert_int_equal(count_noted(m, false), 1);
-    free_made(m);
+    made_free(m);
 }
 
 /* Kept at first; where memory is scarce, computed again, operands included. */
 static void scarcity_recomputes(void **state)
 {
-    struct made *m = new_made();
+    struct made *m = at_batch();
     const struct pass_options scarce = {.target = target_find("avx2"), .scarcity = 1e6};
     (void)state;
-    scales_both(m, op1(m, SX_FN_sin, op1(m, SX_FN_sin, by_row(m))));
+    scales_both(m, made_op1(m, SX_FN_sin, made_op1(m, SX_FN_sin, by_row(m))));
     run(m, 1);
     const uint32_t before = m->g->nnode;
     assert_true(passes_again(&m->p, diag_sink_new(m->a, 5), &scarce));
@@ -325,25 +287,25 @@ static void scarcity_recomputes(void **state)
     assert_true(passes_again(&m->p, diag_sink_new(m->a, 5), &scarce));
     assert_int_equal(m->g->nnode, before + 3);
     assert_int_equal(count_noted(m, true), 3);
-    free_made(m);
+    made_free(m);
 }
 
 static void nothing_is_recomputed_if_told_so(void **state)
 {
-    struct made *m = new_made();
+    struct made *m = at_batch();
     const struct pass_options off = {.remat_off = true, .scarcity = 1e6};
     (void)state;
     scales_both(m, by_row(m));
     assert_true(passes_run(&m->p, diag_sink_new(m->a, 5), &off));
     assert_int_equal(count_clones(m), 0);
     assert_int_equal(m->p.nremat, 0);
-    free_made(m);
+    made_free(m);
 }
 
 /* A draw is drawn again: same expression, so same site and step. */
 static void draws_are_replayed(void **state)
 {
-    struct made *m = new_made();
+    struct made *m = at_batch();
     struct sxb *b = &m->g->sx;
     const struct type *like = graph_type(m->g, product(m));
     const site_id site = graph_site(m->g, "phase/v~1", m->g->at, true);
@@ -351,35 +313,35 @@ static void draws_are_replayed(void **state)
     m->g->expr = graph_new_expr(m->g);
     const sx_id fn = sx_uniform(b, site, sx_axis(b, 1));
     const value_id v = graph_map(m->g, fn, NULL, 0, like);
-    scales_both(m, op1(m, SX_FN_sin, v));
+    scales_both(m, made_op1(m, SX_FN_sin, v));
     run(m, 1e6);
     unsigned drawn = 0;
     for (node_id id = 1; id < m->g->nnode; id++)
         drawn += m->g->node[id].op == OP_MAP && m->g->node[id].attr == fn;
     assert_int_equal(drawn, 2);
-    free_made(m);
+    made_free(m);
 }
 
 /* Behind an update the old weight is gone: what reads it is kept, whatever the price. */
 static void nothing_old_is_read_behind_an_update(void **state)
 {
     for (unsigned late = 0; late < 2; late++) {
-        struct made *m = new_made();
-        const value_id w = leaf(m, LEAF_PARAM, 1, 512, 0);
+        struct made *m = at_batch();
+        const value_id w = made_leaf(m, LEAF_PARAM, 1, 512, 0);
         const leaf_id l = m->g->node[m->g->value[w].def].attr;
-        const value_id v = op2(m, SX_MUL, leaf(m, LEAF_DATA, 2, 0, 1), w);
+        const value_id v = made_op2(m, SX_MUL, made_leaf(m, LEAF_DATA, 2, 0, 1), w);
         (void)state;
-        const value_id loss = op2(m, SX_MUL, product(m), v);
+        const value_id loss = made_op2(m, SX_MUL, product(m), v);
         result(m, loss);
-        const value_id step = op2(m, SX_SUB, w, graph_sum(m->g, loss, 1));
+        const value_id step = made_op2(m, SX_SUB, w, graph_sum(m->g, loss, 1));
         const value_id next = graph_leaf(m->g, LEAF_PARAM, 1, m->g->at, m->g->leaf[l].path,
                                          m->g->leaf[l].type);
         m->g->leaf[m->g->node[m->g->value[next].def].attr].def = step;
         graph_root(m->g, m->g->at, ROOT_UPDATE, 0, l, step, NULL);
-        result(m, op2(m, SX_MUL, op2(m, SX_MUL, product(m), late ? next : w), v));
+        result(m, made_op2(m, SX_MUL, made_op2(m, SX_MUL, product(m), late ? next : w), v));
         run(m, 1e6);
         assert_int_equal(count_noted(m, true), !late);
-        free_made(m);
+        made_free(m);
     }
 }
 
@@ -393,32 +355,33 @@ static struct fusion *fuse_it(struct made *m)
 
 static void readers_compute_clones(void **state)
 {
-    struct made *m = new_made();
+    struct made *m = at_batch();
     (void)state;
     scales_both(m, by_row(m));
     run(m, 1);
     const struct fusion *f = fuse_it(m);
     const node_id clone = find_clone(m);
     assert_true(f->role[clone] == ROLE_INLINE || !f->stored[m->g->node[clone].out0]);
-    free_made(m);
+    made_free(m);
 }
 
 /* The reader wants it in another shape: a kernel of its own, behind and just before. */
 static void clones_of_their_own_come_late(void **state)
 {
-    struct made *m = new_made();
+    struct made *m = at_batch();
     struct type flat = {.dtype = DT_F32, .rank = 3, .sample = true};
     (void)state;
     flat.dim[0] = (struct ext){0, 1};
     flat.dim[1] = ext_const(2);
     flat.dim[2] = ext_const(256);
-    const value_id kept = op1(m, SX_FN_relu, product(m)), v = op1(m, SX_FN_sin, kept);
-    const value_id loss = op2(m, SX_MUL, v, product(m));
+    const value_id kept = made_op1(m, SX_FN_relu, product(m)),
+                   v = made_op1(m, SX_FN_sin, kept);
+    const value_id loss = made_op2(m, SX_MUL, v, product(m));
     result(m, loss);
-    const value_id deep = op1(m, SX_FN_tanh, graph_sum(m->g, loss, UINT32_MAX));
-    const value_id after = op2(m, SX_ADD, graph_reshape(m->g, v, &flat), deep);
-    result(m, op2(m, SX_MUL, op2(m, SX_ADD, kept, deep), product(m)));
-    result(m, graph_sum(m->g, op1(m, SX_FN_sin, after), 4));
+    const value_id deep = made_op1(m, SX_FN_tanh, graph_sum(m->g, loss, UINT32_MAX));
+    const value_id after = made_op2(m, SX_ADD, graph_reshape(m->g, v, &flat), deep);
+    result(m, made_op2(m, SX_MUL, made_op2(m, SX_ADD, kept, deep), product(m)));
+    result(m, graph_sum(m->g, made_op1(m, SX_FN_sin, after), 4));
     run(m, 1e6);
     const node_id clone = find_clone(m);
     assert_true(clone);
@@ -431,7 +394,7 @@ static void clones_of_their_own_come_late(void **state)
     for (uint32_t i = 0; i < f->nlog; i++)
         if (f->log[i].consumer == clone && f->log[i].producer == m->g->value[from].def)
             assert_int_equal(f->log[i].why, FUSE_REMAT);
-    free_made(m);
+    made_free(m);
 }
 
 int main(void)

@@ -16,39 +16,11 @@
 #include "compiler/passes/pass.h"
 #include "runtime/base/arena.h"
 #include "tests/prop/random_graph.h"
+#include "tests/unit/made_graph.h"
 
 enum { BATCH = 4 };
 
-struct model {
-    struct arena *a;
-    struct program p;
-    struct graph *g;
-    value_id w[16];
-    unsigned nw;
-};
-
-static int set_up(void **state)
-{
-    struct model *m = calloc(1, sizeof *m);
-    m->a = arena_new();
-    m->p.arena = m->a;
-    m->g = &m->p.graph;
-    graph_init(m->g, m->a);
-    m->p.host = graph_region(m->g, REGION_HOST, "host");
-    m->g->at = graph_region(m->g, REGION_PHASE, "phase");
-    *state = m;
-    return 0;
-}
-
-static int tear_down(void **state)
-{
-    struct model *m = *state;
-    arena_free(m->a);
-    free(m);
-    return 0;
-}
-
-static value_id weight(struct model *m, const char *path, unsigned rank, const int32_t *dim)
+static value_id weight(struct made *m, const char *path, unsigned rank, const int32_t *dim)
 {
     struct type t = {.dtype = DT_F32, .rank = (uint8_t)rank};
     for (unsigned i = 0; i < rank; i++)
@@ -57,7 +29,7 @@ static value_id weight(struct model *m, const char *path, unsigned rank, const i
     return m->w[m->nw++];
 }
 
-static value_id input(struct model *m, unsigned rank, const int32_t *dim)
+static value_id input(struct made *m, unsigned rank, const int32_t *dim)
 {
     struct type t = {
         .dtype = DT_F32, .rank = (uint8_t)(rank + 1), .sample = true, .dim = {{0, 1}}};
@@ -66,35 +38,23 @@ static value_id input(struct model *m, unsigned rank, const int32_t *dim)
     return graph_leaf(m->g, LEAF_DATA, 0, 0, "x.image", t);
 }
 
-static value_id op1(struct model *m, enum sx_op op, value_id x)
-{
-    m->g->expr = graph_new_expr(m->g);
-    return graph_op1(m->g, op, x);
-}
-
-static value_id op2(struct model *m, enum sx_op op, value_id x, value_id y)
-{
-    m->g->expr = graph_new_expr(m->g);
-    return graph_op2(m->g, op, x, y);
-}
-
-static value_id number(struct model *m, double x)
+static value_id number(struct made *m, double x)
 {
     return graph_const(m->g, x);
 }
 
-static value_id leaky(struct model *m, value_id x)
+static value_id leaky(struct made *m, value_id x)
 {
-    return op2(m, SX_FN_leaky_relu, x, number(m, 0.2));
+    return made_op2(m, SX_FN_leaky_relu, x, number(m, 0.2));
 }
 
 /* x / sqrt(mean of squares + eps), over the axes of `over`; keeps them as extents of 1. */
-static value_id rms_norm(struct model *m, value_id x, uint32_t over, double count)
+static value_id rms_norm(struct made *m, value_id x, uint32_t over, double count)
 {
     struct type t = *graph_type(m->g, x);
-    const value_id sum = graph_sum(m->g, op2(m, SX_MUL, x, x), over);
-    const value_id mean = op2(m, SX_DIV, sum, number(m, count));
-    const value_id r = op1(m, SX_FN_rsqrt, op2(m, SX_ADD, mean, number(m, 1e-3)));
+    const value_id sum = graph_sum(m->g, made_op2(m, SX_MUL, x, x), over);
+    const value_id mean = made_op2(m, SX_DIV, sum, number(m, count));
+    const value_id r = made_op1(m, SX_FN_rsqrt, made_op2(m, SX_ADD, mean, number(m, 1e-3)));
     for (unsigned i = 0; i < t.rank; i++)
         if (over >> i & 1)
             t.dim[i] = ext_const(1);
@@ -103,29 +63,30 @@ static value_id rms_norm(struct model *m, value_id x, uint32_t over, double coun
         t.rank--;
         t.sample = false;
     }
-    return op2(m, SX_MUL, x, graph_reshape(m->g, r, &t));
+    return made_op2(m, SX_MUL, x, graph_reshape(m->g, r, &t));
 }
 
-static value_id linear(struct model *m, value_id x, const char *path, int32_t in,
+static value_id linear(struct made *m, value_id x, const char *path, int32_t in,
                        int32_t out)
 {
     const int32_t dim[2] = {out, in};
     const uint8_t turn[2] = {1, 0};
     const value_id w = weight(m, arena_fmt(m->a, "%s.weight", path), 2, dim);
     const value_id b = weight(m, arena_fmt(m->a, "%s.bias", path), 1, dim);
-    return op2(m, SX_ADD, graph_matmul(m->g, x, graph_permute(m->g, w, turn)), b);
+    return made_op2(m, SX_ADD, graph_matmul(m->g, x, graph_permute(m->g, w, turn)), b);
 }
 
 /* sum over the batch of (|d y / d x| - 1)^2 */
-static value_id penalty(struct model *m, value_id y, value_id x)
+static value_id penalty(struct made *m, value_id y, value_id x)
 {
     value_id d;
     struct graph *g = m->g;
     graph_grad(g, y, &x, 1, false, &d);
     const uint32_t units = (1U << graph_type(g, x)->rank) - 2;
-    const value_id norm = op1(m, SX_SQRT, graph_sum(g, op2(m, SX_MUL, d, d), units));
-    const value_id off = op2(m, SX_SUB, norm, number(m, 1));
-    return graph_sum(g, op2(m, SX_MUL, off, off), 1);
+    const value_id norm =
+        made_op1(m, SX_SQRT, graph_sum(g, made_op2(m, SX_MUL, d, d), units));
+    const value_id off = made_op2(m, SX_SUB, norm, number(m, 1));
+    return graph_sum(g, made_op2(m, SX_MUL, off, off), 1);
 }
 
 /* ---- evaluation ---- */
@@ -146,7 +107,7 @@ static void moved_leaf(void *cx, const struct leaf *l, int64_t n, double *out)
         out[i] += m->by * cos(2.0 * (double)i + 1);
 }
 
-static double total(struct model *m, value_id v, const char *path, double by, bool directed)
+static double total(struct made *m, value_id v, const char *path, double by, bool directed)
 {
     struct arena *a = arena_new();
     struct graph_eval plain = random_eval(m->g, BATCH, false), e = plain;
@@ -161,7 +122,7 @@ static double total(struct model *m, value_id v, const char *path, double by, bo
     return sum;
 }
 
-static double slope(struct model *m, value_id y, const char *path)
+static double slope(struct made *m, value_id y, const char *path)
 {
     const double h = 1e-4;
     const double near = total(m, y, path, h, false) - total(m, y, path, -h, false);
@@ -170,7 +131,7 @@ static double slope(struct model *m, value_id y, const char *path)
 }
 
 /* loss and its gradients by all weights through the passes, against slopes of the loss. */
-static void check(struct model *m, value_id loss, unsigned at_least)
+static void check(struct made *m, value_id loss, unsigned at_least)
 {
     value_id d[16];
     unsigned reached = 0;
@@ -204,7 +165,7 @@ static void check(struct model *m, value_id loss, unsigned at_least)
 
 static void critic_penalty(void **state)
 {
-    struct model *m = *state;
+    struct made *m = *state;
     const int32_t dim = 6;
     const value_id x = input(m, 1, &dim);
     const value_id f1 = leaky(m, linear(m, x, "f1", 6, 7));
@@ -214,7 +175,7 @@ static void critic_penalty(void **state)
 
 static void critic_penalty_with_pixel_norm(void **state)
 {
-    struct model *m = *state;
+    struct made *m = *state;
     const int32_t dim = 6;
     const value_id x = input(m, 1, &dim);
     const value_id f1 = rms_norm(m, leaky(m, linear(m, x, "f1", 6, 7)), 2, 7);
@@ -222,7 +183,7 @@ static void critic_penalty_with_pixel_norm(void **state)
     check(m, penalty(m, linear(m, f2, "f3", 5, 1), x), 5);
 }
 
-static value_id conv(struct model *m, value_id x, const char *path, const int32_t in[3],
+static value_id conv(struct made *m, value_id x, const char *path, const int32_t in[3],
                      const int32_t out[3], int32_t k, int32_t stride, int32_t pad)
 {
     const int32_t kernel[2] = {k, k}, s[2] = {stride, stride}, p[2] = {pad, pad},
@@ -233,7 +194,7 @@ static value_id conv(struct model *m, value_id x, const char *path, const int32_
     return graph_form(m->g, &f, 0, operand, true, DT_F32);
 }
 
-static value_id flat(struct model *m, value_id x, int32_t n)
+static value_id flat(struct made *m, value_id x, int32_t n)
 {
     const struct type t = {
         .dtype = DT_F32, .rank = 2, .sample = true, .dim = {{0, 1}, {n, 0}}};
@@ -242,36 +203,36 @@ static value_id flat(struct model *m, value_id x, int32_t n)
 
 static void conv_critic_penalty(void **state)
 {
-    struct model *m = *state;
+    struct made *m = *state;
     const int32_t image[3] = {2, 7, 7}, mid[3] = {3, 4, 4}, top[3] = {2, 2, 2};
     const value_id x = input(m, 3, image);
     /* smooth, since 100 kinks are more than a difference quotient can avoid */
-    const value_id c1 = op1(m, SX_FN_softplus, conv(m, x, "c1", image, mid, 4, 2, 2));
+    const value_id c1 = made_op1(m, SX_FN_softplus, conv(m, x, "c1", image, mid, 4, 2, 2));
     const value_id n1 = rms_norm(m, c1, 2, 3); /* over channels */
-    const value_id c2 = op1(m, SX_FN_softplus, conv(m, n1, "c2", mid, top, 4, 2, 1));
+    const value_id c2 = made_op1(m, SX_FN_softplus, conv(m, n1, "c2", mid, top, 4, 2, 1));
     check(m, penalty(m, linear(m, flat(m, c2, 8), "head", 8, 1), x), 3);
 }
 
 /* Statistics over the batch couple the samples: every one's gradient passes through all. */
 static void batch_norm_in_a_penalty(void **state)
 {
-    struct model *m = *state;
+    struct made *m = *state;
     const int32_t dim = 5;
     const value_id x = input(m, 1, &dim);
     const value_id a = linear(m, x, "f1", 5, 6);
-    const value_id mean = op2(m, SX_DIV, graph_sum(m->g, a, 1), number(m, BATCH));
-    const value_id b = rms_norm(m, op2(m, SX_SUB, a, mean), 1, BATCH);
-    const value_id y = linear(m, op1(m, SX_FN_tanh, b), "f2", 6, 1);
+    const value_id mean = made_op2(m, SX_DIV, graph_sum(m->g, a, 1), number(m, BATCH));
+    const value_id b = rms_norm(m, made_op2(m, SX_SUB, a, mean), 1, BATCH);
+    const value_id y = linear(m, made_op1(m, SX_FN_tanh, b), "f2", 6, 1);
     check(m, penalty(m, y, x), 2);
 }
 
 /* Windows 3 x 3 with stride 2 share elements, which then get several gradients. */
 static void overlapping_max_pool(void **state)
 {
-    struct model *m = *state;
+    struct made *m = *state;
     const int32_t image[3] = {2, 7, 7}, mid[3] = {2, 7, 7};
     const value_id x = input(m, 3, image);
-    const value_id c = op1(m, SX_FN_tanh, conv(m, x, "c", image, mid, 3, 1, 1));
+    const value_id c = made_op1(m, SX_FN_tanh, conv(m, x, "c", image, mid, 3, 1, 1));
     struct form f = {.naxis = 6, .nport = 2};
     const int32_t axis[6] = {0, 2, 4, 4, 3, 3};
     for (unsigned k = 0; k < 6; k++)
@@ -289,14 +250,15 @@ static void overlapping_max_pool(void **state)
                                            .off = ext_const(-1)};
     f.port[0].rank = f.port[1].rank = 4;
     const value_id pooled = graph_fold(m->g, &f, 1, COMB_MAX, c, true, NULL);
-    const value_id y = linear(m, flat(m, op1(m, SX_FN_tanh, pooled), 32), "head", 32, 1);
+    const value_id y =
+        linear(m, flat(m, made_op1(m, SX_FN_tanh, pooled), 32), "head", 32, 1);
     check(m, penalty(m, y, x), 2);
 }
 
 /* The last layer's bias moves no gradient of the critic: nothing arrives. */
 static void missing_gradient_is_an_error(void **state)
 {
-    struct model *m = *state;
+    struct made *m = *state;
     const int32_t dim = 3;
     const value_id x = input(m, 1, &dim);
     const value_id loss = penalty(m, linear(m, x, "f", 3, 1), x);
@@ -312,12 +274,13 @@ static void missing_gradient_is_an_error(void **state)
 /* stop and scale_grad act on gradients and are gone afterwards. */
 static void stops_and_reversal(void **state)
 {
-    struct model *m = *state;
+    struct made *m = *state;
     struct graph *g = m->g;
     const int32_t dim = 3;
     const value_id x = weight(m, "x", 1, &dim), y = weight(m, "y", 1, &dim);
     const value_id turned = graph_scale_grad(g, x, number(m, -2));
-    const value_id z = op2(m, SX_MUL, turned, op2(m, SX_MUL, graph_stop(g, y), y));
+    const value_id z =
+        made_op2(m, SX_MUL, turned, made_op2(m, SX_MUL, graph_stop(g, y), y));
     const struct pass_options o = {.twin = true};
     value_id d[2];
     double *out[4];
@@ -343,7 +306,7 @@ static void stops_and_reversal(void **state)
 
 int main(void)
 {
-#define MODEL_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define MODEL_TEST(f) cmocka_unit_test_setup_teardown(f, made_set_up, made_tear_down)
     const struct CMUnitTest tests[] = {
         MODEL_TEST(critic_penalty),       MODEL_TEST(critic_penalty_with_pixel_norm),
         MODEL_TEST(conv_critic_penalty),  MODEL_TEST(batch_norm_in_a_penalty),
