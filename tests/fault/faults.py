@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs that are killed, starved of memory or refused their files, through the command.
 
-    faults.py HYPNO [alloc] [io] [kill] [cache] [--points N] [--kills N] [--seed N]
+    faults.py HYPNO [alloc] [io] [kill] [cache] [--points N] [--kills N] [--seed N] [--jobs N]
 
 Whatever happens, `hypno` ends by itself with 0 or 1 (unless it is killed), and resuming gives
 the files of the run that nothing happened to, byte by byte.  --points 0 takes every failing
@@ -9,6 +9,7 @@ call, else about N of them; --kills: random moments at which the run gets SIGKIL
 Standard library only.
 """
 import argparse
+import copy
 import os
 import random
 import shutil
@@ -18,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 MODEL = """hypnograph: 1
 name: faults
@@ -67,9 +69,19 @@ class Faults:
             f.write(MODEL)
         write_npy(os.path.join(self.data, "x.npy"), 64, 7)
         self.run = os.path.join(work, "run")
+        self.half = os.path.join(work, "half")  # a run of half the length, to be resumed
         self.want = None
         self.backend = "interp"
+        self.cache_folder = "off"  # never the user's
         self.cold = False  # without what is in the cache
+
+    def beside(self, k):
+        """One like this whose run and cache are its own, to work at the same time."""
+        other = copy.copy(self)
+        other.run = f"{self.run}-{k}"
+        if self.cache_folder != "off":
+            other.cache_folder = f"{self.cache_folder}-{k}"
+        return other
 
     def command(self, verb):
         if verb == "check":
@@ -79,8 +91,8 @@ class Faults:
                 "--threads", "1", "--quiet"] + where
 
     def start(self, verb, **env):
-        return subprocess.Popen(self.command(verb), env={**os.environ, **env}, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT)
+        return subprocess.Popen(self.command(verb), env={**os.environ, "HYPNO_CACHE": self.cache_folder, **env},
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def call(self, verb, **env):
         p = self.start(verb, **env)
@@ -103,6 +115,12 @@ class Faults:
         assert code == 0, f"the run itself fails with {code}:\n{out}"
         self.want = self.results()
 
+    def first_half(self):
+        self.forget()
+        subprocess.run(self.command("train") + ["--epochs", "3"], check=True, stdout=subprocess.DEVNULL,
+                       timeout=PATIENCE)
+        os.rename(self.run, self.half)
+
     def check_resumed(self, what):
         """Resume without a fault and compare."""
         code, out = self.call("resume")
@@ -115,10 +133,9 @@ class Faults:
         """What is there before `verb` runs: for resume a run of half the length."""
         self.forget()
         if self.cold:
-            shutil.rmtree(os.environ["HYPNO_CACHE"], ignore_errors=True)
+            shutil.rmtree(self.cache_folder, ignore_errors=True)
         if verb == "resume":
-            command = self.command("train") + ["--epochs", "3"]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=PATIENCE)
+            shutil.copytree(self.half, self.run)
 
     def fail_at(self, verb, variable, n):
         """True if the call was never made and all went well."""
@@ -131,7 +148,7 @@ class Faults:
             self.check_resumed(what)
         return code == 0
 
-    def sweep(self, verb, variable, points):
+    def sweep(self, verb, variable, points, jobs):
         last = 1
         while not self.fail_at(verb, variable, last):
             last *= 2
@@ -139,8 +156,14 @@ class Faults:
             tried = range(1, last)
         else:
             tried = sorted({last // 2 + 1 + k * (last // 2) // (points + 1) for k in range(points)})
-        for n in tried:
-            self.fail_at(verb, variable, n)
+
+        def share(k):
+            mine = self.beside(k)
+            for n in tried[k::jobs]:
+                mine.fail_at(verb, variable, n)
+
+        with ThreadPoolExecutor(jobs) as pool:
+            list(pool.map(share, range(jobs)))
         print(f"{variable} {verb}: {len(tried)} points of at most {last}", flush=True)
 
     def kill(self, times, rng):
@@ -161,13 +184,13 @@ class Faults:
             self.check_resumed(f"kill -9 after {moment:.3f} s (number {k})")
         print(f"kill -9: {times} moments, {begun} of them after the first checkpoint", flush=True)
 
-    def cache(self, points):
+    def cache(self, points, jobs):
         """Compiled kernels that are written, and read back."""
         self.backend = "llvm"
-        os.environ["HYPNO_CACHE"] = os.path.join(self.work, "cache")
+        self.cache_folder = os.path.join(self.work, "cache")
         for variable in ("HYP_FAIL_ALLOC", "HYP_FAIL_IO"):
             for self.cold in (True, False):
-                self.sweep("train", variable, points)
+                self.sweep("train", variable, points, jobs)
 
     def refused_folders(self):
         """A run folder that cannot be made is a mistake, told in words."""
@@ -187,21 +210,22 @@ def main():
     p.add_argument("--points", type=int, default=6)
     p.add_argument("--kills", type=int, default=5)
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--jobs", type=int, default=1)
     a = p.parse_args()
     what = a.what or ["alloc", "io", "kill", "cache"]
-    os.environ["HYPNO_CACHE"] = "off"  # never the user's
     print(f"seed {a.seed}", flush=True)
     with tempfile.TemporaryDirectory() as work:
         f = Faults(a.hypno, work)
+        f.first_half()
         f.reference()
         f.refused_folders()
         for name, variable in (("alloc", "HYP_FAIL_ALLOC"), ("io", "HYP_FAIL_IO")):
             for verb in ("check", "train", "resume") if name in what else ():
-                f.sweep(verb, variable, a.points)
+                f.sweep(verb, variable, a.points, a.jobs)
         if "kill" in what:
             f.kill(a.kills, random.Random(a.seed))
         if "cache" in what:
-            f.cache(a.points)
+            f.cache(a.points, a.jobs)
     return 0
 
 
