@@ -550,6 +550,52 @@ static bool is_convolution(const struct cutter *c, struct group *g, const struct
     return true;
 }
 
+/* What the factor of the columns walks, and what the other one does, in all segments. */
+struct factors {
+    uint32_t cols, rows;
+};
+
+static bool find_factors(const struct cutter *c, const struct kstage *s, int col,
+                         struct factors *f)
+{
+    *f = (struct factors){0, UINT32_MAX};
+    for (uint32_t i = 0; i < s->nseg; i++) {
+        uint32_t set[2] = {0};
+        for (unsigned w = 0; w < 2; w++)
+            if (!sched_factor_axes(c->k, c->gs->inlined, s, s->seg[i].factor[w], &set[w]))
+                return false;
+        const unsigned of_cols = set[1] >> col & 1;
+        f->cols |= set[of_cols];
+        f->rows &= set[1 - of_cols];
+    }
+    return s->nseg > 0;
+}
+
+/*
+ * Rows share what is loaded for their columns.  Where the next to last axis is walked by the
+ * factor of the columns alone, as in a transposed convolution of a single place, an axis of
+ * the other factor makes the rows.
+ */
+static void rows_of_other_factor(const struct cutter *c, struct group *g,
+                                 const struct kstage *s)
+{
+    struct factors f;
+    int found = -1;
+    if (g->row < 0 || g->col < 0 || !find_factors(c, s, g->col, &f) ||
+        (f.rows | ~f.cols) >> g->row & 1)
+        return;
+    for (unsigned i = 0; i < g->nouter; i++)
+        if ((f.rows & ~f.cols) >> g->outer[i] & 1)
+            found = g->outer[i];
+    if (found < 0)
+        return;
+    g->nouter = 0;
+    g->row = found;
+    for (unsigned i = 0; i < s->naxis; i++)
+        if (s->axis[i] != g->row && s->axis[i] != g->col)
+            g->outer[g->nouter++] = s->axis[i];
+}
+
 static void open_group(const struct cutter *c, struct group *g, const struct item *it)
 {
     const struct kstage *s = &c->k->stage[it->stage];
@@ -578,6 +624,8 @@ static void open_group(const struct cutter *c, struct group *g, const struct ite
         bool rows = s->op == K_SUM && it->part == PART_ALL && s->naxis == 1 &&
                     !axis_is_contiguous(c, it->stage, s->axis[0]);
         axes_from_space(g, s, !rows);
+        if (s->op == K_SUM && s->order == ORDER_SEQ)
+            rows_of_other_factor(c, g, s);
     }
 }
 

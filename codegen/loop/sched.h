@@ -258,6 +258,11 @@ bool sched_has_digits(const struct kernel *k);
 /* A stage's values as a dense buffer of its space */
 struct index sched_row_major(const struct kernel *k, const struct kstage *st);
 
+/* sched_window.c: the axes that an expression of a stage walks, through inlined maps, are
+ * added to the set; false: data choose one */
+bool sched_factor_axes(const struct kernel *k, const bool *inlined, const struct kstage *s,
+                       sx_id e, uint32_t *set);
+
 /* sched_window.c: is the sum a convolution? Then the group's axes. */
 bool window_open(const struct kernel *k, const bool *inlined, const struct target *t,
                  struct group *g, const struct kstage *s, uint32_t first, uint32_t nseg);

@@ -4,7 +4,7 @@
  */
 #include "codegen/loop/sched.h"
 
-enum { WORTH_ROWS = 48, WORTH_PLACES = 16, PAGE = 4096 };
+enum { WORTH_ROWS = 48, WORTH_PLACES = 16, PAGE = 4096, BATCH = 128 /* nominal */ };
 
 /* ---- what a factor reads ---- */
 
@@ -99,6 +99,14 @@ static bool many(struct ext e, int32_t least)
     return e.b || e.c >= least;
 }
 
+/* Elements whole pages apart fight for the same few lines of the first cache. */
+static bool steps_collide(const struct index *x, unsigned axis)
+{
+    bool plain;
+    const struct ext step = index_coef(x, axis, &plain);
+    return plain && !step.b && step.c && step.c % (PAGE / 4) == 0;
+}
+
 static enum pack_kind choose_columns(const struct sched *s, const struct kstage *k,
                                      const struct kseg *g, unsigned which, bool ragged)
 {
@@ -108,20 +116,13 @@ static enum pack_kind choose_columns(const struct sched *s, const struct kstage 
         x && ext_eq(index_coef(x, (unsigned)s->g->col, &plain), ext_const(1)) && plain;
     if (s->g->row < 0)
         return PACK_NONE;
-    struct ext rows = s->k->axis[s->g->row];
+    struct ext rows = s->k->axis[s->g->row], size = sched_size_of_k(s, g);
+    const bool far = size.c + size.b * BATCH >= s->t->direct_k;
     if (near && !ragged)
-        return many(rows, WORTH_ROWS) && sched_size_of_k(s, g).c >= s->t->direct_k
+        return many(rows, WORTH_ROWS) && (far || (g->nred && steps_collide(x, g->red[g->nred - 1])))
                    ? PACK_PANELS
                    : PACK_NONE;
     return many(rows, 8) || ragged ? PACK_PANELS : PACK_NONE;
-}
-
-/* Elements whole pages apart fight for the same few lines of the first cache. */
-static bool steps_collide(const struct index *x, unsigned axis)
-{
-    bool plain;
-    const struct ext step = index_coef(x, axis, &plain);
-    return plain && !step.b && step.c && step.c % (PAGE / 4) == 0;
 }
 
 /* Rows side by side, of which every element of k brings a line of its own. */
@@ -139,7 +140,8 @@ static enum pack_kind choose_rows(const struct sched *s, const struct kstage *k,
     const struct index *x = sched_plain_load(s, k, g->factor[which]);
     struct ext cols = s->g->col < 0 ? ext_const(1) : s->k->axis[s->g->col];
     bool plain,
-        one = !many(cols, sched_tile_shape(s).nr + 1); /* each element is used once */
+        /* each element is used once */
+        one = !s->g->nouter && !many(cols, sched_tile_shape(s).nr + 1);
     if (g->nred == 0)
         return PACK_NONE;
     if (x) {
@@ -154,6 +156,26 @@ static enum pack_kind choose_rows(const struct sched *s, const struct kstage *k,
     return r->row_far ? PACK_ROWS : PACK_BLOCKS;
 }
 
+/* Is the factor the same at all points of the outer axes? */
+static bool ignores_outer(const struct sched *s, const struct kstage *k, sx_id factor)
+{
+    uint32_t set = 0;
+    if (!sched_factor_axes(s->k, s->gs.inlined, k, factor, &set))
+        return false;
+    for (unsigned i = 0; i < s->g->nouter; i++)
+        if (set >> s->g->outer[i] & 1)
+            return false;
+    return true;
+}
+
+/* With outer axes, columns that make one panel: the unit packs it for its rows. */
+static bool panel_of_unit(const struct sched *s, const struct kseg *g)
+{
+    const struct ext k = sched_size_of_k(s, g), n = s->k->axis[s->g->col];
+    return s->g->row >= 0 && s->k->axis[s->g->row].b && !n.b && n.c <= s->pack_nr && !k.b &&
+           (int64_t)k.c * s->pack_nr * 4 <= s->t->l1;
+}
+
 static void choose(struct sched *s, const struct item *it, uint32_t seg, bool ragged)
 {
     const struct kstage *k = &s->k->stage[it->stage];
@@ -164,6 +186,8 @@ static void choose(struct sched *s, const struct item *it, uint32_t seg, bool ra
         if (!g->factor[w])
             continue;
         read_expr(s, k, g->factor[w], &r);
+        if (s->g->nouter && (r.col ? !panel_of_unit(s, g) : !ignores_outer(s, k, g->factor[w])))
+            continue;
         if (r.col && !r.row)
             p->kind = (uint8_t)choose_columns(s, k, g, w, ragged);
         else if (r.row && !r.col)
@@ -175,7 +199,7 @@ static void choose(struct sched *s, const struct item *it, uint32_t seg, bool ra
 /* A last panel that is not full needs every column factor packed, with zeros to its end. */
 static bool columns_are_ragged(const struct sched *s)
 {
-    if (s->g->col < 0 || s->g->row < 0 || s->k->axis[s->g->col].b)
+    if (s->g->col < 0 || s->g->row < 0 || s->g->nouter || s->k->axis[s->g->col].b)
         return false;
     return s->k->axis[s->g->col].c % sched_tile_shape(s).nr != 0;
 }
@@ -232,12 +256,12 @@ bool sched_packs(const struct sched *s)
 {
     if (s->g->window)
         return true;
-    return s->g->nanchor && !s->g->chunked && !s->g->nouter && !s->scalar;
+    return s->g->nanchor && !s->g->chunked && !s->scalar;
 }
 
 bool sched_packs_columns(const struct sched *s)
 {
-    if (!sched_packs(s))
+    if (!sched_packs(s) || s->g->nouter)
         return false;
     EACH_ITEM(s, i, it)
     {
@@ -282,8 +306,8 @@ bool sched_packs_in_units(const struct sched *s)
 {
     const struct group *g = s->g;
     int64_t bytes = 0;
-    if (!sched_packs(s) || g->window || g->rowsum || g->row < 0 || !s->k->axis[g->row].b ||
-        g->col < 0 || s->k->axis[g->col].b)
+    if (!sched_packs(s) || g->window || g->nouter || g->rowsum || g->row < 0 ||
+        !s->k->axis[g->row].b || g->col < 0 || s->k->axis[g->col].b)
         return false;
     if (columns_are_ragged(s) && !sched_packs_columns(s)) /* the last ones go one by one */
         return false;

@@ -54,9 +54,8 @@ static uint32_t axes_of_load(const struct koperand *p)
     return set;
 }
 
-/* The axes that an expression walks, through inlined maps; false: data choose one. */
-static bool factor_axes(const struct kernel *k, const bool *inlined, const struct kstage *s,
-                        sx_id e, uint32_t *set)
+bool sched_factor_axes(const struct kernel *k, const bool *inlined, const struct kstage *s,
+                       sx_id e, uint32_t *set)
 {
     struct arena *a = arena_new();
     sx_id *order;
@@ -72,7 +71,7 @@ static bool factor_axes(const struct kernel *k, const bool *inlined, const struc
         else if (p && !p->stage)
             ok = !p->pick.from, *set |= axes_of_load(p);
         else if (p && inlined[p->id])
-            ok = factor_axes(k, inlined, &k->stage[p->id], k->stage[p->id].value, set);
+            ok = sched_factor_axes(k, inlined, &k->stage[p->id], k->stage[p->id].value, set);
         for (unsigned q = 0; p && p->stage && q < k->stage[p->id].naxis; q++)
             *set |= 1U << k->stage[p->id].axis[q];
     }
@@ -158,8 +157,8 @@ static bool find_walkers(const struct kernel *k, const bool *inlined,
     unsigned rows = 0;
     unsigned n = s->naxis;
     *w = (struct walkers){0};
-    if (!factor_axes(k, inlined, s, seg->factor[0], &set[0]) ||
-        !factor_axes(k, inlined, s, seg->factor[1], &set[1]))
+    if (!sched_factor_axes(k, inlined, s, seg->factor[0], &set[0]) ||
+        !sched_factor_axes(k, inlined, s, seg->factor[1], &set[1]))
         return false;
     if ((set[0] & set[1]) >> s->axis[n - 1] & 1 && n > 2 &&
         is_phase(k->axis[s->axis[n - 1]]))

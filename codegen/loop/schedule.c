@@ -397,6 +397,8 @@ static void emit_group(struct sched *s, const struct group *g)
     nb_stage(s, gr.units, gr.div, gr.times);
     unsigned opened = decode(s, &gr);
     sched_unit_values(s);
+    if (g->nouter && !g->window && sched_packs(s))
+        sched_pack_unit(s, index_const(0));
     if (gr.rows_in_unit && g->row >= 0 && !g->window) {
         struct stmt *f = nb_for(s, FOR_SEQ, index_const(0),
                                 (struct index){.off = s->k->axis[g->row]}, s->rows);

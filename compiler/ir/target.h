@@ -13,7 +13,7 @@
 enum mem_level { MEM_L2, MEM_L3, MEM_DRAM, MEM_LEVELS };
 
 struct target {
-    const char *name;              /* "avx2", "avx512", "neon", "generic" */
+    const char *name;              /* "avx2", "avx512", "zen4", ... */
     int32_t vec;                   /* floats in a vector register */
     int32_t mr, nr;                /* register tile: rows divide 24 */
     int32_t direct_k, direct_step; /* below these, what lies side by side is not packed */

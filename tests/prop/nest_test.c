@@ -138,7 +138,7 @@ static void round_trips(const struct tried *t)
 
 static void try_seed(uint64_t seed)
 {
-    static const char *const targets[] = {"avx2", "avx512", "neon", "generic"};
+    static const char *const targets[] = {"avx2", "avx512", "zen4", "neon", "generic"};
     static const int64_t batches[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 50, 200};
     struct arena *a = arena_new();
     struct tried t = {.seed = seed, .a = a, .k = kernel_random(seed, a)};
