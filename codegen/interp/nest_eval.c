@@ -390,7 +390,7 @@ static void run_node(struct run *r, const struct inode *d)
         run_body(r, d);
     else if (d->st->op == S_TILE)
         make_tile(r, d->st);
-    else if (d->st->op != S_SYNC)
+    else if (d->st->op != S_FETCH)
         statement(r, d);
 }
 

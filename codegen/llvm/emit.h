@@ -173,6 +173,7 @@ LLVMValueRef ll_load(struct ll *l, const struct nload *x);
 /* Is what data add to an index in range: i1, scalar or vector; NULL: nothing is added. */
 LLVMValueRef ll_pick_holds(struct ll *l, const struct pick *p);
 void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v);
+void ll_fetch(struct ll *l, const struct stmt *st);
 LLVMValueRef ll_current(struct ll *l, const struct stmt *st); /* what dst holds */
 void ll_tiles_init(struct ll *l, unsigned stage);
 void ll_tile_start(struct ll *l, const struct stmt *st);

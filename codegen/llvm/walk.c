@@ -361,7 +361,9 @@ static void walk(struct ll *l, const struct stmt *st)
         loops[st->kind](l, st);
     else if (st->op == S_TILE)
         ll_tile_start(l, st);
-    else if (st->op != S_SYNC)
+    else if (st->op == S_FETCH)
+        ll_fetch(l, st);
+    else
         assign(l, st);
 }
 

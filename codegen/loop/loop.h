@@ -7,7 +7,7 @@
  * in their recorded order.
  *
  * Nest: the statement tree a scheduler makes of a kernel for one target row: loops, tiles,
- * set, accumulate, sync.  Back ends walk nests and know nothing else.  Both levels print,
+ * set, accumulate, fetch.  Back ends walk nests and know nothing else.  Both levels print,
  * parse, validate and run in the interpreter; nest = kernel = graph is a property test.
  */
 #ifndef HYP_CODEGEN_LOOP_LOOP_H
@@ -172,7 +172,8 @@ struct nrng {
     uint16_t scalar;
     struct index sample;
 };
-enum stmt_op { S_FOR, S_TILE, S_SET, S_ACC, S_SYNC };
+/* S_FETCH: what lies at dst's index will be read soon; a hint, and it may lie outside. */
+enum stmt_op { S_FOR, S_TILE, S_SET, S_ACC, S_FETCH };
 struct stmt {
     uint8_t op;
     place_id place;

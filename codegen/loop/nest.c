@@ -171,8 +171,9 @@ static bool stmt_ok(struct judge *j, const struct stmt *st, unsigned depth)
             j->stack += (bytes + 63) & ~(uint64_t)63;
         }
         return true;
-    case S_SYNC:
-        return true;
+    case S_FETCH:
+        return (!st->dst_tile && st->dst < j->n->nbuf && index_ok(j, &st->index)) ||
+               bad(j, "a fetch of no buffer");
     default:
         return value_ok(j, st);
     }

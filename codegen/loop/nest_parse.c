@@ -158,8 +158,12 @@ static struct stmt *in_stmt(struct in *in, struct nest *n, unsigned depth)
         st->has_init = in_is(in, "=");
         if (st->has_init)
             st->init = in_double(in);
-    } else if (in_is(in, "sync")) {
-        st->op = S_SYNC;
+    } else if (in_is(in, "fetch #")) {
+        st->op = S_FETCH;
+        st->dst = (uint16_t)in_count(in, UINT16_MAX);
+        in_want(in, "[");
+        st->index = in_index(in, find_axis, n);
+        in_want(in, "]");
     } else {
         in_value(in, n, st);
     }

@@ -72,6 +72,13 @@ static void out_for(struct out *o, const struct nest *n, const struct stmt *f,
     out_fmt(o, "}\n");
 }
 
+static void out_fetch(struct out *o, const struct nest *n, const struct stmt *st)
+{
+    out_fmt(o, "fetch #%u[", (unsigned)st->dst);
+    out_index(o, &st->index, nest_axis, n);
+    out_fmt(o, "]\n");
+}
+
 static void out_stmt(struct out *o, const struct nest *n, const struct stmt *st,
                      unsigned depth)
 {
@@ -82,8 +89,8 @@ static void out_stmt(struct out *o, const struct nest *n, const struct stmt *st,
         out_fmt(o, "tile &%u = %.17g\n", (unsigned)st->tile, st->init);
     else if (st->op == S_TILE)
         out_fmt(o, "tile &%u\n", (unsigned)st->tile);
-    else if (st->op == S_SYNC)
-        out_fmt(o, "sync\n");
+    else if (st->op == S_FETCH)
+        out_fetch(o, n, st);
     else
         out_value(o, n, st);
 }

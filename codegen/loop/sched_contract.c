@@ -162,10 +162,14 @@ static void accumulate(struct sched *s, const struct tile_at *t, struct item *it
 }
 
 /* The reduced axes; the outermost of a block of a chunked sum runs over the block. */
-static unsigned reduction_loops(struct sched *s, const struct item *it,
-                                const struct kseg *g)
+static unsigned reduction_loops(struct sched *s, const struct tile_at *t,
+                                const struct item *it, const struct kseg *g, bool fetch)
 {
     unsigned opened = 0, first = 0;
+    if (fetch && g->nred == 1)
+        opened = sched_fetching_loop(s, g->red[0], t->row, t->base, t->mr, t->width);
+    if (opened)
+        return opened;
     if (s->g->chunked) {
         int32_t chunk = s->k->stage[it->stage].chunk;
         struct index lo = index_const(0);
@@ -188,6 +192,14 @@ static bool same_loops(const struct sched *s, const struct kseg *x, const struct
     return true;
 }
 
+static uint32_t first_anchor(const struct sched *s)
+{
+    uint32_t i = 0;
+    while (s->gs.item[s->g->item[i]].role != ROLE_ANCHOR)
+        i++;
+    return i;
+}
+
 /* Sums with the same loops walk them together, so that they share what they load. */
 static void sum_segments(struct sched *s, const struct tile_at *t, uint32_t seg)
 {
@@ -197,7 +209,7 @@ static void sum_segments(struct sched *s, const struct tile_at *t, uint32_t seg)
         if (lead->role != ROLE_ANCHOR || seg >= nseg_of(s, lead) || done[i])
             continue;
         const struct kseg *g = seg_of(s, lead, seg);
-        unsigned opened = reduction_loops(s, lead, g);
+        unsigned opened = reduction_loops(s, t, lead, g, seg == 0 && i == first_anchor(s));
         for (uint32_t o = i; o < s->g->nitem; o++) {
             struct item *it = &s->gs.item[s->g->item[o]];
             if (it->role != ROLE_ANCHOR || seg >= nseg_of(s, it) || done[o] ||

@@ -1,0 +1,105 @@
+/*
+ * What follows a sum reads buffers of its own, as an optimizer reads weights and moments: at
+ * a tile's end they would all be waited for.  A row of them is fetched with every few
+ * elements of the sum instead, so that they are there when the tile is done.
+ */
+#include "codegen/loop/sched.h"
+
+enum {
+    FETCH_STEP = 16,      /* elements of a sum to a row */
+    FETCH_LEAST = 64,     /* shorter sums fetch nothing */
+    FETCH_BUFFERS = 4,    /* at most */
+    FETCH_BYTES = 1 << 18 /* smaller buffers stay in the cache */
+};
+
+struct fetched {
+    struct nload load[FETCH_BUFFERS]; /* index: over kernel axes */
+    unsigned n;
+};
+
+/* Is it large, or of a number of samples? */
+static bool is_large(const struct kbuf *b)
+{
+    int64_t n = 4;
+    for (unsigned i = 0; i < b->rank; i++) {
+        if (b->dim[i].b)
+            return true;
+        n *= b->dim[i].c;
+    }
+    return n >= FETCH_BYTES;
+}
+
+/* Read at every place of the tile, each row's columns side by side? */
+static bool is_worth(const struct sched *s, const struct koperand *p)
+{
+    bool plain, same;
+    const struct group *g = s->g;
+    if (p->stage || p->nguard || p->pick.from || p->index.scalar ||
+        !is_large(&s->k->buf[p->id]) || !index_uses(&p->index, (unsigned)g->row))
+        return false;
+    (void)index_coef(&p->index, (unsigned)g->row, &same);
+    return same &&
+           ext_eq(index_coef(&p->index, (unsigned)g->col, &plain), ext_const(1)) && plain;
+}
+
+static void add(struct fetched *f, const struct koperand *p)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        if (f->load[i].id == p->id && index_equal(&f->load[i].index, &p->index))
+            return;
+    if (f->n < FETCH_BUFFERS)
+        f->load[f->n++] = (struct nload){.id = p->id, .index = p->index};
+}
+
+static struct fetched find_fetched(const struct sched *s)
+{
+    struct fetched f = {.n = 0};
+    EACH_ITEM(s, i, it)
+    {
+        const struct kstage *k = &s->k->stage[it->stage];
+        for (uint32_t o = 0; it->role == ROLE_POINT && it->pass == 0 && o < k->noperand; o++)
+            if (is_worth(s, &k->operand[o]))
+                add(&f, &k->operand[o]);
+    }
+    return f;
+}
+
+/* The row of the tile whose number the axis `step` tells. */
+static void fetch_row(struct sched *s, const struct fetched *f, struct index row,
+                      struct index base, int32_t width)
+{
+    const int32_t line = 64 / 4;
+    s->at[s->g->row] = row;
+    s->at[s->g->col] = base;
+    for (unsigned i = 0; i < f->n; i++)
+        for (int32_t at = 0; at < width; at += line) {
+            struct stmt *st = nb_stmt(s, S_FETCH);
+            st->dst = f->load[i].id;
+            st->index = index_offset(index_substitute(&f->load[i].index, s->at), at);
+        }
+}
+
+unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
+                             struct index base, int32_t mr, int32_t width)
+{
+    const struct ext n = s->k->axis[axis];
+    if (s->scalar || s->g->chunked || s->g->row < 0 || s->g->col < 0 || width < s->t->vec ||
+        mr < 2 || (!n.b && n.c < FETCH_LEAST))
+        return 0;
+    const struct fetched f = find_fetched(s);
+    if (!f.n)
+        return 0;
+    struct stmt *step =
+        nb_for(s, FOR_SEQ, index_const(0), (struct index){.off = n}, FETCH_STEP);
+    struct index number = index_const(0);
+    index_term(&number, (struct term){step->axis, FETCH_STEP, 0, {1, 0}});
+    struct stmt *if_row = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    nb_guard(s, if_row, number, ext_const(mr));
+    fetch_row(s, &f, index_sum(row, number), base, width);
+    nb_close(s);
+    const struct index first = index_axis(step->axis, 1);
+    struct stmt *k = nb_for(s, FOR_SEQ, first, index_offset(first, FETCH_STEP), 1);
+    k->bound = n;
+    s->at[axis] = index_axis(k->axis, 1);
+    return 2;
+}
