@@ -9,7 +9,7 @@ enum {
     FETCH_STEP = 16,      /* elements of a sum to a row */
     FETCH_LEAST = 64,     /* shorter sums fetch nothing */
     FETCH_BUFFERS = 4,    /* at most */
-    FETCH_BYTES = 1 << 18 /* smaller buffers stay in the cache */
+    FETCH_BYTES = 1 << 15 /* smaller buffers stay in the cache */
 };
 
 struct fetched {
