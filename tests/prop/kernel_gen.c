@@ -48,7 +48,7 @@ static int32_t pick(struct gen *g, const int32_t *from, int32_t n)
 static const int32_t rows_of[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 97};
 static const int32_t cols_of[] = {1, 3, 8, 10, 15, 16, 17, 33, 64, 130};
 static const int32_t reds_of[] = {1, 2, 7, 64, 65};
-static const int32_t spread_of[] = {7, 65, 130};
+static const int32_t spread_of[] = {7, 130, 150};
 #define PICK(g, list) pick(g, list, (int32_t)(sizeof(list) / sizeof *(list)))
 
 /* ---- pieces ---- */
@@ -480,9 +480,9 @@ static void gen_batched(struct gen *g)
 {
     uint8_t ax[3], red[1], two[3];
     ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    const bool spread = maybe(g, 50);
     ax[1] = axis(g, 'r', ext_const(PICK(g, rows_of)));
-    ax[2] = axis(g, 'c', ext_const(PICK(g, cols_of)));
-    const bool spread = maybe(g, 40);
+    ax[2] = axis(g, 'c', ext_const(spread && maybe(g, 60) ? 16 : PICK(g, cols_of)));
     red[0] = axis(g, 'k', ext_const(spread ? PICK(g, spread_of) : PICK(g, reds_of)));
     uint32_t s = sum_over(g, ORDER_SEQ, ax, 3, red, 1);
     two[0] = ax[0], two[1] = spread ? red[0] : ax[1], two[2] = red[0];
