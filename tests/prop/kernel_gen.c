@@ -48,7 +48,7 @@ static int32_t pick(struct gen *g, const int32_t *from, int32_t n)
 static const int32_t rows_of[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 97};
 static const int32_t cols_of[] = {1, 3, 8, 10, 15, 16, 17, 33, 64, 130};
 static const int32_t reds_of[] = {1, 2, 7, 64, 65};
-static const int32_t spread_of[] = {7, 130, 150};
+static const int32_t places_of[] = {2, 8, 16, 16, 25, 32};
 #define PICK(g, list) pick(g, list, (int32_t)(sizeof(list) / sizeof *(list)))
 
 /* ---- pieces ---- */
@@ -475,23 +475,18 @@ static void gen_scalars(struct gen *g)
     }
 }
 
-/* One small product a sample; or one of samples that spreads over two axes. */
+/* One small product a sample. */
 static void gen_batched(struct gen *g)
 {
     uint8_t ax[3], red[1], two[3];
     ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    const bool spread = maybe(g, 50);
     ax[1] = axis(g, 'r', ext_const(PICK(g, rows_of)));
-    ax[2] = axis(g, 'c', ext_const(spread && maybe(g, 60) ? 16 : PICK(g, cols_of)));
-    red[0] = axis(g, 'k', ext_const(spread ? PICK(g, spread_of) : PICK(g, reds_of)));
+    ax[2] = axis(g, 'c', ext_const(PICK(g, cols_of)));
+    red[0] = axis(g, 'k', ext_const(PICK(g, reds_of)));
     uint32_t s = sum_over(g, ORDER_SEQ, ax, 3, red, 1);
-    two[0] = ax[0], two[1] = spread ? red[0] : ax[1], two[2] = red[0];
-    g->k->stage[s].seg[0].factor[0] = read_new(g, s, two, spread ? 2 : 3);
-    if (spread && maybe(g, 30)) {
-        const sx_id x = g->k->stage[s].seg[0].factor[0];
-        g->k->stage[s].seg[0].factor[0] = mix(g, x, read_new(g, s, two, 2));
-    }
-    two[0] = spread ? red[0] : ax[0], two[1] = spread ? ax[1] : red[0], two[2] = ax[2];
+    two[0] = ax[0], two[1] = ax[1], two[2] = red[0];
+    g->k->stage[s].seg[0].factor[0] = read_new(g, s, two, 3);
+    two[0] = ax[0], two[1] = red[0], two[2] = ax[2];
     g->k->stage[s].seg[0].factor[1] = read_new(g, s, two, 3);
     uint32_t y = stage(g, K_MAP, ax, 3);
     g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, ax, 3));
@@ -501,6 +496,26 @@ static void gen_batched(struct gen *g)
         g->k->stage[l].seg[0].factor[0] = read_stage(g, l, y);
         store_new(g, l);
     }
+}
+
+/* Samples that a product spreads over channels and places: a transposed convolution of one
+ * place. */
+static void gen_spread(struct gen *g)
+{
+    uint8_t ax[3], red[1], two[3];
+    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    ax[1] = axis(g, 'r', ext_const(PICK(g, rows_of)));
+    ax[2] = axis(g, 'c', ext_const(PICK(g, places_of)));
+    red[0] = axis(g, 'k', ext_const(maybe(g, 30) ? PICK(g, reds_of) : 130));
+    uint32_t s = sum_over(g, ORDER_SEQ, ax, 3, red, 1);
+    two[0] = ax[0], two[1] = red[0];
+    sx_id x = read_new(g, s, two, 2);
+    g->k->stage[s].seg[0].factor[0] = maybe(g, 40) ? mix(g, x, read_new(g, s, two, 2)) : x;
+    two[0] = red[0], two[1] = ax[1], two[2] = ax[2];
+    g->k->stage[s].seg[0].factor[1] = read_new(g, s, two, 3);
+    uint32_t y = stage(g, K_MAP, ax, 3);
+    g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, ax, 3));
+    store_new(g, y);
 }
 
 /* Distances of all pairs in the batch, as NT-Xent needs them: columns are samples, too. */
@@ -880,7 +895,7 @@ struct kernel *kernel_random(uint64_t seed, struct arena *a)
 {
     static void (*const all[])(struct gen *) = {
         gen_maps,      gen_contract, gen_contract, gen_rows,  gen_chunks,
-        gen_weights,   gen_scalars,  gen_batched,  gen_pairs, gen_in_place,
+        gen_weights,   gen_scalars,  gen_batched,  gen_spread, gen_pairs, gen_in_place,
         gen_old_value, gen_digits,   gen_windows,  gen_types, gen_gather,
         gen_scatter,   gen_images,   gen_images,   gen_pools};
     struct gen g = {.a = a, .k = arena_alloc(a, sizeof *g.k), .state = seed};

@@ -143,7 +143,7 @@ static void try_seed(uint64_t seed)
     struct arena *a = arena_new();
     struct tried t = {.seed = seed, .a = a, .k = kernel_random(seed, a)};
     uint64_t state = seed;
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < sizeof targets / sizeof *targets; i++) {
         t.target = targets[i];
         t.n = nest_schedule(t.k, target_find(t.target), a);
         t.f64 = (seed + i) % 3 == 0;
