@@ -425,7 +425,8 @@ void ll_fetch(struct ll *l, const struct stmt *st)
     const struct memory m = memory_of(l, false, st->dst);
     LLVMTypeRef elem = ll_dtype(l, m.dtype);
     const struct ll_at at = ll_index(l, &st->index, m.first, elem);
-    LLVMValueRef in[] = {lane_pointer(l, &at, elem, 0), ll_i32(l, 0), ll_i32(l, 3), ll_i32(l, 1)};
+    LLVMValueRef in[] = {lane_pointer(l, &at, elem, 0), ll_i32(l, 0), ll_i32(l, 3),
+                         ll_i32(l, 1)};
     const unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", 13);
     LLVMValueRef f = LLVMGetIntrinsicDeclaration(l->mod, id, &l->h->ptr, 1);
     LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->h->cx, id, &l->h->ptr, 1), f, in, 4, "");

@@ -572,9 +572,9 @@ static bool find_factors(const struct cutter *c, const struct kstage *s, int col
 }
 
 /*
- * Rows share what is loaded for their columns.  Where the next to last axis is walked by the
- * factor of the columns alone, as in a transposed convolution of a single place, an axis of
- * the other factor makes the rows.
+ * Rows share what is loaded for their columns.  Where the next to last axis is walked by
+ * the factor of the columns alone, as in a transposed convolution of a single place, an
+ * axis of the other factor makes the rows.
  */
 static void rows_of_other_factor(const struct cutter *c, struct group *g,
                                  const struct kstage *s)

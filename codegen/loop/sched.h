@@ -2,8 +2,8 @@
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
  * one stage of the nest (two with packing).  Files: phase.c, simplify.c, group.c,
  * schedule.c (driver, expressions, places of values), sched_map.c (columns and points),
- * sched_row.c, sched_contract.c, sched_fetch.c, sched_window.c, sched_choose.c, sched_pack.c,
- * sched_chunk.c, sched_scatter.c, build.c (statements).
+ * sched_row.c, sched_contract.c, sched_fetch.c, sched_window.c, sched_choose.c,
+ * sched_pack.c, sched_chunk.c, sched_scatter.c, build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -216,8 +216,8 @@ struct tile_shape {
 struct tile_shape sched_tile_shape(const struct sched *s);
 
 /*
- * sched_fetch.c: the loops of a sum over one axis that also fetch what the tile (mr rows from
- * `row`, `width` columns from `base`) will be met with; 0: there is nothing to fetch.
+ * sched_fetch.c: the loops of a sum over one axis that also fetch what the tile (mr rows
+ * from `row`, `width` columns from `base`) will be met with; 0: there is nothing to fetch.
  */
 unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
                              struct index base, int32_t mr, int32_t width);

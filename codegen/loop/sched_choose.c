@@ -119,7 +119,8 @@ static enum pack_kind choose_columns(const struct sched *s, const struct kstage 
     struct ext rows = s->k->axis[s->g->row], size = sched_size_of_k(s, g);
     const bool far = size.c + size.b * BATCH >= s->t->direct_k;
     if (near && !ragged)
-        return many(rows, WORTH_ROWS) && (far || (g->nred && steps_collide(x, g->red[g->nred - 1])))
+        return many(rows, WORTH_ROWS) &&
+                       (far || (g->nred && steps_collide(x, g->red[g->nred - 1])))
                    ? PACK_PANELS
                    : PACK_NONE;
     return many(rows, 8) || ragged ? PACK_PANELS : PACK_NONE;
@@ -186,7 +187,8 @@ static void choose(struct sched *s, const struct item *it, uint32_t seg, bool ra
         if (!g->factor[w])
             continue;
         read_expr(s, k, g->factor[w], &r);
-        if (s->g->nouter && (r.col ? !panel_of_unit(s, g) : !ignores_outer(s, k, g->factor[w])))
+        if (s->g->nouter &&
+            (r.col ? !panel_of_unit(s, g) : !ignores_outer(s, k, g->factor[w])))
             continue;
         if (r.col && !r.row)
             p->kind = (uint8_t)choose_columns(s, k, g, w, ragged);

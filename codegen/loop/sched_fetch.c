@@ -1,6 +1,6 @@
 /*
- * What follows a sum reads buffers of its own, as an optimizer reads weights and moments: at
- * a tile's end they would all be waited for.  A row of them is fetched with every few
+ * What follows a sum reads buffers of its own, as an optimizer reads weights and moments:
+ * at a tile's end they would all be waited for.  A row of them is fetched with every few
  * elements of the sum instead, so that they are there when the tile is done.
  */
 #include "codegen/loop/sched.h"
@@ -38,8 +38,8 @@ static bool is_worth(const struct sched *s, const struct koperand *p)
         !is_large(&s->k->buf[p->id]) || !index_uses(&p->index, (unsigned)g->row))
         return false;
     (void)index_coef(&p->index, (unsigned)g->row, &same);
-    return same &&
-           ext_eq(index_coef(&p->index, (unsigned)g->col, &plain), ext_const(1)) && plain;
+    return same && ext_eq(index_coef(&p->index, (unsigned)g->col, &plain), ext_const(1)) &&
+           plain;
 }
 
 static void add(struct fetched *f, const struct koperand *p)
@@ -57,7 +57,8 @@ static struct fetched find_fetched(const struct sched *s)
     EACH_ITEM(s, i, it)
     {
         const struct kstage *k = &s->k->stage[it->stage];
-        for (uint32_t o = 0; it->role == ROLE_POINT && it->pass == 0 && o < k->noperand; o++)
+        for (uint32_t o = 0; it->role == ROLE_POINT && it->pass == 0 && o < k->noperand;
+             o++)
             if (is_worth(s, &k->operand[o]))
                 add(&f, &k->operand[o]);
     }

@@ -71,7 +71,8 @@ bool sched_factor_axes(const struct kernel *k, const bool *inlined, const struct
         else if (p && !p->stage)
             ok = !p->pick.from, *set |= axes_of_load(p);
         else if (p && inlined[p->id])
-            ok = sched_factor_axes(k, inlined, &k->stage[p->id], k->stage[p->id].value, set);
+            ok =
+                sched_factor_axes(k, inlined, &k->stage[p->id], k->stage[p->id].value, set);
         for (unsigned q = 0; p && p->stage && q < k->stage[p->id].naxis; q++)
             *set |= 1U << k->stage[p->id].axis[q];
     }
