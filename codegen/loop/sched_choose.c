@@ -107,6 +107,13 @@ static bool steps_collide(const struct index *x, unsigned axis)
     return plain && !step.b && step.c && step.c % (PAGE / 4) == 0;
 }
 
+bool sched_worth_panels(const struct sched *s, const struct kseg *g)
+{
+    const struct ext size = sched_size_of_k(s, g);
+    return many(s->k->axis[s->g->row], WORTH_ROWS) &&
+           size.c + size.b * BATCH >= s->t->direct_k;
+}
+
 static enum pack_kind choose_columns(const struct sched *s, const struct kstage *k,
                                      const struct kseg *g, unsigned which, bool ragged)
 {
@@ -116,11 +123,10 @@ static enum pack_kind choose_columns(const struct sched *s, const struct kstage 
         x && ext_eq(index_coef(x, (unsigned)s->g->col, &plain), ext_const(1)) && plain;
     if (s->g->row < 0)
         return PACK_NONE;
-    struct ext rows = s->k->axis[s->g->row], size = sched_size_of_k(s, g);
-    const bool far = size.c + size.b * BATCH >= s->t->direct_k;
+    struct ext rows = s->k->axis[s->g->row];
     if (near && !ragged)
-        return many(rows, WORTH_ROWS) &&
-                       (far || (g->nred && steps_collide(x, g->red[g->nred - 1])))
+        return sched_worth_panels(s, g) || (many(rows, WORTH_ROWS) && g->nred &&
+                                            steps_collide(x, g->red[g->nred - 1]))
                    ? PACK_PANELS
                    : PACK_NONE;
     return many(rows, 8) || ragged ? PACK_PANELS : PACK_NONE;

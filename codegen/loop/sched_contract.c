@@ -9,6 +9,22 @@ enum { ROLL_COST = 1 };
 
 /* ---- shapes ---- */
 
+/* Are the columns' factors packed whatever the tile's width? Then a last panel that is not
+ * full costs nothing. */
+static bool packs_anyway(const struct sched *s)
+{
+    if (!sched_packs(s) || s->g->row < 0 || s->g->nouter)
+        return false;
+    EACH_ITEM(s, i, it)
+    {
+        const struct kstage *k = &s->k->stage[it->stage];
+        for (uint32_t x = 0; it->role == ROLE_ANCHOR && x < k->nseg; x++)
+            if (!sched_worth_panels(s, &k->seg[x]))
+                return false;
+    }
+    return true;
+}
+
 static int32_t clamp_width(const struct sched *s, int32_t nr)
 {
     if (s->g->col < 0)
@@ -16,7 +32,7 @@ static int32_t clamp_width(const struct sched *s, int32_t nr)
     struct ext n = s->k->axis[s->g->col];
     if (n.b)
         return nr;
-    while (nr > 16 && n.c > nr && n.c % nr && n.c % (nr / 2) == 0)
+    while (nr > 16 && n.c > nr && n.c % nr && n.c % (nr / 2) == 0 && !packs_anyway(s))
         nr /= 2;
     /* with rows, what is missing to a whole panel is packed as zeros */
     while (s->g->row < 0 || !s->g->nanchor || s->g->chunked || s->g->nouter ? nr > n.c
