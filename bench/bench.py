@@ -106,13 +106,8 @@ class Contest:
 
 # ---- report ----------------------------------------------------------------------------------------------------------
 def machine():
-    model = platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            model = line.split(":", 1)[1].strip()
-            break
     return {
-        "processor": model,
+        "processor": kernels.processor(),
         "processors": len(os.sched_getaffinity(0)),
         "system": f"{platform.system()} {platform.release()}",
         "load": os.getloadavg()[0],

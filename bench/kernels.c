@@ -7,10 +7,12 @@
  *     contraction M K N ROLE THREADS               ROLE: forward, dX, dW
  *     convolution IN OUT SIZE KERNEL STRIDE PAD IMAGES ROLE THREADS
  *     map EXPRESSION                               one thread
+ *     stream ROWS THREADS KERNEL                   its text; / is the end of a line
  *     peak THREADS                                 nothing but the peak
  *
  * Each answers with one line of JSON: seconds of ours and of the library (contractions),
- * and the peak in flop/s.  A kernel stays compiled as long as the command is the same.
+ * and the peak in flop/s; of streams the bytes that they move, and the seconds of a loop
+ * that does nothing else.  A kernel stays compiled as long as the command is the same.
  */
 #include <dlfcn.h>
 #include <stdbool.h>
@@ -20,216 +22,14 @@
 #include <threads.h>
 #include <time.h>
 
-#include "codegen/backend.h"
+#include "bench/kernel.h"
+#include "bench/streams.h"
 #include "codegen/llvm/llvm.h"
-#include "codegen/loop/loop.h"
 #include "codegen/loop/lower.h"
 #include "compiler/passes/pass.h"
-#include "runtime/base/arena.h"
 #include "runtime/base/diag.h"
-#include "runtime/pool.h"
 
-enum {
-    ROWS = 512,
-    MOST_KERNELS = 4,
-    MOST_SLOTS = 16,
-    SAMPLES = 7,
-    THREADS = 2,
-    PEAK_STEPS = 4000
-};
-#define SAMPLE 1e-3 /* seconds that a sample lasts at least */
-
-static double clock_now(clockid_t id)
-{
-    struct timespec t;
-    clock_gettime(id, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double now(void)
-{
-    return clock_now(CLOCK_MONOTONIC);
-}
-
-/* What this thread used: neighbours on a shared machine do not count. */
-static double used(void)
-{
-    return clock_now(CLOCK_THREAD_CPUTIME_ID);
-}
-
-/* ---- a kernel, compiled, with memory ---- */
-
-struct bench {
-    const struct target *target;
-    struct arena *a;
-    int64_t batch;
-    struct nest *nest[MOST_KERNELS]; /* one after the other */
-    uint32_t nnest;
-    uint32_t *slot[MOST_KERNELS]; /* NULL: buffers are its own */
-    struct code *code;
-    struct loaded_stage *stage; /* of all */
-    struct hyp_kargs args[MOST_KERNELS];
-    float *memory[MOST_SLOTS]; /* by slot */
-    struct pool *pool;
-    unsigned threads;
-    void *scratch[THREADS];
-};
-
-static void *memory(struct arena *a, size_t bytes)
-{
-    uintptr_t p = (uintptr_t)arena_alloc(a, bytes + 4096);
-    return (void *)((p + 63) & ~(uintptr_t)63);
-}
-
-static float *numbers(struct arena *a, size_t n)
-{
-    float *f = memory(a, 4 * n);
-    for (size_t i = 0; i < n; i++)
-        f[i] = (float)(i * 2654435761U % 1000) * 1e-3F - 0.5F;
-    return f;
-}
-
-static float *buffer(struct bench *b, const struct kbuf *k)
-{
-    size_t n = 1, row = 1;
-    for (unsigned d = 0; d < k->rank; d++) {
-        n *= (size_t)ext_at(k->dim[d], b->batch);
-        row *= d ? (size_t)ext_at(k->dim[d], b->batch) : 1;
-    }
-    return numbers(b->a, n + 12 * row);
-}
-
-static struct hyp_kargs give_memory(struct bench *b, uint32_t nest)
-{
-    const struct nest *n = b->nest[nest];
-    void **buf = arena_array(b->a, n->nbuf + 1, sizeof *buf);
-    for (uint32_t i = 0; i < n->nbuf; i++) {
-        float *own = NULL, **at = &own;
-        if (b->slot[nest] && i < n->nbuf - n->nprivate)
-            at = &b->memory[b->slot[nest][i]];
-        if (!*at)
-            *at = buffer(b, &n->buf[i]);
-        buf[i] = *at;
-    }
-    union hyp_word *scalar = arena_array(b->a, n->nscalar + 1, sizeof *scalar);
-    for (uint32_t i = 0; i < n->nscalar; i++)
-        scalar[i].f = 1e-3F;
-    return (struct hyp_kargs){.buf = buf, .scalar = scalar, .batch = b->batch, .seed = 1};
-}
-
-static void compile(struct bench *b)
-{
-    struct diag_sink *ds = diag_sink_new(b->a, 10);
-    uint64_t stack = 64;
-    uint32_t stages = 0;
-    for (uint32_t k = 0; k < b->nnest; k++)
-        for (uint32_t i = 0; i < b->nest[k]->nstage; i++, stages++)
-            if (b->nest[k]->stage[i].stack_bytes > stack)
-                stack = b->nest[k]->stage[i].stack_bytes;
-    b->stage = arena_array(b->a, stages, sizeof *b->stage);
-    const struct load_job job = {.nest = b->nest, .n = b->nnest, .target = b->target};
-    b->code = backend_llvm.load(&job, ds, b->stage, NULL);
-    if (!b->code) {
-        diag_print(ds, stderr, false);
-        exit(1);
-    }
-    for (unsigned t = 0; t < THREADS; t++)
-        b->scratch[t] = memory(b->a, (size_t)stack);
-    for (uint32_t k = 0; k < b->nnest; k++)
-        b->args[k] = give_memory(b, k);
-}
-
-static void compile_kernel(struct bench *b, const char *text)
-{
-    struct diag_sink *ds = diag_sink_new(b->a, 10);
-    struct kernel *k =
-        kernel_parse(b->a, text, ds, diag_file(ds, "kernel", text, strlen(text)));
-    if (!k) {
-        diag_print(ds, stderr, false);
-        exit(1);
-    }
-    b->nest[b->nnest++] = nest_schedule(k, b->target, b->a);
-    compile(b);
-}
-
-static int64_t units(const struct bench *b, const struct nstage *s)
-{
-    const int64_t n = ext_at(s->units, b->batch);
-    return (n + s->units_div - 1) / s->units_div * s->units_times;
-}
-
-static void run(void *cx, unsigned thread)
-{
-    struct bench *b = cx;
-    const struct loaded_stage *stage = b->stage;
-    for (uint32_t k = 0; k < b->nnest; k++)
-        for (uint32_t s = 0; s < b->nest[k]->nstage; s++, stage++) {
-            const int64_t n = units(b, &b->nest[k]->stage[s]), lo = n * thread / b->threads,
-                          hi = n * (thread + 1) / b->threads;
-            if (lo < hi)
-                stage->fn(&b->args[k], lo, hi, b->scratch[thread]);
-            if (b->threads > 1)
-                pool_barrier(b->pool);
-        }
-}
-
-/* ---- samples ---- */
-
-typedef void work_fn(void *cx);
-
-static int compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double sample(work_fn *fn, void *cx, long times, bool alone)
-{
-    const double start = alone ? used() : now();
-    for (long i = 0; i < times; i++)
-        fn(cx);
-    return (alone ? used() : now()) - start;
-}
-
-/* The median of samples of some milliseconds; the first ones find out how long it takes. */
-static double seconds(work_fn *fn, void *cx, bool alone)
-{
-    double took[SAMPLES];
-    long times = 1;
-    for (double t = sample(fn, cx, 1, alone); t < SAMPLE; t = sample(fn, cx, times, alone))
-        times = t > SAMPLE / 50 ? (long)(1.2 * SAMPLE / t * (double)times) + 1 : 8 * times;
-    for (int i = 0; i < SAMPLES; i++)
-        took[i] = sample(fn, cx, times, alone) / (double)times;
-    qsort(took, SAMPLES, sizeof *took, compare);
-    return took[SAMPLES / 2];
-}
-
-static void run_all(void *cx)
-{
-    struct bench *b = cx;
-    if (b->threads > 1)
-        pool_run(b->pool, run, b);
-    else
-        run(b, 0);
-}
-
-static double bench_seconds(struct bench *b, unsigned threads)
-{
-    b->threads = threads;
-    return seconds(run_all, b, threads == 1);
-}
-
-static void bench_new(struct bench *b, const struct target *t, struct pool *pool)
-{
-    *b = (struct bench){.target = t, .a = arena_new(), .pool = pool, .batch = ROWS};
-}
-
-static void bench_free(struct bench *b)
-{
-    if (b->code)
-        backend_llvm.free(b->code);
-    arena_free(b->a);
-}
+enum { MAP_ROWS = 512, PEAK_STEPS = 4000, LINE = 8192 };
 
 /* ---- the peak: as many independent chains as a register tile has ---- */
 
@@ -255,14 +55,7 @@ static void peak_new(struct bench *b)
                   "          #0[%d*u0 + %d*m4 + j5] = %%0 ; %%0 = &0[%d*m4 + j5]\n"
                   "        }\n      }\n    }\n",
                   rows * w, rows, w, PEAK_STEPS, rows, w, w, rows, w, rows * w, w, w);
-    struct diag_sink *ds = diag_sink_new(b->a, 10);
-    b->nest[b->nnest++] =
-        nest_parse(b->a, text, ds, diag_file(ds, "peak", text, strlen(text)));
-    if (!b->nest[0]) {
-        diag_print(ds, stderr, false);
-        exit(1);
-    }
-    compile(b);
+    bench_nest(b, text);
 }
 
 static double peak_rate(struct bench *b, unsigned threads)
@@ -274,12 +67,12 @@ static double peak_rate(struct bench *b, unsigned threads)
 static double peak_settled(struct bench *b, unsigned threads)
 {
     static const double a_while = 0.3;
-    const double start = now();
+    const double start = bench_now();
     double best = 0;
     do {
         const double rate = peak_rate(b, threads);
         best = rate > best ? rate : best;
-    } while (now() - start < a_while);
+    } while (bench_now() - start < a_while);
     return best;
 }
 
@@ -397,11 +190,15 @@ static double blas_seconds(const struct blas *blas, struct shape s, unsigned rol
 {
     struct arena *a = arena_new();
     const size_t m = (size_t)s.m, k = (size_t)s.k, n = (size_t)s.n;
-    struct product p = {
-        blas, s, role, numbers(a, m * k), numbers(a, k * n), numbers(a, m * n)};
+    struct product p = {blas,
+                        s,
+                        role,
+                        bench_numbers(a, m * k),
+                        bench_numbers(a, k * n),
+                        bench_numbers(a, m * n)};
     if (blas->set_threads)
         blas->set_threads((int)threads);
-    const double t = seconds(call_blas, &p, threads == 1);
+    const double t = bench_time(call_blas, &p, threads == 1);
     arena_free(a);
     return t;
 }
@@ -476,7 +273,7 @@ static void convolution(struct bench *b, struct image_shape s, uint8_t port)
     const struct form f =
         form_conv((struct ext){0, 1}, in, out, k, stride, pad, dilation, 1);
     image_kernels(b, &f, port);
-    compile(b);
+    bench_compile(b);
 }
 
 /* ---- commands ---- */
@@ -487,7 +284,7 @@ struct server {
     struct blas blas;
     bool has_blas;
     struct bench kernel, peak;
-    char made[512]; /* command that the kernel was made for */
+    char made[LINE]; /* command that the kernel was made for */
 };
 
 static int role_of(const char *name)
@@ -505,8 +302,7 @@ static bool renew(struct server *s, const char *command, int64_t batch)
     if (strcmp(s->made, command) == 0)
         return false;
     bench_free(&s->kernel);
-    bench_new(&s->kernel, s->target, s->pool);
-    s->kernel.batch = batch;
+    bench_new(&s->kernel, s->target, s->pool, batch);
     snprintf(s->made, sizeof s->made, "%s", command);
     return true;
 }
@@ -539,7 +335,7 @@ static bool time_contraction(struct server *s, const char *line)
         return false;
     const unsigned role = (unsigned)role_of(name);
     if (renew(s, line, sh.m))
-        compile_kernel(&s->kernel, role_text(s->kernel.a, sh, role));
+        bench_kernel(&s->kernel, role_text(s->kernel.a, sh, role));
     wait_for_others(threads);
     answer(s, bench_seconds(&s->kernel, threads), &sh, role, threads);
     return true;
@@ -566,8 +362,8 @@ static bool time_map(struct server *s, const char *line)
 {
     if (strncmp(line, "map ", 4) != 0)
         return false;
-    if (renew(s, line, ROWS))
-        compile_kernel(
+    if (renew(s, line, MAP_ROWS))
+        bench_kernel(
             &s->kernel,
             arena_fmt(s->kernel.a,
                       "kernel \"map\" scalars 4\n  axes n0:1B j1:64\n"
@@ -577,7 +373,103 @@ static bool time_map(struct server *s, const char *line)
                       "  stage 0 map f32 [n0, j1] \"m\"\n    %%0 = #0[64*n0 + j1]\n"
                       "    over {} = %s\n    #1[64*n0 + j1] = it\n",
                       line + 4));
-    answer(s, bench_seconds(&s->kernel, 1) / (ROWS * 64), NULL, 0, 1);
+    answer(s, bench_seconds(&s->kernel, 1) / (MAP_ROWS * 64), NULL, 0, 1);
+    return true;
+}
+
+/* ---- bandwidth ---- */
+
+static size_t elements(const struct kbuf *k, int64_t batch)
+{
+    size_t n = 1;
+    for (unsigned d = 0; d < k->rank; d++)
+        n *= (size_t)ext_at(k->dim[d], batch);
+    return n;
+}
+
+/* The largest buffers of the kernel are its streams. */
+struct stream_work {
+    struct streams s;
+    struct pool *pool;
+    size_t n;
+    unsigned threads;
+    bool around;
+};
+
+/* So many passes that starting them does not count. */
+static unsigned passes_of(size_t n)
+{
+    static const size_t most = 64, total = (size_t)1 << 21;
+    return n > total ? 1 : total / n > most ? most : (unsigned)(total / n);
+}
+
+static void find_streams(const struct bench *b, struct stream_work *w)
+{
+    const struct nest *n = b->nest[0];
+    const uint32_t nbuf = n->nbuf - n->nprivate;
+    for (uint32_t i = 0; i < nbuf; i++)
+        if (elements(&n->buf[i], b->batch) > w->n)
+            w->n = elements(&n->buf[i], b->batch);
+    for (uint32_t i = 0; i < nbuf; i++) {
+        const struct kbuf *k = &n->buf[i];
+        if (elements(k, b->batch) < w->n)
+            continue;
+        if (k->use != BUF_WRITE && w->s.nin < STREAMS_MOST)
+            w->s.in[w->s.nin++] = b->args[0].buf[i];
+        if (k->use != BUF_READ && w->s.nout < STREAMS_MOST)
+            w->s.out[w->s.nout++] = b->args[0].buf[i];
+    }
+}
+
+static void stream_part(void *cx, unsigned thread)
+{
+    const struct stream_work *w = cx;
+    const size_t steps = w->n / STREAMS_STEP, from = steps * thread / w->threads,
+                 to = steps * (thread + 1) / w->threads;
+    for (unsigned i = 0; i < passes_of(w->n); i++) {
+        streams_pass(&w->s, from * STREAMS_STEP, to * STREAMS_STEP, w->around);
+        if (w->threads > 1)
+            pool_barrier(w->pool);
+    }
+}
+
+static void stream_all(void *cx)
+{
+    struct stream_work *w = cx;
+    if (w->threads > 1)
+        pool_run(w->pool, stream_part, w);
+    else
+        stream_part(w, 0);
+}
+
+static double stream_seconds(struct stream_work *w, bool around)
+{
+    w->around = around;
+    return bench_time(stream_all, w, w->threads == 1) / passes_of(w->n);
+}
+
+static bool time_stream(struct server *s, const char *line)
+{
+    long long rows;
+    unsigned threads;
+    int text;
+    if (sscanf(line, "stream %lld %u %n", &rows, &threads, &text) != 2 || threads < 1 ||
+        threads > THREADS)
+        return false;
+    if (renew(s, line, rows)) {
+        char *k = arena_fmt(s->kernel.a, "%s", line + text);
+        for (char *at = k; (at = strchr(at, '/')) != NULL;)
+            *at = '\n';
+        bench_kernel(&s->kernel, k);
+    }
+    struct stream_work w = {.pool = s->pool, .threads = threads};
+    find_streams(&s->kernel, &w);
+    s->kernel.passes = passes_of(w.n);
+    wait_for_others(threads);
+    const double ours = bench_seconds(&s->kernel, threads);
+    printf("{\"ours\": %.9g, \"bytes\": %.9g, \"through\": %.9g, \"around\": %.9g}\n", ours,
+           4.0 * (double)w.n * (w.s.nin + w.s.nout), stream_seconds(&w, false),
+           stream_seconds(&w, true));
     return true;
 }
 
@@ -593,17 +485,17 @@ static bool tell_peak(struct server *s, const char *line)
 int main(int argc, char **argv)
 {
     static bool (*const kinds[])(struct server *, const char *) = {
-        time_contraction, time_convolution, time_map, tell_peak};
+        time_contraction, time_convolution, time_map, time_stream, tell_peak};
     const bool any = argc < 2 || strcmp(argv[1], "host") == 0;
     struct server s = {.target = any ? llvm_host_target() : target_find(argv[1])};
     struct hyp_error err = {0};
-    char line[512];
+    char line[LINE];
     if (!s.target || !llvm_runs_here(s.target) ||
         pool_new(THREADS, &s.pool, &err) != HYP_OK)
         return 1;
     s.has_blas = blas_open(argc > 2 ? argv[2] : NULL, &s.blas);
-    bench_new(&s.kernel, s.target, s.pool);
-    bench_new(&s.peak, s.target, s.pool);
+    bench_new(&s.kernel, s.target, s.pool, 0);
+    bench_new(&s.peak, s.target, s.pool, 0);
     peak_new(&s.peak);
     printf("{\"target\": \"%s\", \"tile\": [%d, %d], \"blas\": %s}\n", s.target->name,
            s.target->mr, s.target->nr, s.has_blas ? "true" : "false");

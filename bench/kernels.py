@@ -2,17 +2,23 @@
 
 Contractions: the nine shapes of dense models in three roles beside OpenBLAS (a plain sgemm; ours have bias and activation
 or the update in them). Convolutions: oneDNN through PyTorch (bench/opponents/torch_kernels.py). What is not installed is
-named and left out. All take turns, round after round; a row is the median of its rounds.
+named and left out. Streams: maps, rows and optimizers (streams.py) beside a loop that only loads and stores as much (streams.c),
+through the caches or around them, whichever is faster. Functions: elements a nanosecond of one thread, data in L2. All take
+turns, round after round; a row is the median of its rounds.
 """
 
 import argparse
 import glob
 import json
 import math
+import os
+import platform
 import statistics
 import subprocess
 import sys
 from pathlib import Path
+
+import streams
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -40,7 +46,6 @@ CONVOLUTIONS = {  # in, out, size, kernel, stride, pad, images
     ],
 }
 MAPS = {
-    "copy": ("%0", None),
     "exp": ("exp(%0)", 2.5),
     "log": ("log(add(%0, 1))", 1.8),
     "tanh": ("tanh(%0)", 1.0),
@@ -49,6 +54,7 @@ MAPS = {
     "uniform": ("uniform01(rng(0, @1))", None),
     "normal": ("add(%0, normal(rng(0, iand(@1, -2i)), rng(0, ior(@1, 1i)), @1))", 0.5),
 }
+PARTS = ["contractions", "convolutions", "more", "streams", "functions"]
 BLAS_RATIO, CONV_RATIO, CONV_LEAST = 1.15, 1.2, 0.9  # bars of the ratios: means of contractions, of convolutions; each
 
 
@@ -166,12 +172,47 @@ def report(title, cases, opponent, bar, least=None):
     return missed
 
 
+def stream_rows(args, threads):
+    """Each is timed beside the bare loop, round after round: [(name, GB/s of ours, of the loop)]."""
+    for size, (rows, cols) in streams.SIZES.items():
+        for name in streams.KERNELS:
+            if args.match in name:
+                yield f"{name}, {size}", f"stream {rows * threads} {threads} {streams.text(name, rows * threads, cols)}"
+
+
+def report_streams(args, ours, threads):
+    missed = 0
+    print(f"\nstreams, {threads} thread{'s' if threads > 1 else ''}\n  {'':38}{'GB/s':>8}{'bare loop':>11}{'%':>6}{'bar':>6}")
+    for name, command in stream_rows(args, threads):
+        found = [ours.ask(command) for _ in range(args.rounds)]
+        bare = [min(r["through"], r["around"]) for r in found]
+        percent = statistics.median(100 * b / r["ours"] for r, b in zip(found, bare))
+        rate = [statistics.median(1e-9 * r["bytes"] / t for r, t in zip(found, times)) for times in ([r["ours"] for r in found], bare)]
+        low = percent < streams.BAR
+        missed += low
+        print(f"  {name:38}{rate[0]:>8.1f}{rate[1]:>11.1f}{percent:>6.0f}{' !' if low else '  '}{streams.BAR:>4}", flush=True)
+    return missed
+
+
+def report_functions(args, ours):
+    missed = 0
+    print(f"\nfunctions, 1 thread\n  {'':38}{'per ns':>8}{'bar':>6}")
+    for name, (expression, bar) in MAPS.items():
+        if args.match not in name:
+            continue
+        rate = statistics.median(1e-9 / ours.ask("map " + expression)["ours"] for _ in range(args.rounds))
+        low = bar is not None and rate < bar
+        missed += low
+        print(f"  {name:38}{rate:>8.2f}{' !' if low else '  '}{bar or '-':>4}")
+    return missed
+
+
 def arguments(words):
     p = argparse.ArgumentParser(prog="./dev bench kernels", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     p.add_argument("--rounds", type=int, default=3)
     p.add_argument("--target", default="host", help="a row of target.def")
-    p.add_argument("--only", nargs="+", choices=["contractions", "convolutions", "more", "maps"], default=["contractions", "convolutions", "more", "maps"])
+    p.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     p.add_argument("--match", default="", help="only cases with this in their name")
     p.add_argument("--python", type=Path, default=ROOT / "build" / "venv" / "bin" / "python", help="of the opponents")
     p.add_argument("--bench", type=Path, default=ROOT / "build" / "bench" / "kernel_bench")
@@ -179,7 +220,14 @@ def arguments(words):
     return p.parse_args(words)
 
 
+def processor():
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    found = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return found[0] if found else platform.machine()
+
+
 def start(args):
+    print(f"{processor()}, load {os.getloadavg()[0]:.1f}")
     blas = find_blas(args.python)
     ours = Server([str(args.bench), args.target] + ([blas] if blas else []))
     torch = None
@@ -207,12 +255,10 @@ def main(words):
             missed += report(f"convolutions, {of}", chosen(convolutions(threads, "bar")), "oneDNN", CONV_RATIO, CONV_LEAST)
         if "more" in args.only:
             report(f"more convolutions, {of}", chosen(convolutions(threads, "more")), "oneDNN", None)
-    if "maps" in args.only:
-        print("\nelements per ns, 1 thread")
-        for name, (expression, bar) in MAPS.items():
-            rate = statistics.median(1e-9 / servers[0].ask("map " + expression)["ours"] for _ in range(args.rounds))
-            missed += bool(bar and rate < bar)
-            print(f"  {name:12}{rate:8.2f}" + (f"  bar {bar}{' !' if rate < bar else ''}" if bar else ""))
+        if "streams" in args.only:
+            missed += report_streams(args, servers[0], threads)
+    if "functions" in args.only:
+        missed += report_functions(args, servers[0])
     for s in servers:
         if s:
             s.end()
