@@ -373,6 +373,25 @@ static void write_elem(struct ll *l, struct ll_tile *t, int64_t at, LLVMValueRef
             LLVMBuildInsertElement(l->b, t->piece[p], x, ll_i32(l, at - t->start[p]), "");
 }
 
+/* A run of lanes inside of one piece changes. */
+static bool write_run(struct ll *l, struct ll_tile *t, const struct ll_at *at,
+                      LLVMValueRef v)
+{
+    const unsigned p = t->piece_of[at->lane[0]];
+    const int32_t off = (int32_t)(at->lane[0] - t->start[p]), w = t->width[p];
+    int32_t wide[LL_LANES], pick[LL_LANES];
+    if (!at->contiguous || l->width == 1 || off + l->width > w)
+        return false;
+    for (int32_t i = 0; i < w; i++) {
+        const bool inside = i >= off && i < off + l->width;
+        wide[i] = inside ? i - off : -1;
+        pick[i] = inside ? w + i : i;
+    }
+    v = ll_shuffle(l, ll_splat(l, v, l->width), NULL, wide, w);
+    t->piece[p] = ll_shuffle(l, t->piece[p], v, pick, w);
+    return true;
+}
+
 static void tile_write(struct ll *l, uint32_t id, const struct index *x, LLVMValueRef v)
 {
     struct ll_tile *t = &l->tile[id];
@@ -384,6 +403,8 @@ static void tile_write(struct ll *l, uint32_t id, const struct index *x, LLVMVal
         t->piece[p] = ll_splat(l, v, l->width);
         return;
     }
+    if (write_run(l, t, &at, v))
+        return;
     for (int32_t i = 0; i < l->width; i++)
         if (!at.uniform || i == l->width - 1)
             write_elem(l, t, at.lane[i], ll_lane(l, v, i));
