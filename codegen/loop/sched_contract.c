@@ -5,7 +5,7 @@
  */
 #include "codegen/loop/sched.h"
 
-enum { ROLL_COST = 1 };
+enum { ROLL_COST = 1, CHEAP_SUMS = 16 };
 
 /* ---- shapes ---- */
 
@@ -41,6 +41,30 @@ static int32_t clamp_width(const struct sched *s, int32_t nr)
     return nr;
 }
 
+static uint32_t epilogue_cost(const struct sched *s)
+{
+    uint32_t cost = 0;
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role == ROLE_POINT || it->role == ROLE_ROWMAP)
+            cost += sx_cost(&s->k->sx, s->k->stage[it->stage].value);
+    }
+    return cost;
+}
+
+/* Lanes of sums down columns alone: several chains side by side, where what is summed is
+ * cheap. */
+static int32_t sums_width(const struct sched *s)
+{
+    int32_t sums = 0;
+    EACH_ITEM(s, i, it)
+    {
+        sums += it->role == ROLE_COLSUM;
+    }
+    const int32_t width = sums ? 4 / sums * s->t->vec : 0;
+    return width < 16 || epilogue_cost(s) > CHEAP_SUMS ? 16 : width;
+}
+
 struct tile_shape sched_tile_shape(const struct sched *s)
 {
     static const int32_t rows[] = {12, 8, 6, 4, 3, 2, 1};
@@ -50,7 +74,7 @@ struct tile_shape sched_tile_shape(const struct sched *s)
     if (s->scalar)
         return (struct tile_shape){1, 1};
     if (acc == 0)
-        return (struct tile_shape){1, clamp_width(s, 16)};
+        return (struct tile_shape){1, clamp_width(s, sums_width(s))};
     if (acc > 1)
         nr = t->vec;
     if (s->g->row < 0)
@@ -259,17 +283,6 @@ static void anchor_sums(struct sched *s, const struct tile_at *t)
 }
 
 /* ---- what follows ---- */
-
-static uint32_t epilogue_cost(const struct sched *s)
-{
-    uint32_t cost = 0;
-    EACH_ITEM(s, i, it)
-    {
-        if (it->role == ROLE_POINT || it->role == ROLE_ROWMAP)
-            cost += sx_cost(&s->k->sx, s->k->stage[it->stage].value);
-    }
-    return cost;
-}
 
 /* The next vector of a panel's columns: as wide as fits. */
 static int32_t next_width(int32_t width, int32_t left)
