@@ -268,7 +268,8 @@ static void eval_form(struct eval *x, const struct node *n)
     arena_reset(x->scratch);
 }
 
-/* Visits the box with the reduced axes innermost; each output's first of the largest. */
+/* Visits the box with the reduced axes innermost; each output's first of the largest, a
+ * zero as +0. */
 static void eval_fold(struct eval *x, const struct node *n)
 {
     const struct form *f = &x->g->form[n->attr];
@@ -303,6 +304,8 @@ static void eval_fold(struct eval *x, const struct node *n)
             index[to] = (double)here;
         }
     }
+    for (int64_t k = 0; k < nout; k++)
+        out[k] = out[k] == 0 ? 0 : out[k];
 }
 
 /* ---- gather and scatter ---- */

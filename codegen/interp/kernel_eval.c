@@ -198,7 +198,7 @@ static double fold(struct keval *e, const struct sx_prog *p)
             where = i;
         }
     }
-    return s->comb == COMB_ARGMAX ? (double)where : best;
+    return s->comb == COMB_ARGMAX ? (double)where : best == 0 ? 0 : best;
 }
 
 /* The naive loop would visit every place for every value; this one goes where `at` says. */

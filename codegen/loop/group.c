@@ -119,10 +119,23 @@ static bool wants_inline(const struct cutter *c, uint32_t stage)
     return !used || !elsewhere;
 }
 
+/* The number of the largest, where only its value is wanted, or the other way round. */
+static bool is_unread_fold(const struct kernel *k, uint32_t stage)
+{
+    if (k->stage[stage].op != K_FOLD || k->stage[stage].nstore)
+        return false;
+    for (uint32_t i = stage + 1; i < k->nstage; i++)
+        for (uint32_t o = 0; o < k->stage[i].noperand; o++)
+            if (k->stage[i].operand[o].stage && k->stage[i].operand[o].id == stage)
+                return false;
+    return true;
+}
+
 static void find_inlined(struct cutter *c)
 {
     for (uint32_t i = c->k->nstage; i-- > 0;)
-        c->gs->inlined[i] = is_pure(c, i) && wants_inline(c, i) && !is_index(c->k, i);
+        c->gs->inlined[i] = is_unread_fold(c->k, i) ||
+                            (is_pure(c, i) && wants_inline(c, i) && !is_index(c->k, i));
 }
 
 /* ---- items ---- */

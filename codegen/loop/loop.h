@@ -101,11 +101,11 @@ struct kseg {                    /* one product of a sum */
  * from +0; the blocks' sums are added in the order (segment, block), starting from the
  *         first.  No block at all (B = 0): 0.
  * K_FOLD  starts from the first element in lexicographic order; best = value > best ? value
- * : best. COMB_MAX gives best, COMB_ARGMAX (i32) its row-major number among the reduced
- * axes. Elements at which a guard of an operand fails do not take part; of none: 0, and -1.
- * K_SCATTER one chain from +0 over the reduced axes lexicographically, of the values whose
- *         operand `at` is the point's number along the axis `along`; neither they nor `at`
- *         walk that axis.
+ * : best. COMB_MAX gives best (+0 where it is 0), COMB_ARGMAX (i32) its row-major number
+ * among the reduced axes. Elements at which a guard of an operand fails do not take part;
+ * of none: 0, and -1. K_SCATTER one chain from +0 over the reduced axes lexicographically,
+ * of the values whose operand `at` is the point's number along the axis `along`; neither
+ * they nor `at` walk that axis.
  */
 enum kstage_op { K_MAP, K_SUM, K_FOLD, K_SCATTER };
 struct kstage {

@@ -254,6 +254,8 @@ sx_id sched_block(struct sched *s, struct stmt *st, const struct item *it, uint3
 /* sched_fold.c: folds whose places are lanes */
 bool sched_is_window_fold(const struct kernel *k, const struct kstage *s);
 void sched_fold(struct sched *s, struct item *it, struct index base, int32_t width);
+/* x, a zero as +0: what a fold gives does not depend on which of two zeros came first. */
+sx_id sched_plus_zero(struct sxb *b, sx_id x);
 
 /* sched_chunk.c */
 void sched_colsum_tiles(struct sched *s, int32_t width, enum tile_space space);

@@ -113,6 +113,22 @@ static void take(struct sched *s, const struct kstage *k, uint16_t best, uint16_
                         nb_load_tile(s, st, best, j));
 }
 
+sx_id sched_plus_zero(struct sxb *b, sx_id x)
+{
+    const sx_id zero = sx_const(b, 0);
+    return sx_make(b, SX_SEL, sx_make(b, SX_EQ, x, zero, 0), zero, x);
+}
+
+static void settle_zeros(struct sched *s, uint16_t best, int32_t width)
+{
+    struct index j = index_const(0);
+    if (width > 1)
+        j = index_axis(nb_for(s, FOR_VEC, j, index_const(width), 1)->axis, 1);
+    struct stmt *st = nb_set_tile(s, best, j);
+    st->value = sched_plus_zero(&s->n->sx, nb_load_tile(s, st, best, j));
+    sched_close(s, width > 1);
+}
+
 void sched_fold(struct sched *s, struct item *it, struct index base, int32_t width)
 {
     const struct kstage *k = &s->k->stage[it->stage];
@@ -133,6 +149,7 @@ void sched_fold(struct sched *s, struct item *it, struct index base, int32_t wid
     }
     take(s, k, best, where, j);
     sched_close(s, opened);
+    settle_zeros(s, best, width);
     s->home[it->stage] =
         (struct home){HOME_TILE, k->comb == COMB_ARGMAX ? where : best, index_const(0)};
     if (other)

@@ -6,6 +6,8 @@
  */
 #include "codegen/loop/sched.h"
 
+enum { FOLD_LANES = 64 }; /* chains side by side: a comparison takes some cycles */
+
 /* ---- values of a row ---- */
 
 static void deliver_scalar(struct sched *s, struct item *it)
@@ -91,10 +93,10 @@ static void lanes_of_list(struct sched *s, struct item *it, uint16_t tile)
 }
 
 static sx_id fold_wins(struct sched *s, struct stmt *st, struct item *it, uint16_t best,
-                       sx_id *value)
+                       struct index at, sx_id *value)
 {
     const struct kstage *k = &s->k->stage[it->stage];
-    sx_id b = nb_load_tile(s, st, best, index_const(0));
+    sx_id b = nb_load_tile(s, st, best, at);
     *value = sched_expr(s, st, k, k->value);
     return sx_make(&s->n->sx, SX_LT, b, *value, 0);
 }
@@ -174,7 +176,7 @@ static void fold_number(struct sched *s, struct item *it, uint16_t best, uint16_
     const struct kstage *k = &s->k->stage[it->stage];
     struct sxb *b = &s->n->sx;
     struct stmt *st = nb_set_tile(s, where, index_const(0));
-    sx_id value, wins = fold_wins(s, st, it, best, &value);
+    sx_id value, wins = fold_wins(s, st, it, best, index_const(0), &value);
     const sx_id at = nb_load_tile(s, st, where, index_const(0));
     if (is_guarded(k))
         wins = sx_make(b, SX_OR, wins, sx_make(b, SX_LT, at, sx_int(b, 0), 0), 0);
@@ -186,7 +188,7 @@ static void fold_value(struct sched *s, struct item *it, uint16_t best, uint16_t
     const struct kstage *k = &s->k->stage[it->stage];
     struct sxb *b = &s->n->sx;
     struct stmt *st = nb_set_tile(s, best, index_const(0));
-    sx_id value, wins = fold_wins(s, st, it, best, &value);
+    sx_id value, wins = fold_wins(s, st, it, best, index_const(0), &value);
     if (is_guarded(k))
         wins = sx_make(b, SX_EQ, nb_load_tile(s, st, where, index_const(0)),
                        flat_number(s, k), 0);
@@ -194,11 +196,17 @@ static void fold_value(struct sched *s, struct item *it, uint16_t best, uint16_t
     st->value = sx_make(b, SX_SEL, wins, value, nb_load_tile(s, st, best, index_const(0)));
 }
 
+static void settle_zero(struct sched *s, uint16_t best)
+{
+    struct stmt *st = nb_set_tile(s, best, index_const(0));
+    st->value = sched_plus_zero(&s->n->sx, nb_load_tile(s, st, best, index_const(0)));
+}
+
 /* Starts from the first element: the loop meets it again, which changes nothing. */
-static void fold(struct sched *s, struct item *it)
+static void fold_in_order(struct sched *s, struct item *it, uint16_t best)
 {
     const struct kstage *k = &s->k->stage[it->stage];
-    uint16_t best = nb_tile(s, "b", TILE_REG, DT_F32, 1, 1, false), where = best;
+    uint16_t where = best;
     if (k->comb == COMB_ARGMAX || is_guarded(k))
         where = nb_tile(s, "i", TILE_REG, DT_I32, 1, 1, false);
     first_element(s, it, best, where);
@@ -211,6 +219,87 @@ static void fold(struct sched *s, struct item *it)
     sched_close(s, opened);
     s->home[it->stage] =
         (struct home){HOME_TILE, k->comb == COMB_ARGMAX ? where : best, index_const(0)};
+}
+
+/* ---- the largest of a row by lanes: each starts from the first element ---- */
+
+struct lane_fold {
+    struct item *it;
+    uint16_t best;
+};
+
+static bool folds_by_lanes(const struct sched *s, const struct kstage *k)
+{
+    return k->comb == COMB_MAX && !is_guarded(k) && k->nred == 1 && !s->scalar &&
+           k->red[0] == s->g->col && !s->k->axis[s->g->col].b;
+}
+
+/* Lanes of the tile, or one of them, take what is larger. */
+static void keep_larger(struct sched *s, void *cx, struct index base, int32_t width,
+                        int32_t lane)
+{
+    const struct lane_fold *f = cx;
+    struct index j = index_const(0);
+    (void)lane;
+    s->at[s->g->col] = base;
+    unsigned opened = sched_bind(s, (unsigned)s->g->col);
+    if (width > 1) {
+        j = index_axis(nb_for(s, FOR_VEC, j, index_const(width), 1)->axis, 1);
+        s->at[s->g->col] = index_sum(base, j);
+        opened++;
+    }
+    fold_homes(s);
+    struct stmt *st = nb_set_tile(s, f->best, j);
+    sx_id value, wins = fold_wins(s, st, f->it, f->best, j, &value);
+    st->place = s->k->stage[f->it->stage].place;
+    st->value = sx_make(&s->n->sx, SX_SEL, wins, value, nb_load_tile(s, st, f->best, j));
+    sched_close(s, opened);
+}
+
+static void largest_lane(struct sched *s, uint16_t best, int32_t lanes)
+{
+    for (int32_t w = lanes / 2; w >= 1; w /= 2) {
+        struct index j = index_const(0);
+        if (w > 1)
+            j = index_axis(nb_for(s, FOR_VEC, j, index_const(w), 1)->axis, 1);
+        struct stmt *st = nb_set_tile(s, best, j);
+        const sx_id x = nb_load_tile(s, st, best, j),
+                    y = nb_load_tile(s, st, best, index_offset(j, w));
+        st->value = sx_make(&s->n->sx, SX_SEL, sx_make(&s->n->sx, SX_LT, x, y, 0), y, x);
+        sched_close(s, w > 1);
+    }
+}
+
+static void fold_by_lanes(struct sched *s, struct item *it, uint16_t best, int32_t lanes)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    struct lane_fold f = {it, best};
+    struct cols all = {.width = lanes};
+    struct stmt *first = nb_for(s, FOR_VEC, index_const(0), index_const(lanes), 1);
+    s->at[s->g->col] = index_const(0);
+    fold_homes(s);
+    struct stmt *st = nb_set_tile(s, best, index_axis(first->axis, 1));
+    st->value = sched_expr(s, st, k, k->value);
+    nb_close(s);
+    sched_cols(s, &all, (unsigned)s->g->col, keep_larger, &f);
+    largest_lane(s, best, lanes);
+    s->home[it->stage] = (struct home){HOME_TILE, best, index_const(0)};
+}
+
+static void fold(struct sched *s, struct item *it)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    const bool by_lanes = folds_by_lanes(s, k);
+    const int32_t lanes = !by_lanes                              ? 1
+                          : s->k->axis[s->g->col].c < FOLD_LANES ? 16
+                                                                 : FOLD_LANES;
+    const uint16_t best = nb_tile(s, "b", TILE_REG, DT_F32, 1, lanes, false);
+    if (by_lanes)
+        fold_by_lanes(s, it, best, lanes);
+    else
+        fold_in_order(s, it, best);
+    if (k->comb == COMB_MAX)
+        settle_zero(s, best);
     deliver_scalar(s, it);
 }
 

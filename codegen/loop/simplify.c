@@ -235,8 +235,8 @@ static void sum_to_map(struct kernel *k, struct kstage *s)
 static void fold_to_map(struct kernel *k, struct kstage *s)
 {
     s->op = K_MAP;
-    if (s->comb == COMB_ARGMAX)
-        s->value = sx_int(&k->sx, 0);
+    s->value =
+        s->comb == COMB_ARGMAX ? sx_int(&k->sx, 0) : sched_plus_zero(&k->sx, s->value);
 }
 
 struct kernel *kernel_simplify(const struct kernel *from, struct arena *a)

@@ -54,8 +54,8 @@ enum graph_op {
                    out i: d sum(y w) / d x(i+1), w held still */
 };
 /* The index counts the form's reduced axes, row-major in box order; the first of equals
- * wins. A fold whose index nobody reads becomes COMB_MAX at the end of the passes; both
- * kinds have two outputs. */
+ * wins; a largest of 0 is +0. A fold whose index nobody reads becomes COMB_MAX at the end
+ * of the passes; both kinds have two outputs. */
 enum combiner { COMB_MAX, COMB_ARGMAX };
 
 struct node {
