@@ -136,12 +136,11 @@ static void round_trips(const struct tried *t)
         complain(t, why);
 }
 
-static void try_seed(uint64_t seed)
+static void try_kernel(uint64_t seed, const struct kernel *k, struct arena *a)
 {
     static const char *const targets[] = {"avx2", "avx512", "zen4", "neon", "generic"};
     static const int64_t batches[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 50, 200};
-    struct arena *a = arena_new();
-    struct tried t = {.seed = seed, .a = a, .k = kernel_random(seed, a)};
+    struct tried t = {.seed = seed, .a = a, .k = k};
     uint64_t state = seed;
     for (unsigned i = 0; i < sizeof targets / sizeof *targets; i++) {
         t.target = targets[i];
@@ -151,6 +150,12 @@ static void try_seed(uint64_t seed)
         round_trips(&t);
         try_one(&t);
     }
+}
+
+static void try_seed(uint64_t seed)
+{
+    struct arena *a = arena_new();
+    try_kernel(seed, kernel_random(seed, a), a);
     arena_free(a);
 }
 
@@ -162,6 +167,35 @@ static void nest_equals_kernel(void **unused)
     uint64_t n = count ? strtoull(count, NULL, 10) : from ? 1 : 300;
     for (uint64_t i = 0; i < n; i++)
         try_seed(first + i);
+}
+
+/* ---- the largest of a row ---- */
+
+/* Zeros of either sign, and what is no number, do not depend on how a row is walked. */
+static void the_largest_has_one_value(void **unused)
+{
+    static const char *const values[] = {"%0", "mul(%0, 0)", "sqrt(%0)", "mul(%0, -0.0)"};
+    static const int columns[] = {1, 2, 7, 16, 33, 64, 70, 300};
+    (void)unused;
+    for (unsigned i = 0; i < 4 * 8; i++) {
+        struct arena *a = arena_new();
+        struct diag_sink *ds = diag_sink_new(a, 3);
+        const int n = columns[i / 4];
+        const char *text = arena_fmt(a,
+                                     "kernel \"largest\" scalars 0\n  axes n0:1B o1:%d\n"
+                                     "  buf #0 f32[1B, %d] read \"x\"\n"
+                                     "  buf #1 f32[1B] write \"y\"\n"
+                                     "  stage 0 fold f32 [n0] max \"m\"\n"
+                                     "    %%0 = #0[%d*n0 + o1]\n    over {o1} = %s\n"
+                                     "    #1[n0] = it\n",
+                                     n, n, n, values[i % 4]);
+        const struct kernel *k = kernel_parse(a, text, ds, 0);
+        diag_print(ds, stderr, false);
+        assert_non_null(k);
+        for (uint64_t seed = 1; seed <= 3; seed++)
+            try_kernel(seed + 10 * i, k, a);
+        arena_free(a);
+    }
 }
 
 /* ---- convolutions in all roles, with what follows them ---- */
@@ -259,6 +293,7 @@ static void nests_of_convolutions(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nest_equals_kernel),
+                                       cmocka_unit_test(the_largest_has_one_value),
                                        cmocka_unit_test(nests_of_convolutions)};
     return cmocka_run_group_tests_name("nest", tests, NULL, NULL);
 }
