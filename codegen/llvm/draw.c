@@ -77,7 +77,7 @@ static int residue(const struct ll *l, sx_id e)
             return 0;
         if (a->kind == LL_CONST)
             return (int)(a->value & 3);
-        return a->kind == LL_RUN && a->mod >= 4 ? (int)(a->rem & 3) : -1;
+        return a->kind == LL_RUN && a->mod >= 4 ? (int)((a->rem + a->value) & 3) : -1;
     case SX_IADD:
     case SX_ISUB:
     case SX_IMUL:

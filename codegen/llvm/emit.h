@@ -44,9 +44,9 @@ enum ll_axis_kind { LL_UNSET, LL_RUN, LL_CONST, LL_LANE };
 struct ll_axis {
     uint8_t kind;
     LLVMValueRef run; /* i64 */
-    int64_t value;    /* LL_CONST */
+    int64_t value;    /* LL_CONST; LL_RUN: what is added to `run` */
     unsigned depth;   /* region that knows it */
-    int64_t mod, rem; /* LL_RUN: axis = rem modulo mod, a power of two */
+    int64_t mod, rem; /* LL_RUN: run = rem modulo mod, a power of two */
 };
 
 /* A REG tile is cut into vectors along its last dimension; a STACK tile has an address. */
@@ -81,6 +81,7 @@ struct ll {
     struct ll_tile *tile;  /* the nest's, then the watch's */
     uint32_t *buf_version; /* grows with every store */
 
+    bool around;          /* the stage has stores that go around the caches */
     int32_t vec;          /* floats of a machine vector */
     int32_t lane0, width; /* lanes being emitted; width 1: no VEC is open */
     int32_t vec_hi;       /* extent of the open VEC */
@@ -166,6 +167,7 @@ LLVMValueRef ll_index_value(struct ll *l,
 /* All guards as i1 (scalar or vector); NULL: they hold. *never: one fails for good. */
 LLVMValueRef ll_guards(struct ll *l, const struct guard *g, unsigned n, bool *never);
 unsigned ll_index_depth(const struct ll *l, const struct index *x);
+/* Of the first lane: rem modulo mod, a power of two. */
 void ll_index_mod(const struct ll *l, const struct index *x, int64_t *mod, int64_t *rem);
 
 /* ---- memory.c: loads, stores, tiles ---- */
@@ -181,6 +183,8 @@ LLVMTypeRef ll_dtype(struct ll *l, uint8_t dtype);
 /* Around a stage: what stores to watched buffers saw goes to hyp_kargs.watch. */
 void ll_watch_start(struct ll *l);
 void ll_watch_end(struct ll *l);
+/* Ends a stage: others see what was stored around the caches. */
+void ll_stores_end(struct ll *l);
 
 /* ---- prim.c, expr.c, draw.c ---- */
 LLVMValueRef ll_prim(struct ll *l, const struct sx_node *node, const uint8_t in[3],

@@ -134,6 +134,8 @@ static LLVMValueRef axis_value(struct ll *l, uint32_t axis)
     }
     struct ll_place back = ll_hoist(l, a->depth);
     LLVMValueRef v = ll_cast(l, LLVMTrunc, a->run, l->h->i32);
+    if (a->value)
+        v = ll_bin(l, LLVMAdd, v, ll_i32(l, a->value));
     ll_unhoist(l, back);
     return v;
 }

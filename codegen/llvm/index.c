@@ -97,11 +97,18 @@ static LLVMValueRef times(struct ll *l, LLVMValueRef v, struct ext coef)
     return ll_bin(l, LLVMMul, v, ll_ext(l, coef));
 }
 
+static bool has_digits(const struct term *t)
+{
+    return t->div > 1 || t->mod;
+}
+
 static void run_term(struct ll *l, struct parts *s, const struct term *t)
 {
     const struct ll_axis *a = &l->axis[t->axis];
     LLVMValueRef v = a->run;
     struct ll_place back = ll_hoist(l, a->depth);
+    if (a->value && has_digits(t))
+        v = ll_bin(l, LLVMAdd, v, ll_i64(l, a->value));
     if (t->div > 1)
         v = ll_bin(l, LLVMUDiv, v, ll_i64(l, t->div));
     if (t->mod)
@@ -149,6 +156,8 @@ static void split(struct ll *l, const struct index *x, struct parts *s, struct l
             batches += t->coef.b * digit(a->value, t);
         } else if (a->kind == LL_RUN) {
             run_term(l, s, t);
+            off += has_digits(t) ? 0 : t->coef.c * a->value;
+            batches += has_digits(t) ? 0 : t->coef.b * a->value;
         } else {
             ll_fault(l, "an index uses an axis outside its loop");
         }
@@ -307,15 +316,15 @@ void ll_index_mod(const struct ll *l, const struct index *x, int64_t *mod, int64
         const struct term *t = &x->t[i];
         const struct ll_axis *a = &l->axis[t->axis];
         int64_t m = 1, r = 0;
-        if (a->kind == LL_CONST && t->coef.b == 0) {
+        if ((a->kind == LL_CONST || a->kind == LL_LANE) && t->coef.b == 0) {
             m = MOD_MAX;
-            r = t->coef.c * digit(a->value, t);
+            r = t->coef.c * digit(a->kind == LL_LANE ? l->lane0 : a->value, t);
         } else if (a->kind == LL_RUN && t->div == 1 && !t->mod && t->coef.b == 0) {
             m = a->mod * power_of(t->coef.c);
-            r = a->rem * t->coef.c;
+            r = (a->rem + a->value) * t->coef.c;
         } else if (a->kind == LL_RUN && t->div == 1 && t->mod && t->coef.b == 0) {
             m = power_of(t->mod) < a->mod ? power_of(t->mod) : a->mod;
-            r = a->rem % m * t->coef.c;
+            r = (a->rem + a->value) % m * t->coef.c;
             m *= power_of(t->coef.c);
         }
         *mod = m < *mod ? m : *mod;

@@ -4,6 +4,8 @@
  */
 #include "codegen/llvm/emit.h"
 
+enum { MOST_UNROLLED = 32 }; /* instructions, roughly, of a loop's body */
+
 static void walk(struct ll *l, const struct stmt *st);
 
 static void walk_body(struct ll *l, const struct stmt *st)
@@ -160,10 +162,45 @@ static struct range range_of(struct ll *l, const struct stmt *st)
     return r;
 }
 
+/*
+ * Instructions of a body, roughly; MOST_UNROLLED or more where another loop is in it or
+ * something may be skipped.
+ */
+static int64_t body_size(const struct ll *l, const struct stmt *st)
+{
+    int64_t size = 0, times = 1;
+    if (st->op == S_SET || st->op == S_ACC)
+        return 1 + st->nload + sx_cost(&l->n->sx, st->value);
+    if (st->op == S_FOR && (st->kind == FOR_SEQ || st->nguard))
+        return MOST_UNROLLED;
+    if (st->op == S_FOR)
+        times = st->kind == FOR_VEC ? (st->hi.off.c + l->vec - 1) / l->vec : st->hi.off.c;
+    for (uint32_t i = 0; i < st->nbody && size < MOST_UNROLLED; i++)
+        size += body_size(l, st->body[i]);
+    return size * times;
+}
+
+/* Iterations of a short loop that are emitted one after the other: 1, 2 or 4. */
+static int64_t unrolled(const struct ll *l, const struct stmt *st, const struct range *r)
+{
+    if (!r->some || st->nguard || st->kind != FOR_SEQ)
+        return 1;
+    const int64_t trips =
+        (LLVMConstIntGetSExtValue(r->hi) - LLVMConstIntGetSExtValue(r->lo) + st->step - 1) /
+        st->step;
+    int64_t size = 0, n = 4;
+    for (uint32_t i = 0; i < st->nbody; i++)
+        size += body_size(l, st->body[i]);
+    while (n > 1 && (trips % n || n * size > MOST_UNROLLED))
+        n /= 2;
+    return n;
+}
+
 static void loop(struct ll *l, const struct stmt *st, const struct range *r)
 {
     struct carried c;
     int64_t mod, rem, step = st->kind == FOR_GRID ? 1 : st->step;
+    const int64_t times = unrolled(l, st, r);
     if (st->kind == FOR_GRID)
         mod = rem = 0;
     else
@@ -185,11 +222,14 @@ static void loop(struct ll *l, const struct stmt *st, const struct range *r)
     int64_t low = step & -step;
     l->axis[st->axis] =
         (struct ll_axis){LL_RUN, i, 0, l->depth, mod == 0 ? 1 : low < mod ? low : mod, rem};
-    iteration(l, st);
+    for (int64_t k = 0; k < times; k++) {
+        l->axis[st->axis].value = k * step;
+        iteration(l, st);
+    }
     ll_region_close(l);
     l->axis[st->axis].kind = LL_UNSET;
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(l->b);
-    LLVMValueRef next = LLVMBuildAdd(l->b, i, ll_i64(l, step), "");
+    LLVMValueRef next = LLVMBuildAdd(l->b, i, ll_i64(l, times * step), "");
     LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntSLT, next, r->hi, ""), setup, after);
     LLVMAddIncoming(i, &lo, &pre, 1);
     LLVMAddIncoming(i, &next, &latch, 1);
