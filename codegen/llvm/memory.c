@@ -455,10 +455,41 @@ void ll_fetch(struct ll *l, const struct stmt *st)
 
 /* ---- stores ---- */
 
-static void store_at(struct ll *l, const struct memory *m, LLVMValueRef p, LLVMValueRef v)
+static LLVMValueRef store_at(struct ll *l, const struct memory *m, LLVMValueRef p,
+                             LLVMValueRef v)
 {
     LLVMValueRef s = LLVMBuildStore(l->b, v, p);
     LLVMSetAlignment(s, align_of(m->dtype));
+    return s;
+}
+
+/*
+ * Whole vectors at their alignment: buffers begin at lines of the caches.  What is less is
+ * stored as ever.
+ */
+static void store_around(struct ll *l, const struct stmt *st, LLVMValueRef store)
+{
+    int64_t mod, rem;
+    ll_index_mod(l, &st->index, &mod, &rem);
+    if (l->width != l->vec || mod < l->vec || rem % l->vec)
+        return;
+    const unsigned kind = LLVMGetMDKindIDInContext(l->h->cx, "nontemporal", 11);
+    LLVMMetadataRef one = LLVMValueAsMetadata(ll_i32(l, 1));
+    LLVMSetAlignment(store, 4 * (unsigned)l->vec);
+    LLVMSetMetadata(store, kind,
+                    LLVMMetadataAsValue(l->h->cx, LLVMMDNodeInContext2(l->h->cx, &one, 1)));
+    l->around = true;
+}
+
+void ll_stores_end(struct ll *l)
+{
+    static const char fence[] = "llvm.x86.sse.sfence";
+    if (!l->around || strncmp(LLVMGetTarget(l->mod), "x86_64", 6) != 0)
+        return;
+    const unsigned id = LLVMLookupIntrinsicID(fence, sizeof fence - 1);
+    LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->h->cx, id, NULL, 0),
+                   LLVMGetIntrinsicDeclaration(l->mod, id, NULL, 0), NULL, 0, "");
+    l->around = false;
 }
 
 /*
@@ -522,8 +553,12 @@ void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v)
         v = ll_cast(l, LLVMZExt, v, l->h->i8);
     if (!st->dst_tile && l->n->buf[st->dst].watched)
         watch(l, v);
-    if (l->width == 1 || at.contiguous)
-        store_at(l, &m, lane_pointer(l, &at, elem, 0), ll_splat(l, v, l->width));
+    if (l->width == 1 || at.contiguous) {
+        LLVMValueRef s =
+            store_at(l, &m, lane_pointer(l, &at, elem, 0), ll_splat(l, v, l->width));
+        if (!st->dst_tile && l->n->buf[st->dst].far && !off)
+            store_around(l, st, s);
+    }
     for (int32_t i = 0; l->width > 1 && !at.contiguous && i < l->width; i++)
         store_at(l, &m, lane_pointer(l, &at, elem, i), ll_lane(l, v, i));
     ++*m.version;

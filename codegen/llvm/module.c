@@ -248,6 +248,7 @@ static void emit_stage(struct ll *l, unsigned stage, const char *kernel)
     ll_watch_start(l);
     ll_walk_stage(l, &l->n->stage[stage]);
     ll_watch_end(l);
+    ll_stores_end(l);
     if (!is_to_fail(l))
         LLVMBuildRetVoid(l->b);
 }

@@ -261,6 +261,7 @@ static void in_buf(struct in *in, struct kbuf *b, uint32_t *nprivate)
         b->use = (uint8_t)in_choice(in, text_uses, 3);
     }
     b->watched = in_is(in, "watched");
+    b->far = in_is(in, "far");
     b->name = in_quoted(in);
 }
 

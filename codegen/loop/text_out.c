@@ -171,8 +171,8 @@ void out_bufs(struct out *o, const struct kbuf *b, uint32_t n, uint32_t nprivate
             if (d == 0 && b[i].div > 1)
                 out_fmt(o, "/%d", b[i].div);
         }
-        out_fmt(o, "] %s %s", i + nprivate >= n ? "private" : text_uses[b[i].use],
-                b[i].watched ? "watched " : "");
+        out_fmt(o, "] %s %s%s", i + nprivate >= n ? "private" : text_uses[b[i].use],
+                b[i].watched ? "watched " : "", b[i].far ? "far " : "");
         out_quoted(o, b[i].name);
         out_fmt(o, "\n");
     }

@@ -101,6 +101,18 @@ static void watch_state(const struct phase_builder *p, const struct lowered *low
     }
 }
 
+/* What no cache holds until it is read need not go through them. */
+static void send_far(const struct phase_builder *p, const struct lowered *low)
+{
+    const struct builder *b = p->b;
+    for (uint32_t i = 0; i < low->kernel->nbuf; i++) {
+        struct kbuf *buf = &low->kernel->buf[i];
+        buf->far =
+            buf->use == BUF_WRITE && buf->dtype == DT_F32 &&
+            plan_type_bytes(b, &p->slot[low->slot[i]].type) >= (uint64_t)b->target->l3;
+    }
+}
+
 static struct task *add_task(struct phase_builder *p, struct lowered *low, uint32_t level)
 {
     struct builder *b = p->b;
@@ -113,6 +125,7 @@ static struct task *add_task(struct phase_builder *p, struct lowered *low, uint3
     t->low = low;
     t->level = level;
     watch_state(p, low);
+    send_far(p, low);
     t->scheduled = plan_nest(b, low->kernel);
     t->nest = t->scheduled->nest;
     t->private_at = arena_array(b->a, t->nest->nprivate + 1U, sizeof *t->private_at);

@@ -90,7 +90,7 @@ static void run_llvm(const struct tried *t, struct kernel_data *d)
         .buf = buf, .scalar = d->scalar, .batch = t->batch, .seed = 7, .watch = d->watch};
     for (uint32_t b = 0; b < t->n->nbuf; b++) {
         size_t n = bytes_of(&t->n->buf[b], d->elems[b], t->batch);
-        f[b] = fence(n, (t->seed + b) % 3 == 0);
+        f[b] = fence(n, (t->seed + b) % 3 == 0 || t->n->buf[b].far);
         buf[b] = f[b].at;
         memcpy(buf[b], d->buf[b], n);
     }

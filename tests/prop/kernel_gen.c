@@ -70,6 +70,7 @@ static uint16_t buffer(struct gen *g, uint8_t dtype, uint8_t use, const uint8_t 
     b->name = arena_fmt(g->a, "%c%u", "XYZ"[use], k -> nbuf);
     b->dtype = dtype;
     b->use = use;
+    b->far = use == BUF_WRITE && k->nbuf % 2;
     b->watched = use != BUF_READ && dtype == DT_F32 && k->nbuf % 3 != 0;
     b->rank = n;
     for (unsigned i = 0; i < n; i++)
