@@ -94,6 +94,12 @@ struct cols { /* a range of columns: [lo, lo+len) clipped to the axis; len 0: al
     int32_t limit; /* > 0: pretend the axis ends here */
     bool lanes;    /* `lane` must be known: tails come as constants */
 };
+/* What is asked of memory while something else is computed. */
+enum fetch {
+    FETCH_NOTHING,
+    FETCH_ROW, /* the next row: this one is walked again */
+    FETCH_ON   /* what the walk comes to in a while */
+};
 struct sched {
     struct arena *arena;
     const struct kernel *k;
@@ -108,8 +114,9 @@ struct sched {
     unsigned depth;
     uint8_t naxis; /* open loops */
     uint32_t cap_buf, cap_tile, cap_stage, cap_rng;
-    bool scalar;  /* digits of axes are taken: no tiles, no lanes */
-    int32_t rows; /* rows of a block: of a unit, or a unit has `tall` of them */
+    uint8_t fetch; /* enum fetch */
+    bool scalar;   /* digits of axes are taken: no tiles, no lanes */
+    int32_t rows;  /* rows of a block: of a unit, or a unit has `tall` of them */
     int32_t tall;
     struct index row0;  /* first row of the unit */
     struct index unit;  /* number of the block of rows, or of the block of a chunked sum */
@@ -183,6 +190,9 @@ void sched_cols(struct sched *s, const struct cols *c, unsigned axis, cols_fn *f
 /* Loops over a list of axes; returns how many were opened. */
 unsigned sched_loops(struct sched *s, const uint8_t *axis, unsigned n);
 void sched_close(struct sched *s, unsigned n);
+
+/* Primitives of the group's maps. */
+uint32_t sched_maps_cost(const struct sched *s);
 
 /* Where a walk stands. */
 struct walk {

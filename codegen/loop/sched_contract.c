@@ -41,7 +41,7 @@ static int32_t clamp_width(const struct sched *s, int32_t nr)
     return nr;
 }
 
-static uint32_t epilogue_cost(const struct sched *s)
+uint32_t sched_maps_cost(const struct sched *s)
 {
     uint32_t cost = 0;
     EACH_ITEM(s, i, it)
@@ -62,7 +62,7 @@ static int32_t sums_width(const struct sched *s)
         sums += it->role == ROLE_COLSUM;
     }
     const int32_t width = sums ? 4 / sums * s->t->vec : 0;
-    return width < 16 || epilogue_cost(s) > CHEAP_SUMS ? 16 : width;
+    return width < 16 || sched_maps_cost(s) > CHEAP_SUMS ? 16 : width;
 }
 
 struct tile_shape sched_tile_shape(const struct sched *s)
@@ -344,7 +344,7 @@ static void epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
                      .reg_colsum = s->g->colsum && !s->g->rowsum,
                      .no_sums = s->g->rowsum};
     unsigned opened = 0;
-    bool copied = t->mr > 1 && epilogue_cost(s) > ROLL_COST;
+    bool copied = t->mr > 1 && sched_maps_cost(s) > ROLL_COST;
     if (copied) {
         spill_tiles(s, t);
         struct stmt *f = nb_for(s, FOR_SEQ, t->row, index_offset(t->row, t->mr), 1);

@@ -6,7 +6,10 @@
  */
 #include "codegen/loop/sched.h"
 
-enum { FOLD_LANES = 64 }; /* chains side by side: a comparison takes some cycles */
+enum {
+    FOLD_LANES = 64, /* chains side by side: a comparison takes some cycles */
+    FETCH_COST = 8
+};
 
 /* ---- values of a row ---- */
 
@@ -409,6 +412,17 @@ static int32_t walk_width(const struct sched *s)
     return width;
 }
 
+/* Processors fetch streams themselves, but not far enough where each element takes long. */
+static enum fetch fetched(const struct sched *s, unsigned pass)
+{
+    const struct group *g = s->g;
+    if (g->nanchor || g->col < 0)
+        return FETCH_NOTHING;
+    if (g->rowsum)
+        return pass == 0 && g->npass > 1 && g->row >= 0 ? FETCH_ROW : FETCH_NOTHING;
+    return sched_maps_cost(s) >= FETCH_COST ? FETCH_ON : FETCH_NOTHING;
+}
+
 static void one_row(struct sched *s, bool replay)
 {
     for (unsigned pass = 0; pass < s->g->npass; pass++) {
@@ -420,10 +434,12 @@ static void one_row(struct sched *s, bool replay)
         lanes_tiles(s, pass + 1);
         cols.width = walk_width(s);
         cols.lanes = s->g->rowsum;
+        s->fetch = (uint8_t)fetched(s, pass);
         if (s->g->col < 0)
             sched_points(s, &w, index_const(0), 1, 0);
         else
             sched_cols(s, &cols, (unsigned)s->g->col, walk_cols, &w);
+        s->fetch = FETCH_NOTHING;
     }
 }
 
