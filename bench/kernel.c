@@ -1,3 +1,4 @@
+/* Kernels run as the runtime runs them: all stages, with a barrier after each. */
 #include "bench/kernel.h"
 
 #include <stdio.h>

@@ -1,3 +1,7 @@
+/*
+ * Vectors and stores around the caches are extensions of the compiler: what is measured
+ * against is the best loop that can be written for the machine.
+ */
 #include "bench/streams.h"
 
 #include <string.h>
