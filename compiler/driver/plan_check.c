@@ -88,10 +88,23 @@ static bool touch(struct check *c, uint32_t entry, uint32_t buffer, uint8_t acce
     return true;
 }
 
+/* Stores around the caches are of whole lines. */
+static bool lines_fit(struct check *c, uint32_t entry)
+{
+    const struct hyp_entry *e = &c->p->entry[entry];
+    const struct nest *n = c->nest[e->kernel];
+    for (uint32_t i = 0; i < n->nbuf; i++)
+        if (n->buf[i].far && c->p->buffer[e->buf[i]].offset % 64)
+            return bad(c, "a far buffer does not begin a line", "entry", entry);
+    return true;
+}
+
 static bool entry_fits(struct check *c, uint32_t entry, uint32_t launch)
 {
     const struct hyp_entry *e = &c->p->entry[entry];
     const struct hyp_kernel *k = &c->p->kernel[e->kernel];
+    if (!lines_fit(c, entry))
+        return false;
     for (uint32_t i = 0; i < k->nbuf; i++)
         if (!touch(c, entry, e->buf[i], c->access[e->kernel][i], k->use[i] == HYP_PRIVATE,
                    launch))

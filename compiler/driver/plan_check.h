@@ -4,6 +4,7 @@
  *
  * - A kernel's nest writes what hyp_kernel.use says it writes, and reads nothing that is
  *   only written.
+ * - What is stored around the caches begins at a line of them.
  * - What an entry of a launch writes no other entry of that launch touches.
  * - A value in the arena is written before it is read, and while it lives nothing else lies
  *   on it.  What lives for good shares no byte; everything lies in its segment.

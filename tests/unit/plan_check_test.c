@@ -11,16 +11,25 @@
 
 static struct compiled *model;
 
-static int compile_example(void **state)
+static struct compiled *compile_batch(const char *batch)
 {
-    const struct compile_options o = {.backend = "interp", .threads = 1};
+    const struct compile_options o = {.model = {.set = &batch, .nset = 1},
+                                      .backend = "interp",
+                                      .target = "avx2",
+                                      .threads = 1};
     char path[4096];
     bool ok = false;
-    (void)state;
     snprintf(path, sizeof path, "%s/examples/first-model/model.yaml",
              getenv("HYP_SOURCE_DIR"));
-    model = compile_model(path, &o, UNTIL_PLAN, &ok);
-    return ok ? 0 : -1;
+    struct compiled *c = compile_model(path, &o, UNTIL_PLAN, &ok);
+    return ok ? c : NULL;
+}
+
+static int compile_example(void **state)
+{
+    (void)state;
+    model = compile_batch("batch=100");
+    return model ? 0 : -1;
 }
 
 static int free_example(void **state)
@@ -149,13 +158,48 @@ static void order_is_judged(void **state)
     judge(NULL);
 }
 
+/* The first buffer of an entry that stores around the caches; *count: how many do. */
+static struct hyp_buffer *far_buffer(const struct compiled *c, unsigned *count)
+{
+    struct hyp_buffer *first = NULL;
+    *count = 0;
+    for (uint32_t e = 0; e < c->plan->nentry; e++) {
+        const struct nest *n = c->ir.nest[c->plan->entry[e].kernel];
+        for (uint32_t i = 0; i < n->nbuf; i++) {
+            struct hyp_buffer *b = &c->plan->buffer[c->plan->entry[e].buf[i]];
+            if (!n->buf[i].far)
+                continue;
+            assert_true(b->bytes >= (uint64_t)c->target->l3);
+            first = first ? first : b;
+            ++*count;
+        }
+    }
+    return first;
+}
+
+static void what_no_cache_holds_is_far(void **state)
+{
+    struct compiled *large = compile_batch("batch=10000"), *keep = model;
+    unsigned count;
+    (void)state;
+    assert_null(far_buffer(model, &count));
+    assert_non_null(large);
+    struct hyp_buffer *b = far_buffer(large, &count);
+    assert_true(count > 0);
+    model = large;
+    judge(NULL);
+    b->offset += 4;
+    judge("does not begin a line");
+    model = keep;
+    compiled_free(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_plan_is_true),
-        cmocka_unit_test(uses_are_compared),
-        cmocka_unit_test(values_lie_apart),
-        cmocka_unit_test(order_is_judged),
+        cmocka_unit_test(the_plan_is_true),           cmocka_unit_test(uses_are_compared),
+        cmocka_unit_test(values_lie_apart),           cmocka_unit_test(order_is_judged),
+        cmocka_unit_test(what_no_cache_holds_is_far),
     };
     return cmocka_run_group_tests(tests, compile_example, free_example);
 }
