@@ -120,19 +120,8 @@ static LLVMValueRef masked(struct ll *l, const char *name, LLVMTypeRef type,
     return LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->h->cx, id, over, 2), f, x, 4, "");
 }
 
-static void prefetch(struct ll *l, LLVMValueRef p, int32_t bytes)
-{
-    static const char name[] = "llvm.prefetch";
-    LLVMValueRef at = ll_i64(l, bytes);
-    LLVMValueRef x[] = {LLVMBuildGEP2(l->b, l->h->i8, p, &at, 1, ""), ll_i32(l, 0),
-                        ll_i32(l, 3), ll_i32(l, 1)};
-    const unsigned id = LLVMLookupIntrinsicID(name, sizeof name - 1);
-    LLVMValueRef f = LLVMGetIntrinsicDeclaration(l->mod, id, &l->h->ptr, 1);
-    LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->h->cx, id, &l->h->ptr, 1), f, x, 4, "");
-}
-
 static LLVMValueRef vector_load(struct ll *l, const struct memory *m, LLVMValueRef p,
-                                LLVMValueRef cond, int32_t ahead)
+                                LLVMValueRef cond)
 {
     bool found;
     uint64_t key = (uint64_t)*m->version << 16 | (uint64_t)l->width << 8 | m->dtype;
@@ -149,8 +138,6 @@ static LLVMValueRef vector_load(struct ll *l, const struct memory *m, LLVMValueR
         v = LLVMBuildLoad2(l->b, type, p, "");
         LLVMSetAlignment(v, align_of(m->dtype));
     }
-    if (ahead && l->width == l->vec)
-        prefetch(l, p, ahead * (int32_t)align_of(m->dtype));
     v = from_memory(l, v, m->dtype);
     *memo = v;
     return v;
@@ -236,7 +223,7 @@ static LLVMValueRef two_runs(struct ll *l, const struct memory *m, const struct 
 }
 
 static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const struct index *x,
-                                LLVMValueRef off, LLVMValueRef cond, int32_t ahead)
+                                LLVMValueRef off, LLVMValueRef cond)
 {
     LLVMTypeRef elem = ll_dtype(l, m->dtype);
     struct ll_at at = ll_index(l, x, m->first, elem);
@@ -253,7 +240,7 @@ static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const stru
     if (at.uniform)
         return scalar_load(l, m, lane_pointer(l, &at, elem, 0), cond);
     if (at.contiguous)
-        return vector_load(l, m, lane_pointer(l, &at, elem, 0), cond, ahead);
+        return vector_load(l, m, lane_pointer(l, &at, elem, 0), cond);
     if (is_every_second(l, m, &at))
         return every_second(l, m, &at, cond);
     if (!cond && is_two_runs(l, m, &at))
@@ -433,7 +420,7 @@ static LLVMValueRef any_load(struct ll *l, const struct nload *x)
         return LLVMConstNull(dtype == DT_BOOL ? l->h->i1 : ll_dtype(l, dtype));
     if (!x->tile || l->n->tile[x->id].space == TILE_STACK) {
         struct memory m = memory_of(l, x->tile, x->id);
-        return memory_load(l, &m, &x->index, pick_offset(l, &x->pick), cond, x->ahead);
+        return memory_load(l, &m, &x->index, pick_offset(l, &x->pick), cond);
     }
     v = tile_read(l, x->id, &x->index);
     return cond ? ll_select(l, cond, v, ll_zero(l, v)) : v;

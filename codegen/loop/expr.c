@@ -7,8 +7,6 @@
 
 #include "codegen/loop/sched.h"
 
-enum { FETCH_DISTANCE = 1024 }; /* elements */
-
 struct mover {
     struct sched *s;
     struct stmt *st;
@@ -70,20 +68,6 @@ static sx_id stage_value(struct mover *m, uint32_t id)
     return sx_rewrite(&s->n->sx, &s->k->sx, s->k->stage[id].value, move_leaf, &inner);
 }
 
-/* From an element that lies along a row to what is read next. */
-static int32_t ahead(const struct sched *s, const struct koperand *p)
-{
-    bool plain;
-    if (s->fetch == FETCH_NOTHING || p->pick.from || p->nguard)
-        return 0;
-    if (!ext_eq(index_coef(&p->index, (unsigned)s->g->col, &plain), ext_const(1)) || !plain)
-        return 0;
-    if (s->fetch == FETCH_ON)
-        return FETCH_DISTANCE;
-    const struct ext row = index_coef(&p->index, (unsigned)s->g->row, &plain);
-    return plain && !row.b ? row.c : 0;
-}
-
 static sx_id operand_value(struct mover *m, uint32_t i)
 {
     struct sched *s = m->s;
@@ -98,8 +82,8 @@ static sx_id operand_value(struct mover *m, uint32_t i)
                       .index = index_substitute(&p->index, s->at),
                       .guard = g,
                       .nguard = p->nguard,
-                      .pick = p->pick,
-                      .ahead = ahead(s, p)};
+                      .pick = p->pick};
+    sched_fetch_ahead(s, p, &l.index);
     if (p->pick.from)
         l.pick.from = sched_operand(s, m->st, m->stage, p->pick.from - 1U);
     return nb_load(s, m->st, &l);

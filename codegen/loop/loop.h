@@ -168,7 +168,6 @@ struct nload { /* SX_ARG(i) of a statement */
     struct guard *guard; /* where any fails: 0 */
     uint8_t nguard;
     struct pick pick; /* of buffers */
-    int32_t ahead;    /* what lies so many elements on will be read soon; 0: nobody knows */
 };
 struct nrng {
     uint16_t scalar;

@@ -89,8 +89,6 @@ static void in_loads(struct in *in, struct nest *n, struct stmt *st)
         in_want(in, "]");
         l->guard = in_guards(in, &l->nguard, find_axis, n);
         l->pick = in_pick(in);
-        if (in_is(in, "ahead"))
-            l->ahead = (int32_t)in_number(in);
     }
 }
 

@@ -27,8 +27,6 @@ static void out_loads(struct out *o, const struct nest *n, const struct stmt *st
         out_fmt(o, "]");
         out_guards(o, l->guard, l->nguard, nest_axis, n);
         out_pick(o, &l->pick);
-        if (l->ahead)
-            out_fmt(o, " ahead %d", l->ahead);
     }
 }
 

@@ -94,7 +94,7 @@ struct cols { /* a range of columns: [lo, lo+len) clipped to the axis; len 0: al
     int32_t limit; /* > 0: pretend the axis ends here */
     bool lanes;    /* `lane` must be known: tails come as constants */
 };
-/* What is asked of memory while something else is computed. */
+/* What a walk over rows asks of memory while it computes something else. */
 enum fetch {
     FETCH_NOTHING,
     FETCH_ROW, /* the next row: this one is walked again */
@@ -231,6 +231,9 @@ struct tile_shape sched_tile_shape(const struct sched *s);
  */
 unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
                              struct index base, int32_t mr, int32_t width);
+/* In a walk that asks for it: what the operand, now at `here`, will read some time later.
+ */
+void sched_fetch_ahead(struct sched *s, const struct koperand *p, const struct index *here);
 
 /* sched_choose.c: what is packed.  In units: each packs its own panels, into tiles. */
 void sched_choose_packs(struct sched *s);

@@ -1,15 +1,20 @@
 /*
+ * Fetching ahead.
+ *
  * What follows a sum reads buffers of its own, as an optimizer reads weights and moments:
  * at a tile's end they would all be waited for.  A row of them is fetched with every few
  * elements of the sum instead, so that they are there when the tile is done.
+ *
+ * A walk over rows fetches the next row, or what comes in a while, where processors do not.
  */
 #include "codegen/loop/sched.h"
 
 enum {
-    FETCH_STEP = 16,      /* elements of a sum to a row */
-    FETCH_LEAST = 64,     /* shorter sums fetch nothing */
-    FETCH_BUFFERS = 4,    /* at most */
-    FETCH_BYTES = 1 << 15 /* smaller buffers stay in the cache */
+    FETCH_DISTANCE = 1024, /* elements, of what is walked once */
+    FETCH_STEP = 16,       /* elements of a sum to a row */
+    FETCH_LEAST = 64,      /* shorter sums fetch nothing */
+    FETCH_BUFFERS = 4,     /* at most */
+    FETCH_BYTES = 1 << 15  /* smaller buffers stay in the cache */
 };
 
 struct fetched {
@@ -103,4 +108,44 @@ unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
     k->bound = n;
     s->at[axis] = index_axis(k->axis, 1);
     return 2;
+}
+
+/* ---- walks over rows ---- */
+
+/* From an element that lies along a row to what is read later; 0: nobody knows. */
+static int32_t distance(const struct sched *s, const struct koperand *p)
+{
+    bool plain;
+    if (s->fetch == FETCH_NOTHING || p->pick.from || p->nguard)
+        return 0;
+    if (!ext_eq(index_coef(&p->index, (unsigned)s->g->col, &plain), ext_const(1)) || !plain)
+        return 0;
+    if (s->fetch == FETCH_ON)
+        return FETCH_DISTANCE;
+    const struct ext row = index_coef(&p->index, (unsigned)s->g->row, &plain);
+    return plain && !row.b ? row.c : 0;
+}
+
+static bool is_fetched(const struct stmt *body, uint16_t buf, const struct index *at)
+{
+    for (uint32_t i = 0; i < body->nbody; i++) {
+        const struct stmt *st = body->body[i];
+        if (st->op == S_FETCH && st->dst == buf && index_equal(&st->index, at))
+            return true;
+    }
+    return false;
+}
+
+/* A line each for whole vectors only. */
+void sched_fetch_ahead(struct sched *s, const struct koperand *p, const struct index *here)
+{
+    const int32_t on = distance(s, p);
+    const struct stmt *body = s->open[s->depth - 1].stmt;
+    const struct index at = index_offset(*here, on);
+    if (!on || body->kind != FOR_VEC || body->hi.off.c < s->t->vec ||
+        is_fetched(body, p->id, &at))
+        return;
+    struct stmt *st = nb_stmt(s, S_FETCH);
+    st->dst = p->id;
+    st->index = at;
 }
