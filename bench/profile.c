@@ -156,7 +156,8 @@ static void note_launch(void *cx, const struct hyp_op *op)
     struct stopwatch *w = cx;
     const double t = now(), took = t - w->last;
     double *best = &w->best[op - w->phase->op];
-    *best = *best == 0 || took < *best ? took : *best;
+    if (op->op == HYP_OP_LAUNCH)
+        *best = *best == 0 || took < *best ? took : *best;
     w->last = now();
 }
 
@@ -165,14 +166,14 @@ static bool time_launches(struct exec *x, uint32_t phase, int64_t batch, double 
 {
     struct stopwatch w = {.best = best, .phase = &x->plan->phase[phase]};
     struct hyp_error err;
-    x->after_launch = note_launch;
+    x->after_op = note_launch;
     x->after_cx = &w;
     for (int i = 0; i < ROUNDS; i++) {
         w.last = now();
         if (exec_phase(x, phase, batch, &err) != HYP_OK)
             return false;
     }
-    x->after_launch = NULL;
+    x->after_op = NULL;
     return true;
 }
 

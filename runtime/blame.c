@@ -76,9 +76,9 @@ static void look_at_entry(struct blame *b, uint32_t entry)
     }
 }
 
-static void after_launch(void *cx, const struct hyp_op *op)
+static void after_op(void *cx, const struct hyp_op *op)
 {
-    for (uint32_t e = op->a; e < op->b; e++)
+    for (uint32_t e = op->a; op->op == HYP_OP_LAUNCH && e < op->b; e++)
         look_at_entry(cx, e);
 }
 
@@ -247,10 +247,10 @@ void blame_phase(struct blame *b, uint32_t phase)
     mirror(z, r->x, phase);
     memset(b->origin, 0, z->plan->nbuffer * sizeof *b->origin);
     look_at_data(b);
-    z->after_launch = after_launch;
+    z->after_op = after_op;
     z->after_cx = b;
     exec_phase(z, phase, b->batch, &ignored);
-    z->after_launch = NULL;
+    z->after_op = NULL;
     const uint32_t origin = verdict(b);
     if (origin)
         name(b, origin, phase);

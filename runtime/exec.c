@@ -321,16 +321,14 @@ static void walk(void *cx, unsigned thread)
         const struct hyp_op *op = &r->phase->op[i];
         if (op->op == HYP_OP_LAUNCH) {
             round += run_launch(r, op, round, thread);
-            if (r->x->after_launch) {
-                if (thread == 0)
-                    r->x->after_launch(r->x->after_cx, op);
-                pool_barrier(r->x->pool);
-            }
-        } else {
-            if (thread == 0)
-                host_op(r, op);
-            pool_barrier(r->x->pool);
+            if (!r->x->after_op)
+                continue;
+        } else if (thread == 0) {
+            host_op(r, op);
         }
+        if (thread == 0 && r->x->after_op)
+            r->x->after_op(r->x->after_cx, op);
+        pool_barrier(r->x->pool);
     }
     if (thread == 0)
         r->x->round = round;

@@ -32,8 +32,8 @@ struct exec {
     uint32_t round;         /* rounds of sharing so far */
     const struct exec
         *host_of; /* the context whose arena, stacks and words are used, or NULL */
-    /* Called by thread 0 after each launch, all others waiting; NULL: not. */
-    void (*after_launch)(void *cx, const struct hyp_op *op);
+    /* Called by thread 0 after each op, all others waiting; NULL: not. */
+    void (*after_op)(void *cx, const struct hyp_op *op);
     void *after_cx;
 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "codegen/backend.h"
 #include "compiler/cli/fault.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/file.h"
@@ -39,6 +40,15 @@ unsigned open_threads(const struct args *a)
     return n < 1 ? 1 : n > 1024 ? 1024 : (unsigned)n;
 }
 
+const struct target *open_target(void)
+{
+    const struct target *host = NULL;
+#ifdef HYP_WITH_LLVM
+    host = llvm_host_target();
+#endif
+    return host ? host : target_default();
+}
+
 /* What this machine has; 0: unknown, no limit. */
 static uint64_t physical_memory(void)
 {
@@ -61,13 +71,14 @@ const char *open_cache_place(struct cache_place *p, const char **why)
     *why = own ? "HYPNO_CACHE is off" : "neither HYPNO_CACHE nor HOME is set";
     if (own ? strcmp(own, "off") == 0 : !xdg && !home)
         return NULL;
-    if (own)
-        n = snprintf(p->dir, sizeof p->dir, "%s/objects", own);
-    else
-        n = snprintf(p->dir, sizeof p->dir, "%s%s/hypno/objects", xdg ? xdg : home,
-                     xdg ? "" : "/.cache");
+    const char *base = own ? own : xdg ? xdg : home,
+               *below = own ? "" : xdg ? "/hypno" : "/.cache/hypno";
     *why = "the path of its folder is too long";
-    return n > 0 && (size_t)n < sizeof p->dir ? p->dir : NULL;
+    n = snprintf(p->dir, sizeof p->dir, "%s%s/objects", base, below);
+    if (n < 0 || (size_t)n >= sizeof p->dir)
+        return NULL;
+    snprintf(p->tuned, sizeof p->tuned, "%s%s/tuned", base, below); /* shorter */
+    return p->dir;
 }
 
 void opening_init(struct opening *w, const struct args *a)
@@ -85,6 +96,7 @@ void opening_init(struct opening *w, const struct args *a)
     o->target = environment("HYPNO_TARGET");
     o->cache_dir = open_cache_place(&w->cache, &why);
     o->cache_limit = w->cache.limit;
+    o->tuned_dir = o->cache_dir ? w->cache.tuned : NULL;
     o->threads = open_threads(a);
     o->fuse_off = a->option[OPT_no_fuse].given;
     o->pass.remat_off = a->option[OPT_no_remat].given;

@@ -22,6 +22,7 @@ void data_dirs_fini(struct data_dirs *d);
  */
 struct cache_place {
     char dir[4096];
+    char tuned[4096]; /* what `hypno tune` keeps, beside them */
     uint64_t limit;
 };
 const char *open_cache_place(struct cache_place *p, const char **why);
@@ -35,6 +36,8 @@ struct opening {
 void opening_init(struct opening *w, const struct args *a);
 void opening_fini(struct opening *w);
 unsigned open_threads(const struct args *a);
+/* The row that code is made for on this machine; of none, the first. */
+const struct target *open_target(void);
 
 /*
  * Compile, and show what was reported.  *status is EXIT_FINE, or how to exit.  Always an

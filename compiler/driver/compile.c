@@ -175,13 +175,11 @@ static bool load_scheduled(struct compiled *c)
     return load_kernels(c, want);
 }
 
-/* ---- every node its own kernel ---- */
+/* ---- other plans of the program ---- */
 
-/* hyp_plan.unfused: of the same program, in a compilation of its own beside this one. */
-static struct hyp_plan *unfused(struct hyp_plan *p)
+/* Another plan of the same program, in a compilation of its own. */
+static struct compiled *beside(struct compiled *c, const struct plan_options *o)
 {
-    struct compiled *c = p->release_cx;
-    const struct plan_options o = {.fuse_off = true, .f64 = p->f64};
     struct arena *a = arena_new();
     struct compiled *n = arena_alloc(a, sizeof *n);
     *n = (struct compiled){.arena = a,
@@ -193,12 +191,28 @@ static struct hyp_plan *unfused(struct hyp_plan *p)
                            .cache_limit = c->cache_limit};
     n->next = c->nested;
     c->nested = n;
-    n->plan = plan_build(&c->program, c->target, &o, a, c->diags, &n->ir);
-    if (n->plan && c->memory_limit && plan_bytes(p) + plan_bytes(n->plan) > c->memory_limit)
+    n->plan = plan_build(&c->program, c->target, o, a, c->diags, &n->ir);
+    if (n->plan && c->memory_limit &&
+        plan_bytes(c->plan) + plan_bytes(n->plan) > c->memory_limit)
         n->plan = NULL;
     if (n->plan)
         give_code(n);
-    return n->plan;
+    return n;
+}
+
+/* hyp_plan.unfused */
+static struct hyp_plan *unfused(struct hyp_plan *p)
+{
+    const struct plan_options o = {.fuse_off = true, .f64 = p->f64};
+    return beside(p->release_cx, &o)->plan;
+}
+
+struct compiled *compile_beside(struct compiled *c, const struct tuned *tuned)
+{
+    const struct plan_options o = {
+        .f64 = c->plan->f64, .tuned = tuned, .threads = c->threads};
+    struct compiled *n = beside(c, &o);
+    return n->plan && load_scheduled(n) ? n : NULL;
 }
 
 /* ---- the way through ---- */
@@ -229,6 +243,9 @@ static bool run_stages(struct compiled *c, const char *path,
     if (!choose_backend(c, o))
         return false;
     plan.f64 = c->backend->f64;
+    plan.threads = c->threads;
+    if (o->tuned_dir && !strcmp(c->backend->name, "llvm"))
+        plan.tuned = tuned_read(o->tuned_dir, c->target, c->arena);
     pass.target = c->target;
     c->options = o->model;
     if (!c->options.fields) {

@@ -8,6 +8,7 @@
 #include "codegen/backend.h"
 #include "codegen/loop/loop.h"
 #include "codegen/loop/lower.h"
+#include "compiler/driver/tuned.h"
 #include "compiler/ir/group.h"
 #include "compiler/ir/program.h"
 #include "runtime/base/hash.h"
@@ -31,6 +32,7 @@ struct plan_ir {
     uint32_t *leaf_buffer;  /* by leaf: 1 + buffer of the plan */
     struct nest **nest;     /* by plan kernel */
     struct kernel **kernel; /* likewise: what the nest was made of */
+    const struct tuned_kernel **tuned; /* likewise: its variant; NULL: the table's choice */
     uint32_t *group;        /* by plan entry: 1 + group of its phase's fusion; 0: a copy */
     struct fusion **fusion; /* by plan phase */
     struct plan_memory *memory; /* likewise */
@@ -38,6 +40,8 @@ struct plan_ir {
 };
 struct plan_options {
     bool fuse_off, f64;
+    const struct tuned *tuned; /* NULL: the table chooses all schedules */
+    uint32_t threads;          /* of which it knows */
 };
 /* NULL: reported.  No code yet: every stage's fn is NULL. Lives in `a`. */
 struct hyp_plan *plan_build(struct program *p, const struct target *t,

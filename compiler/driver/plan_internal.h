@@ -17,8 +17,8 @@ struct builder {
     struct scheduled **scheduled;
     uint32_t nscheduled, cscheduled;
     struct hash_index by_kernel, by_nest; /* of `scheduled`; of the plan's kernels */
-    uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest, cwhat, cfusion, cmemory,
-        cgroup;
+    uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest, cwhat, ctuned, cfusion,
+        cmemory, cgroup;
     uint32_t *leaf_buffer; /* by version-0 leaf: 1 + plan buffer */
     uint64_t row_max;      /* bytes of the longest row, for slack */
     bool failed;
@@ -42,6 +42,7 @@ const struct prog_phase *plan_phase_of(const struct program *p, region_id r);
 /* plan_kernel.c: what is equal is one */
 struct scheduled {
     struct nest *nest;
+    const struct tuned_kernel *tuned; /* what schedules it in the table's place, or NULL */
     uint8_t of[32], key[32]; /* kernel_key() of what it was made of, nest_key() */
     uint32_t kernel;         /* 1 + the plan's; 0: none yet */
 };

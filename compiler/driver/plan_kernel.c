@@ -16,6 +16,22 @@ static uint32_t hash_of(const uint8_t key[32])
     return h;
 }
 
+/* As the table's row has it, unless a variant was found better than that. */
+static void schedule(struct builder *b, struct scheduled *s, const struct kernel *k)
+{
+    struct target varied;
+    s->nest = nest_schedule(k, b->target, b->a);
+    nest_key(s->nest, b->target, b->plan->backend, s->key);
+    if (b->opt->tuned)
+        s->tuned = tuned_find(b->opt->tuned, s->key, b->opt->threads, b->plan->batch_max);
+    if (s->tuned && !target_vary(b->target, s->tuned->variant, &varied))
+        s->tuned = NULL;
+    if (!s->tuned)
+        return;
+    s->nest = nest_schedule(k, &varied, b->a);
+    nest_key(s->nest, b->target, b->plan->backend, s->key);
+}
+
 struct scheduled *plan_nest(struct builder *b, const struct kernel *k)
 {
     uint8_t of[32];
@@ -25,8 +41,7 @@ struct scheduled *plan_nest(struct builder *b, const struct kernel *k)
             return b->scheduled[i];
     struct scheduled *s = arena_alloc(b->a, sizeof *s);
     memcpy(s->of, of, sizeof of);
-    s->nest = nest_schedule(k, b->target, b->a);
-    nest_key(s->nest, b->target, b->plan->backend, s->key);
+    schedule(b, s, k);
     b->scheduled = arena_grow(b->a, b->scheduled, &b->cscheduled, b->nscheduled + 1,
                               sizeof(struct scheduled *));
     b->scheduled[b->nscheduled] = s;
@@ -74,6 +89,8 @@ static uint32_t add_kernel(struct builder *b, const struct scheduled *s,
     b->ir->nest = arena_grow(b->a, b->ir->nest, &b->cnest, id + 1, sizeof *b->ir->nest);
     b->ir->kernel =
         arena_grow(b->a, b->ir->kernel, &b->cwhat, id + 1, sizeof *b->ir->kernel);
+    b->ir->tuned =
+        arena_grow(b->a, b->ir->tuned, &b->ctuned, id + 1, sizeof *b->ir->tuned);
     struct hyp_kernel *k = &p->kernel[id];
     memcpy(k->key, s->key, sizeof k->key);
     k->name = low->name;
@@ -83,6 +100,7 @@ static uint32_t add_kernel(struct builder *b, const struct scheduled *s,
     add_stages(b, k, id, s->nest);
     b->ir->nest[id] = s->nest;
     b->ir->kernel[id] = low->kernel;
+    b->ir->tuned[id] = s->tuned;
     return id;
 }
 

@@ -1,4 +1,4 @@
-/* The table of targets. */
+/* The tables of targets and of variants. */
 #include "compiler/ir/target.h"
 
 #include <stddef.h>
@@ -24,4 +24,38 @@ const struct target *target_find(const char *name)
 const struct target *target_default(void)
 {
     return &table[0];
+}
+
+/* ---- variants ---- */
+
+#define VARIANT(name, alteration, doc)                                                     \
+    static void vary_##name(struct target *t)                                              \
+    {                                                                                      \
+        (void)alteration;                                                                  \
+    }
+#include "compiler/ir/variant.def"
+#undef VARIANT
+
+const struct variant target_variant[] = {
+#define VARIANT(name, alteration, doc) {#name, doc, vary_##name},
+#include "compiler/ir/variant.def"
+#undef VARIANT
+};
+const unsigned target_nvariant = sizeof target_variant / sizeof *target_variant;
+
+/* Rows of a tile divide those of a unit, its columns are whole vectors. */
+static bool makes_tiles(const struct target *t)
+{
+    return t->mr > 0 && t->unit_rows % t->mr == 0 && t->nr >= t->vec && t->nr % t->vec == 0;
+}
+
+bool target_vary(const struct target *t, const char *name, struct target *out)
+{
+    for (unsigned i = 0; i < target_nvariant; i++)
+        if (strcmp(target_variant[i].name, name) == 0) {
+            *out = *t;
+            target_variant[i].alter(out);
+            return makes_tiles(out);
+        }
+    return false;
 }

@@ -5,6 +5,7 @@
 #ifndef HYP_COMPILER_IR_TARGET_H
 #define HYP_COMPILER_IR_TARGET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define KERNEL_AXES    31 /* of all spaces and sums of a kernel together */
@@ -27,5 +28,15 @@ struct target {
 };
 const struct target *target_find(const char *name);
 const struct target *target_default(void);
+
+/* Rows of variant.def: other schedules of what the target's row decides. */
+struct variant {
+    const char *name, *doc;
+    void (*alter)(struct target *t);
+};
+extern const struct variant target_variant[];
+extern const unsigned target_nvariant;
+/* The row as the variant of that name has it; false: there is none for this target. */
+bool target_vary(const struct target *t, const char *name, struct target *out);
 
 #endif
