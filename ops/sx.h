@@ -66,6 +66,8 @@ struct sxb {
 };
 
 void sx_init(struct sxb *b, struct arena *a);
+/* The same expressions with the same numbers; what is added to one is not in the other. */
+struct sxb sx_copy(const struct sxb *b, struct arena *a);
 
 sx_id sx_arg(struct sxb *b, uint32_t i, enum sx_type type);
 sx_id sx_const(struct sxb *b, double x);

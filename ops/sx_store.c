@@ -112,6 +112,17 @@ void sx_init(struct sxb *b, struct arena *a)
     b->bucket = arena_array(a, b->nbucket, sizeof *b->bucket);
 }
 
+struct sxb sx_copy(const struct sxb *b, struct arena *a)
+{
+    struct sxb to = *b;
+    to.arena = a;
+    to.node = arena_copy(a, b->node, b->n * sizeof *b->node);
+    to.hash = arena_copy(a, b->hash, b->n * sizeof *b->hash);
+    to.bucket = arena_copy(a, b->bucket, b->nbucket * sizeof *b->bucket);
+    to.cap = to.hcap = b->n;
+    return to;
+}
+
 static void rehash(struct sxb *b)
 {
     b->nbucket *= 2;

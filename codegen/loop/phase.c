@@ -216,6 +216,7 @@ static const struct kernel *join(const struct kernel *from, uint32_t len, struct
     if (from->naxis == LOOP_AXES)
         return NULL;
     k->arena = a;
+    k->sx = sx_copy(&from->sx, a);
     k->axis[k->naxis] = ext_const(2);
     k->axis_name[k->naxis++] = '?';
     k->nstage = from->nstage / 2;

@@ -108,15 +108,16 @@ static void choose_box(const struct kernel *k, struct group *g, const uint8_t *c
         g->outer[g->nouter++] = col[i];
 }
 
-/* Two vectors a row, unless one or three leave much fewer lanes idle. */
+/* As many vectors a row as the target's tiles have, unless one to three leave much fewer
+ * lanes idle. */
 static void best_box(const struct kernel *k, const struct target *t, struct group *g,
                      const uint8_t *col, unsigned n)
 {
     static const int32_t vectors[] = {2, 3, 1};
     struct group best = *g, try = *g;
     choose_box(k, &best, col, n, t->nr);
-    for (unsigned i = 1; i < sizeof vectors / sizeof *vectors; i++) {
-        choose_box(k, &try, col, n, vectors[i] * t->nr / 2);
+    for (unsigned i = 0; i < sizeof vectors / sizeof *vectors; i++) {
+        choose_box(k, &try, col, n, vectors[i] * t->vec);
         if (try.used > 1.2 * best.used)
             best = try;
     }

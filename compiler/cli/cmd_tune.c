@@ -172,8 +172,9 @@ static int try_variant(struct tuning *t, const struct variant *v, unsigned numbe
     if (status == EXIT_FINE) {
         const uint32_t better = note_better(t, &r, v->name);
         if (!t->quiet)
-            fprintf(stderr, "%u of %u  %-14s %s: %u kernels faster\n", number, t->nvariant,
-                    v->name, v->doc, better);
+            fprintf(stderr, "%2u of %u  %-14s cycle %.3f ms (table %.3f), %u kernels faster\n",
+                    number, t->nvariant, v->name, 1e3 * cycle_of(t, r.timing),
+                    1e3 * cycle_of(t, t->table), better);
     }
     timing_close(r.timing);
     return status;

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "codegen/loop/index.h"
+#include "compiler/ir/target.h"
 #include "runtime/base/arena.h"
 
 struct gen {
@@ -28,6 +29,11 @@ uint32_t gen_next(uint64_t *state)
 int32_t gen_below(uint64_t *state, int32_t n)
 {
     return (int32_t)(gen_next(state) % (uint32_t)n);
+}
+
+const char *gen_variant(uint64_t *state)
+{
+    return target_variant[gen_below(state, (int32_t)target_nvariant)].name;
 }
 
 static int32_t below(struct gen *g, int32_t n)

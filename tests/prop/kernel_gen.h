@@ -26,5 +26,6 @@ bool kernel_data_bad(const struct kernel_data *d, const struct kbuf *buf, uint32
 
 uint32_t gen_next(uint64_t *state);
 int32_t gen_below(uint64_t *state, int32_t n);
+const char *gen_variant(uint64_t *state); /* a name of variant.def */
 
 #endif

@@ -23,7 +23,7 @@
 
 struct tried {
     uint64_t seed;
-    const char *target;
+    const char *target, *variant;
     int64_t batch;
     bool f64;
     const struct kernel *k;
@@ -33,8 +33,8 @@ struct tried {
 
 static void complain(const struct tried *t, const char *what)
 {
-    fprintf(stderr, "seed %llu, target %s, batch %lld, %s: %s\n%s\n%s\n",
-            (unsigned long long)t->seed, t->target, (long long)t->batch,
+    fprintf(stderr, "seed %llu, target %s, variant %s, batch %lld, %s: %s\n%s\n%s\n",
+            (unsigned long long)t->seed, t->target, t->variant, (long long)t->batch,
             t->f64 ? "f64" : "f32", what, kernel_print(t->k, t->a), nest_print(t->n, t->a));
     fail();
 }
@@ -136,6 +136,19 @@ static void round_trips(const struct tried *t)
         complain(t, why);
 }
 
+/* By the target's row, or by that as a variant has it. */
+static void try_schedule(struct tried *t, const struct target *target, const char *variant)
+{
+    struct target row = *target;
+    if (variant && !target_vary(target, variant, &row))
+        return;
+    t->target = target->name;
+    t->variant = variant ? variant : "none";
+    t->n = nest_schedule(t->k, &row, t->a);
+    round_trips(t);
+    try_one(t);
+}
+
 static void try_kernel(uint64_t seed, const struct kernel *k, struct arena *a)
 {
     static const char *const targets[] = {"avx2", "avx512", "zen4", "neon", "generic"};
@@ -143,12 +156,10 @@ static void try_kernel(uint64_t seed, const struct kernel *k, struct arena *a)
     struct tried t = {.seed = seed, .a = a, .k = k};
     uint64_t state = seed;
     for (unsigned i = 0; i < sizeof targets / sizeof *targets; i++) {
-        t.target = targets[i];
-        t.n = nest_schedule(t.k, target_find(t.target), a);
         t.f64 = (seed + i) % 3 == 0;
         t.batch = batches[gen_below(&state, 12)];
-        round_trips(&t);
-        try_one(&t);
+        try_schedule(&t, target_find(targets[i]), NULL);
+        try_schedule(&t, target_find(targets[i]), gen_variant(&state));
     }
 }
 
@@ -248,7 +259,8 @@ static void try_window(const struct form *f, uint8_t port, const char *target,
     struct diag_sink *ds = diag_sink_new(a, 3);
     const struct fuse_options all = {.target = target_find(target), .batch = 64};
     struct pass_cx cx = {.program = p, .diags = ds, .target = all.target};
-    struct tried t = {.seed = port, .target = target, .batch = batch, .a = a};
+    struct tried t = {.seed = port, .batch = batch, .a = a};
+    uint64_t state = (uint64_t)batch + port;
     p->arena = a;
     window_graph(&p->graph, a, f, port);
     for (unsigned i = 0; pass_info(i); i++)
@@ -260,9 +272,8 @@ static void try_window(const struct form *f, uint8_t port, const char *target,
         const struct lowered *l = lower_group(fu, fu->order[o], slot_of, NULL, a, ds);
         assert_non_null(l);
         t.k = l->kernel;
-        t.n = nest_schedule(t.k, all.target, a);
-        round_trips(&t);
-        try_one(&t);
+        try_schedule(&t, all.target, NULL);
+        try_schedule(&t, all.target, gen_variant(&state));
     }
     arena_free(a);
 }
