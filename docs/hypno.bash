@@ -3,7 +3,7 @@ _hypno() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]} options=
     COMPREPLY=()
     if [ "$COMP_CWORD" = 1 ]; then
-        COMPREPLY=($(compgen -W "check show train eval dream data explain reduce doctor version help" -- "$cur"))
+        COMPREPLY=($(compgen -W "check show train eval dream data explain reduce tune doctor version help" -- "$cur"))
         return
     fi
     case "$prev" in
@@ -20,6 +20,7 @@ _hypno() {
     data) options="--data --output --split --file --help" ;;
     explain) options="--data --set --condition --backend --memory --phase --all --json --no-fuse --no-remat --help" ;;
     reduce) options="--data --limit --help" ;;
+    tune) options="--data --set --condition --seed --threads --memory --quiet --summary --limit --forget --help" ;;
     doctor) options="--data --clear-cache --help" ;;
     version) options="--help" ;;
     help) options="--help" ;;

@@ -6,8 +6,9 @@
 struct timing {
     struct run r;
     struct hyp_run_options options;
-    double *now, *best; /* seconds of the cycle that runs, and the least; ops of all phases */
-    uint32_t *first;    /* by phase: number of its first op */
+    double *now,
+        *best;       /* seconds of the cycle that runs, and the least; ops of all phases */
+    uint32_t *first; /* by phase: number of its first op */
     uint32_t nop;
     double *cycle; /* by stage */
     double last;

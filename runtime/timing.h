@@ -1,8 +1,8 @@
 /*
  * Cycles of a plan, timed launch by launch: what `hypno tune` measures.
  *
- * The model's own stages run on its own data from freshly drawn weights; no probe is evaluated
- * and nothing is written.  An epoch that ends begins again: a stage never does.
+ * The model's own stages run on its own data from freshly drawn weights; no probe is
+ * evaluated and nothing is written.  An epoch that ends begins again: a stage never does.
  */
 #ifndef HYP_RUNTIME_TIMING_H
 #define HYP_RUNTIME_TIMING_H

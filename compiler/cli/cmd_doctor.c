@@ -10,6 +10,7 @@
 #include "codegen/loop/loop.h"
 #include "compiler/cli/open.h"
 #include "compiler/cli/version.h"
+#include "runtime/base/arena.h"
 #include "runtime/base/cache.h"
 #include "runtime/base/file.h"
 #include "runtime/data.h"
@@ -39,19 +40,15 @@ static void features(void)
     putchar('\n');
 }
 
-static const struct target *print_backends(void)
+static void print_backends(void)
 {
-    const struct target *t = target_default();
 #ifdef HYP_WITH_LLVM
-    const struct target *host = llvm_host_target();
-    line("back ends", host ? "llvm (default), interp, interp64"
-                           : "interp (default), interp64; llvm: this processor is too old");
-    if (host)
-        t = host;
+    line("back ends", llvm_host_target()
+                          ? "llvm (default), interp, interp64"
+                          : "interp (default), interp64; llvm: this processor is too old");
 #else
     line("back ends", "interp (default), interp64; built without llvm");
 #endif
-    return t;
 }
 
 static void print_target(const struct target *t)
@@ -119,6 +116,20 @@ static void print_cache(bool clear)
     cache_close(c);
 }
 
+/* Kernels that `hypno tune` found better schedules of. */
+static void print_tuned(void)
+{
+    struct cache_place place;
+    const char *why;
+    if (!open_cache_place(&place, &why))
+        return;
+    struct arena *a = arena_new();
+    const struct tuned *t = tuned_read(place.tuned, open_target(), a);
+    printf("%-12s %u kernels are scheduled by what `hypno tune` measured here\n", "tuned",
+           tuned_count(t));
+    arena_free(a);
+}
+
 int cmd_doctor(const struct args *a)
 {
     struct utsname u;
@@ -129,7 +140,8 @@ int cmd_doctor(const struct args *a)
         printf("%-12s %s %s, %s\n", "machine", u.sysname, u.release, u.machine);
     }
     features();
-    print_target(print_backends());
+    print_backends();
+    print_target(open_target());
     snprintf(text, sizeof text, "%u", open_threads(a));
     line("threads", text);
     snprintf(text, sizeof text, "LLVM %s, libyaml %s, zlib %s, liblzma %s",
@@ -138,5 +150,6 @@ int cmd_doctor(const struct args *a)
     line("libraries", text);
     print_data(a);
     print_cache(a->option[OPT_clear_cache].given);
+    print_tuned();
     return EXIT_FINE;
 }

@@ -2,10 +2,11 @@
  * hypno tune: races between the table's choice of schedules and others.
  *
  * A race runs cycles of two plans of the model in turns, so that what disturbs one disturbs
- * the other, and takes the fastest run of every launch.  Each variant of the table races once,
- * with all kernels; the best of every kernel run together in a last race against the table,
- * which has to confirm each of them, and the whole cycle.
+ * the other, and takes the fastest run of every launch.  Each variant of the table races
+ * once, with all kernels; the best of every kernel run together in a last race against the
+ * table, which has to confirm each of them, and the whole cycle.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "codegen/loop/loop.h"
@@ -16,8 +17,7 @@
 #include "runtime/timing.h"
 
 enum { FEWEST = 3, MOST = 400, FINALS = 2 };
-#define MARGIN  0.97 /* of the table's time: what is clearly faster */
-#define CONFIRM 0.985
+static const double margin = 0.97, confirmed = 0.985; /* of the table's time */
 
 struct tuning {
     const struct args *args;
@@ -29,7 +29,7 @@ struct tuning {
     struct tune_result found;
     uint32_t nvariant; /* that this target has */
     double limit;
-    bool quiet;
+    bool quiet, any; /* any: of a test, every other schedule is taken to be faster */
 };
 
 /* ---- a race ---- */
@@ -55,8 +55,7 @@ static int open_rival(struct tuning *t, const struct tuned *with, struct rival *
         cli_hint("`--memory` raises the limit, a smaller batch lowers the need");
         return EXIT_MISTAKE;
     }
-    const enum hyp_status s =
-        timing_open(r->c->plan, t->pool, &t->run, &r->timing, &err);
+    const enum hyp_status s = timing_open(r->c->plan, t->pool, &t->run, &r->timing, &err);
     return s == HYP_OK ? EXIT_FINE : failed(t, s, &err);
 }
 
@@ -124,6 +123,11 @@ static bool differs(const struct tuning *t, const struct rival *r, uint32_t kern
     return false;
 }
 
+static bool is_faster(const struct tuning *t, double before, double now, double share)
+{
+    return t->any || now <= share * before;
+}
+
 static uint32_t note_better(struct tuning *t, const struct rival *r, const char *variant)
 {
     uint32_t better = 0;
@@ -131,7 +135,7 @@ static uint32_t note_better(struct tuning *t, const struct rival *r, const char 
         struct tune_kernel *f = &t->found.kernel[k];
         const double before = seconds_of(t, t->table, k), now = seconds_of(t, r->timing, k);
         f->measured |= before > 0;
-        if (before <= 0 || now > MARGIN * before || !differs(t, r, k))
+        if (before <= 0 || !differs(t, r, k) || !is_faster(t, before, now, margin))
             continue;
         better++;
         if (f->variant && now / before >= f->after / f->before)
@@ -172,7 +176,8 @@ static int try_variant(struct tuning *t, const struct variant *v, unsigned numbe
     if (status == EXIT_FINE) {
         const uint32_t better = note_better(t, &r, v->name);
         if (!t->quiet)
-            fprintf(stderr, "%2u of %u  %-14s cycle %.3f ms (table %.3f), %u kernels faster\n",
+            fprintf(stderr,
+                    "%2u of %u  %-14s cycle %.3f ms (table %.3f), %u kernels faster\n",
                     number, t->nvariant, v->name, 1e3 * cycle_of(t, r.timing),
                     1e3 * cycle_of(t, t->table), better);
     }
@@ -225,7 +230,7 @@ static uint32_t confirm(struct tuning *t, const struct rival *r)
             continue;
         f->before = seconds_of(t, t->table, k);
         f->after = seconds_of(t, r->timing, k);
-        if (f->after <= CONFIRM * f->before)
+        if (is_faster(t, f->before, f->after, confirmed))
             continue;
         f->variant = NULL;
         gone++;
@@ -251,7 +256,7 @@ static int finals(struct tuning *t, unsigned rounds)
         }
         timing_close(r.timing);
     }
-    t->found.kept = status == EXIT_FINE && t->found.after < t->found.before;
+    t->found.kept = status == EXIT_FINE && is_faster(t, t->found.before, t->found.after, 1);
     return status;
 }
 
@@ -317,6 +322,7 @@ static int begin(struct tuning *t)
         t->nvariant += target_vary(t->c->target, target_variant[i].name, &varied);
     t->limit = (double)args_number(a, OPT_limit, 60);
     t->quiet = a->option[OPT_quiet].given;
+    t->any = getenv("HYP_TUNE_ANY") != NULL;
     hyp_run_defaults(&t->run);
     t->run.seed = args_number(a, OPT_seed, 0);
     t->run.dirs = t->opening.dirs.dir;

@@ -71,8 +71,12 @@ const char *open_cache_place(struct cache_place *p, const char **why)
     *why = own ? "HYPNO_CACHE is off" : "neither HYPNO_CACHE nor HOME is set";
     if (own ? strcmp(own, "off") == 0 : !xdg && !home)
         return NULL;
-    const char *base = own ? own : xdg ? xdg : home,
-               *below = own ? "" : xdg ? "/hypno" : "/.cache/hypno";
+    const char *base = own   ? own
+                       : xdg ? xdg
+                             : home,
+               *below = own   ? ""
+                        : xdg ? "/hypno"
+                              : "/.cache/hypno";
     *why = "the path of its folder is too long";
     n = snprintf(p->dir, sizeof p->dir, "%s%s/objects", base, below);
     if (n < 0 || (size_t)n >= sizeof p->dir)

@@ -60,7 +60,8 @@ static uint32_t *by_gain(const struct compiled *c, const struct tune_result *r)
         const double gain = r->kernel[k].before - r->kernel[k].after;
         if (!r->kernel[k].variant)
             continue;
-        for (; at && gain > r->kernel[order[at - 1]].before - r->kernel[order[at - 1]].after;
+        for (;
+             at && gain > r->kernel[order[at - 1]].before - r->kernel[order[at - 1]].after;
              at--)
             order[at] = order[at - 1];
         order[at] = k;
@@ -73,8 +74,9 @@ void tune_text(const struct compiled *c, const struct tune_result *r)
 {
     const uint32_t n = count(r, true), *order = by_gain(c, r);
     if (!n) {
-        printf("%u kernels measured: no variant is clearly faster than the table's choice\n",
-               count(r, false));
+        printf(
+            "%u kernels measured: no variant is clearly faster than the table's choice\n",
+            count(r, false));
         return;
     }
     printf("%9s %9s  %-14s %-20s %s\n", "from ms", "to ms", "variant", "shape",
@@ -85,7 +87,8 @@ void tune_text(const struct compiled *c, const struct tune_result *r)
         printf("%9.3f %9.3f  %-14s %-20s k%u %s\n", 1e3 * k->before, 1e3 * k->after,
                k->variant, shape_of(c, e), order[i], place_of_kernel(c, e));
     }
-    printf("%u of %u kernels on %u threads; a cycle took %.3f ms by the table, %.3f ms so: %s\n",
+    printf("%u of %u kernels on %u threads; a cycle took %.3f ms by the table, %.3f ms so: "
+           "%s\n",
            n, count(r, false), c->threads, 1e3 * r->before, 1e3 * r->after,
            r->kept ? "kept" : "not faster, nothing is kept");
 }

@@ -18,7 +18,7 @@ struct compile_options {
     unsigned threads;    /* for compiling; 0: all processors */
     const char
         *cache_dir; /* where compiled kernels are kept (base/cache.h); NULL: nowhere */
-    uint64_t cache_limit; /* bytes of it */
+    uint64_t cache_limit;  /* bytes of it */
     const char *tuned_dir; /* what `hypno tune` keeps (tuned.h); NULL: nowhere */
     bool fuse_off;
     uint64_t memory_limit; /* bytes; 0: none */
@@ -60,8 +60,8 @@ enum compile_until { UNTIL_MODEL, UNTIL_PROGRAM, UNTIL_GRAPH, UNTIL_PLAN, UNTIL_
 struct compiled *compile_model(const char *path, const struct compile_options *o,
                                enum compile_until until, bool *ok);
 void compiled_free(struct compiled *c);
-/* The same program, scheduled as `tuned` says, with code: a compilation that is freed with c.
- * NULL: reported, or the two plans exceed the memory. */
+/* The same program, scheduled as `tuned` says, with code: a compilation that is freed with
+ * c. NULL: reported, or the two plans exceed the memory. */
 struct compiled *compile_beside(struct compiled *c, const struct tuned *tuned);
 
 #endif

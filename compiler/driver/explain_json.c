@@ -66,6 +66,11 @@ static void kernel(const struct ex *x, struct json_writer *w, const struct ex_ph
     number(w, "kernel", k->kernel);
     number(w, "launch", k->launch);
     text(w, "kind", ex_kind(p, k));
+    json_key(w, "variant");
+    if (x->c->ir.tuned[k->kernel])
+        json_string(w, x->c->ir.tuned[k->kernel]->variant);
+    else
+        json_null(w);
     number(w, "seconds", k->seconds);
     number(w, "moved", k->moved);
     number(w, "saved_seconds", k->saved_seconds);

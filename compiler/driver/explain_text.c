@@ -148,6 +148,12 @@ void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
                  ex_bytes(sb, k->saved_bytes));
         ex_flow_word(&h, saved);
     }
+    const struct tuned_kernel *tuned = x->c->ir.tuned[k->kernel];
+    if (tuned) {
+        snprintf(head, sizeof head, "scheduled `%s` by `hypno tune` (measured %s, was %s)",
+                 tuned->variant, ex_time(t, tuned->after), ex_time(b, tuned->before));
+        ex_flow_text(&h, head);
+    }
     if (k->group == NO_GROUP) {
         fprintf(x->out, " to %s\n", copied_to(x, p, k));
         return;

@@ -29,9 +29,9 @@ struct plan_ir {
     struct arena *arena;
     const struct program *program;
     const struct target *target;
-    uint32_t *leaf_buffer;  /* by leaf: 1 + buffer of the plan */
-    struct nest **nest;     /* by plan kernel */
-    struct kernel **kernel; /* likewise: what the nest was made of */
+    uint32_t *leaf_buffer;             /* by leaf: 1 + buffer of the plan */
+    struct nest **nest;                /* by plan kernel */
+    struct kernel **kernel;            /* likewise: what the nest was made of */
     const struct tuned_kernel **tuned; /* likewise: its variant; NULL: the table's choice */
     uint32_t *group;        /* by plan entry: 1 + group of its phase's fusion; 0: a copy */
     struct fusion **fusion; /* by plan phase */

@@ -43,8 +43,8 @@ const struct prog_phase *plan_phase_of(const struct program *p, region_id r);
 struct scheduled {
     struct nest *nest;
     const struct tuned_kernel *tuned; /* what schedules it in the table's place, or NULL */
-    uint8_t of[32], key[32]; /* kernel_key() of what it was made of, nest_key() */
-    uint32_t kernel;         /* 1 + the plan's; 0: none yet */
+    uint8_t of[32], key[32];          /* kernel_key() of what it was made of, nest_key() */
+    uint32_t kernel;                  /* 1 + the plan's; 0: none yet */
 };
 /* The nest of a kernel, or of an equal one that came before. */
 struct scheduled *plan_nest(struct builder *b, const struct kernel *k);

@@ -89,8 +89,7 @@ static uint32_t add_kernel(struct builder *b, const struct scheduled *s,
     b->ir->nest = arena_grow(b->a, b->ir->nest, &b->cnest, id + 1, sizeof *b->ir->nest);
     b->ir->kernel =
         arena_grow(b->a, b->ir->kernel, &b->cwhat, id + 1, sizeof *b->ir->kernel);
-    b->ir->tuned =
-        arena_grow(b->a, b->ir->tuned, &b->ctuned, id + 1, sizeof *b->ir->tuned);
+    b->ir->tuned = arena_grow(b->a, b->ir->tuned, &b->ctuned, id + 1, sizeof *b->ir->tuned);
     struct hyp_kernel *k = &p->kernel[id];
     memcpy(k->key, s->key, sizeof k->key);
     k->name = low->name;

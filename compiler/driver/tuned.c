@@ -149,8 +149,7 @@ struct tuned *tuned_read(const char *dir, const struct target *target, struct ar
     const char *why;
     uint8_t key[32], *text;
     size_t n;
-    struct cache *c =
-        dir && machine_key(target, key) ? cache_open(dir, LIMIT, &why) : NULL;
+    struct cache *c = dir && machine_key(target, key) ? cache_open(dir, LIMIT, &why) : NULL;
     if (c && cache_get(c, key, &text, &n)) {
         parse(t, (const char *)text, n);
         hyp_free(text);

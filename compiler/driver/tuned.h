@@ -1,11 +1,11 @@
 /*
  * What `hypno tune` found: kernels that another variant schedules better than the table.
  *
- * Kept by machine, one entry of a cache (base/cache.h), which `hypno tune` replaces whole.  A
- * kernel is known by the nest that the table's row makes of it, so that what was measured
- * against another schedule, or on another processor or by another build, does not count.  No
- * variant changes a bit of what is computed: what is missing, damaged or unknown costs speed
- * and nothing else.
+ * Kept by machine, one entry of a cache (base/cache.h), which `hypno tune` replaces whole.
+ * A kernel is known by the nest that the table's row makes of it, so that what was measured
+ * against another schedule, or on another processor or by another build, does not count. No
+ * variant changes a bit of what is computed: what is missing, damaged or unknown costs
+ * speed and nothing else.
  */
 #ifndef HYP_COMPILER_DRIVER_TUNED_H
 #define HYP_COMPILER_DRIVER_TUNED_H
@@ -40,10 +40,11 @@ uint32_t tuned_count(const struct tuned *t);
 const struct tuned_kernel *tuned_find(const struct tuned *t, const uint8_t nest[32],
                                       uint32_t threads, int64_t batch);
 
-/* What this machine keeps in `dir` for the target; NULL is nowhere.  Never fails: nothing is
- * kept. */
+/* What this machine keeps in `dir` for the target; NULL is nowhere.  Never fails: nothing
+ * is kept. */
 struct tuned *tuned_read(const char *dir, const struct target *target, struct arena *a);
-/* In the place of what was kept (all kernels of the machine); false: it cannot be written. */
+/* In the place of what was kept (all kernels of the machine); false: it cannot be written.
+ */
 bool tuned_write(const char *dir, const struct target *target, const struct tuned *t);
 
 #endif
