@@ -44,6 +44,26 @@ static int failed(const struct tuning *t, enum hyp_status s, const struct hyp_er
     return open_runtime_error(t->c, s, err);
 }
 
+/* Is the kernel's nest another one there? */
+static bool differs(const struct tuning *t, const struct rival *r, uint32_t kernel)
+{
+    const struct hyp_plan *p = t->c->plan, *q = r->c->plan;
+    for (uint32_t e = 0; e < p->nentry; e++)
+        if (p->entry[e].kernel == kernel)
+            return memcmp(p->kernel[kernel].key, q->kernel[q->entry[e].kernel].key, 32) !=
+                   0;
+    return false;
+}
+
+static bool nothing_differs(const struct tuning *t, const struct rival *r)
+{
+    for (uint32_t k = 0; k < t->found.nkernel; k++)
+        if (differs(t, r, k))
+            return false;
+    return true;
+}
+
+/* Without timing where both plans are the same. */
 static int open_rival(struct tuning *t, const struct tuned *with, struct rival *r)
 {
     struct hyp_error err = {0};
@@ -55,6 +75,8 @@ static int open_rival(struct tuning *t, const struct tuned *with, struct rival *
         cli_hint("`--memory` raises the limit, a smaller batch lowers the need");
         return EXIT_MISTAKE;
     }
+    if (nothing_differs(t, r))
+        return EXIT_FINE;
     const enum hyp_status s = timing_open(r->c->plan, t->pool, &t->run, &r->timing, &err);
     return s == HYP_OK ? EXIT_FINE : failed(t, s, &err);
 }
@@ -76,7 +98,7 @@ static int race(struct tuning *t, const struct tuned *with, unsigned rounds,
 {
     int status = open_rival(t, with, r);
     timing_forget(t->table);
-    for (uint32_t i = 0; status == EXIT_FINE && i < t->c->plan->nstage; i++)
+    for (uint32_t i = 0; status == EXIT_FINE && r->timing && i < t->c->plan->nstage; i++)
         status = race_stage(t, r, i, rounds);
     return status;
 }
@@ -110,17 +132,6 @@ static double seconds_of(const struct tuning *t, const struct timing *x, uint32_
             if (launches(p, &p->phase[i].op[o], kernel))
                 sum += timing_op(x, i, o);
     return sum;
-}
-
-/* Is the kernel's nest another one there? */
-static bool differs(const struct tuning *t, const struct rival *r, uint32_t kernel)
-{
-    const struct hyp_plan *p = t->c->plan, *q = r->c->plan;
-    for (uint32_t e = 0; e < p->nentry; e++)
-        if (p->entry[e].kernel == kernel)
-            return memcmp(p->kernel[kernel].key, q->kernel[q->entry[e].kernel].key, 32) !=
-                   0;
-    return false;
 }
 
 static bool is_faster(const struct tuning *t, double before, double now, double share)
@@ -173,7 +184,7 @@ static int try_variant(struct tuning *t, const struct variant *v, unsigned numbe
     struct tuned *all = tuned_new(t->c->arena);
     tuned_all(all, v->name);
     const int status = race(t, all, rounds, &r);
-    if (status == EXIT_FINE) {
+    if (status == EXIT_FINE && r.timing) {
         const uint32_t better = note_better(t, &r, v->name);
         if (!t->quiet)
             fprintf(stderr,

@@ -5,7 +5,7 @@
  * A kernel is known by the nest that the table's row makes of it, so that what was measured
  * against another schedule, or on another processor or by another build, does not count. No
  * variant changes a bit of what is computed: what is missing, damaged or unknown costs
- * speed and nothing else.
+ * speed and nothing else.  Of two processes that write at once the last wins.
  */
 #ifndef HYP_COMPILER_DRIVER_TUNED_H
 #define HYP_COMPILER_DRIVER_TUNED_H
