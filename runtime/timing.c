@@ -84,7 +84,7 @@ void timing_close(struct timing *t)
 bool timing_stage(struct timing *t, uint32_t stage)
 {
     t->r.now.stage = stage;
-    t->r.now.stage_epoch = t->r.now.cycle = 0;
+    t->r.now.stage_epoch = t->r.now.epoch = t->r.now.cycle = t->r.now.step = 0;
     t->batch = 0;
     schedule_enter(&t->r);
     return t->r.stage.cycles != 0 && t->r.stage.epochs != 0;

@@ -16,7 +16,8 @@ enum hyp_status timing_open(struct hyp_plan *plan, struct pool *pool,
                             struct hyp_error *err);
 void timing_close(struct timing *t);
 
-/* Go to that stage of the schedule; false: it has no cycles. */
+/* Go to that stage of the schedule, counters at 0, so that two plans run the same phases in
+ * their next cycles; false: it has no cycles. */
 bool timing_stage(struct timing *t, uint32_t stage);
 /* One cycle of it; cycles of less than the whole batch do not count. */
 enum hyp_status timing_cycle(struct timing *t, struct hyp_error *err);

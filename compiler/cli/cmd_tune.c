@@ -16,7 +16,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/timing.h"
 
-enum { FEWEST = 3, MOST = 400, FINALS = 2 };
+enum { FEWEST = 2, MOST = 400, FINALS = 2 };
 static const double margin = 0.97, confirmed = 0.985; /* of the table's time */
 
 struct tuning {
@@ -146,7 +146,8 @@ static uint32_t note_better(struct tuning *t, const struct rival *r, const char 
         struct tune_kernel *f = &t->found.kernel[k];
         const double before = seconds_of(t, t->table, k), now = seconds_of(t, r->timing, k);
         f->measured |= before > 0;
-        if (before <= 0 || !differs(t, r, k) || !is_faster(t, before, now, margin))
+        if (before <= 0 || now <= 0 || !differs(t, r, k) ||
+            !is_faster(t, before, now, margin))
             continue;
         better++;
         if (f->variant && now / before >= f->after / f->before)
@@ -174,6 +175,11 @@ static int rounds_for(struct tuning *t, unsigned *rounds)
     const double n =
         cycle > 0 ? t->limit / (2 * cycle * (t->nvariant + 2 * FINALS)) : FEWEST;
     *rounds = n < FEWEST ? FEWEST : n > MOST ? MOST : (unsigned)n;
+    if (!t->quiet)
+        fprintf(stderr,
+                "%u variants, %u rounds of a cycle of %.3f ms each: %.0f s and compiling\n",
+                t->nvariant, *rounds, 1e3 * cycle,
+                2 * cycle * *rounds * (t->nvariant + 2 * FINALS));
     return EXIT_FINE;
 }
 

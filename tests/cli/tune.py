@@ -105,7 +105,7 @@ def test_interrupted():
     tune()
     before = read(kept(), "rb")
     run = subprocess.Popen([HYPNO, "tune", "m.yaml", "--limit", "600"], env={**os.environ, **ANY}, stderr=subprocess.PIPE)
-    run.stderr.readline()
+    run.stderr.readline()  # it measures now
     run.send_signal(signal.SIGINT)
     equal(run.wait(timeout=300), -signal.SIGINT)
     run.stderr.close()
