@@ -60,8 +60,8 @@ static void by_nest_threads_and_batch(void **unused)
     assert_int_equal(tuned_count(t), 2);
     add(t, 1, 2, 64, "both");
     assert_int_equal(tuned_count(t), 3);
-    tuned_all(t, "near");
-    assert_string_equal(found(t, 7, 7, 7), "near");
+    tuned_all(t, "rows");
+    assert_string_equal(found(t, 7, 7, 7), "rows");
     arena_free(a);
 }
 
