@@ -10,7 +10,6 @@ struct timing {
         *best;       /* seconds of the cycle that runs, and the least; ops of all phases */
     uint32_t *first; /* by phase: number of its first op */
     uint32_t nop;
-    double *cycle; /* by stage */
     double last;
     int64_t batch; /* of a whole cycle of this stage */
 };
@@ -37,8 +36,7 @@ static enum hyp_status make_room(struct timing *t, struct hyp_error *err)
     }
     t->now = hyp_calloc(t->nop + 1U, sizeof *t->now);
     t->best = hyp_calloc(t->nop + 1U, sizeof *t->best);
-    t->cycle = hyp_calloc(p->nstage + 1U, sizeof *t->cycle);
-    return t->first && t->now && t->best && t->cycle
+    return t->first && t->now && t->best
                ? HYP_OK
                : hyp_fail(err, HYP_ENOMEM, "out of memory for timing");
 }
@@ -77,7 +75,6 @@ void timing_close(struct timing *t)
     hyp_free(t->first);
     hyp_free(t->now);
     hyp_free(t->best);
-    hyp_free(t->cycle);
     hyp_free(t);
 }
 
@@ -101,9 +98,8 @@ enum hyp_status timing_cycle(struct timing *t, struct hyp_error *err)
     struct run *r = &t->r;
     for (uint32_t i = 0; i < t->nop; i++)
         t->now[i] = 0;
-    const double start = t->last = run_clock();
+    t->last = run_clock();
     const enum hyp_status st = schedule_cycle(r, err);
-    const double took = run_clock() - start;
     if (st != HYP_OK)
         return st;
     if (r->epoch_over) {
@@ -116,7 +112,6 @@ enum hyp_status timing_cycle(struct timing *t, struct hyp_error *err)
     t->batch = r->batch;
     for (uint32_t i = 0; i < t->nop; i++)
         keep_least(&t->best[i], t->now[i]);
-    keep_least(&t->cycle[r->now.stage], took);
     return HYP_OK;
 }
 
@@ -124,16 +119,9 @@ void timing_forget(struct timing *t)
 {
     for (uint32_t i = 0; i < t->nop; i++)
         t->best[i] = 0;
-    for (uint32_t i = 0; i < t->r.plan->nstage; i++)
-        t->cycle[i] = 0;
 }
 
 double timing_op(const struct timing *t, uint32_t phase, uint32_t op)
 {
     return t->best[t->first[phase] + op];
-}
-
-double timing_of_cycle(const struct timing *t, uint32_t stage)
-{
-    return t->cycle[stage];
 }

@@ -25,7 +25,5 @@ void timing_forget(struct timing *t); /* all that was measured */
 
 /* Seconds of the fastest run of an op of a phase; 0: it did not run. */
 double timing_op(const struct timing *t, uint32_t phase, uint32_t op);
-/* Likewise of the stage's whole cycle, gathering samples included. */
-double timing_of_cycle(const struct timing *t, uint32_t stage);
 
 #endif

@@ -62,15 +62,12 @@ static void nodes(const struct ex *x, struct json_writer *w, const struct ex_pha
 static void kernel(const struct ex *x, struct json_writer *w, const struct ex_phase *p,
                    const struct ex_kernel *k)
 {
+    const struct tuned_kernel *tuned = x->c->ir.tuned[k->kernel];
     json_open(w, '{');
     number(w, "kernel", k->kernel);
     number(w, "launch", k->launch);
     text(w, "kind", ex_kind(p, k));
-    json_key(w, "variant");
-    if (x->c->ir.tuned[k->kernel])
-        json_string(w, x->c->ir.tuned[k->kernel]->variant);
-    else
-        json_null(w);
+    text(w, "variant", tuned ? tuned->variant : "table");
     number(w, "seconds", k->seconds);
     number(w, "moved", k->moved);
     number(w, "saved_seconds", k->saved_seconds);

@@ -29,7 +29,7 @@ def tune(*more, env=None):
 def variants(env=None):
     """By kernel of the plan, where it is not the table's choice."""
     doc = json.loads(hypno("explain", "m.yaml", "--json", env=env or HERE)[0])
-    return {k["kernel"]: k["variant"] for p in doc["phases"] for k in p["kernels"] if k["variant"]}
+    return {k["kernel"]: k["variant"] for p in doc["phases"] for k in p["kernels"] if k["variant"] != "table"}
 
 
 def trained(name, env):
