@@ -94,7 +94,8 @@ struct interp_stage *interp_prepare(const struct nest *n, uint32_t stage, bool f
     s->tile_elems = arena_array(a, n->ntile + 1, sizeof *s->tile_elems);
     prepare_node(s, &s->root, s->stage->root, a);
     s->workspace = s->prog_bytes + s->tile_bytes + (s->max_load + 2U) * LANE_BYTES +
-                   (n->nscalar + 1) * sizeof(double) + s->max_load * 24U + 256;
+                   (n->nscalar + 1) * sizeof(double) + (n->nbuf + 1) * sizeof(int64_t) +
+                   s->max_load * 24U + 256;
     return s;
 }
 
@@ -125,6 +126,7 @@ struct run {
     uint8_t *tile, *prog, *lane;
     const void **arg;
     int32_t *arg_step;
+    int64_t *elems; /* by buffer, of this batch */
     struct interp_check *check;
 };
 
@@ -144,6 +146,7 @@ struct place_at {         /* an array and where a statement's lanes are in it */
     uint8_t *base, *seen; /* seen: tiles, one byte an element, nonzero once written */
     uint8_t dtype;
     int64_t at, step, size;
+    int64_t elems; /* beyond them is slack */
     int64_t more; /* what data add to the index, at a store */
     const char *name;
     uint16_t buf;
@@ -182,15 +185,16 @@ static struct place_at locate(struct run *r, bool tile, uint16_t id, const struc
         p.dtype = s->n->tile[id].dtype;
         p.base = r->tile + s->tile_at[id];
         p.seen = p.base + (size_t)s->tile_elems[id] * eval_bytes(p.dtype, s->f64);
-        p.size = s->tile_elems[id];
+        p.size = p.elems = s->tile_elems[id];
         p.name = s->n->tile[id].name;
     } else {
         const struct kbuf *b = &s->n->buf[id];
         p.dtype = b->dtype;
         p.base = r->args->buf[id];
         p.name = b->name;
+        p.elems = r->elems[id];
         if (r->check)
-            p.size = write ? elements(b, r->args->batch) : readable(b, r->args->batch);
+            p.size = write ? p.elems : readable(b, r->args->batch);
     }
     if (r->vec >= 0) {
         bool plain;
@@ -268,12 +272,15 @@ static int64_t picked(const struct run *r, const struct pick *p, uint32_t lane)
     return ext_at(p->coef, r->args->batch) * at;
 }
 
+/* Rows of slack are not read, for another entry of the launch may be writing there; what
+ * they would give is dropped.  A test that checks reads them, to see that it is. */
 static void load_one(struct run *r, const struct nload *l, uint32_t i)
 {
     bool f64 = r->s->f64;
     struct place_at p = locate(r, l->tile, l->id, &l->index, false);
     if (p.plain && !l->nguard && p.dtype != DT_BOOL && (p.step == 0 || p.step == 1) &&
-        !r->check && !l->pick.from) {
+        !r->check && !l->pick.from && p.at >= 0 &&
+        p.at + p.step * (r->lanes - 1) < p.elems) {
         r->arg[i] = p.base + p.at * (int64_t)eval_bytes(p.dtype, f64);
         r->arg_step[i] = (int32_t)p.step;
         return;
@@ -286,7 +293,7 @@ static void load_one(struct run *r, const struct nload *l, uint32_t i)
             int64_t at = lane_at(r, &p, &l->index, k) + more;
             if (r->check)
                 check_read(r, &p, at);
-            if (!r->check || (at >= 0 && at < p.size))
+            if (at >= 0 && at < (r->check ? p.size : p.elems))
                 v = eval_get(p.base, p.dtype, f64, at);
         }
         put_lane(lanes, p.dtype, f64, k, v);
@@ -489,8 +496,11 @@ void interp_stage_fn(const struct hyp_kargs *args, int64_t lo, int64_t hi, void 
     r.tile = r.prog + s->prog_bytes;
     r.lane = r.tile + s->tile_bytes;
     r.scalar = (double *)(void *)(r.lane + (s->max_load + 2U) * LANE_BYTES);
-    r.arg = (const void **)(void *)(r.scalar + s->n->nscalar + 1);
+    r.elems = (int64_t *)(void *)(r.scalar + s->n->nscalar + 1);
+    r.arg = (const void **)(void *)(r.elems + s->n->nbuf + 1);
     r.arg_step = (int32_t *)(void *)(r.arg + s->max_load + 1);
+    for (uint32_t b = 0; b < s->n->nbuf; b++)
+        r.elems[b] = elements(&s->n->buf[b], args->batch);
     eval_scalars(&s->sx, args->scalar, s->f64, r.scalar);
     prepare_programs(&r, &s->root);
     if (s->stage->root->op == S_FOR && s->stage->root->kind == FOR_GRID)
