@@ -147,7 +147,7 @@ struct place_at {         /* an array and where a statement's lanes are in it */
     uint8_t dtype;
     int64_t at, step, size;
     int64_t elems; /* beyond them is slack */
-    int64_t more; /* what data add to the index, at a store */
+    int64_t more;  /* what data add to the index, at a store */
     const char *name;
     uint16_t buf;
     bool tile, plain; /* plain: at + lane * step */
