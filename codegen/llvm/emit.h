@@ -17,7 +17,7 @@
 #include "codegen/loop/loop.h"
 #include "runtime/base/arena.h"
 
-enum { LL_LANES = 64, LL_REGIONS = 128 };
+enum { LL_LANES = 64, LL_REGIONS = 128, LL_WALKERS = 8 };
 
 /* ---- what modules share: one per thread ---- */
 struct ll_host {
@@ -35,10 +35,24 @@ struct ll_memo {
     struct ll_memo *chain;   /* in the bucket */
     struct ll_memo *sibling; /* in the region */
 };
+/* A pointer that an innermost loop moves on, instead of a product an iteration. */
+struct ll_walker {
+    LLVMValueRef phi;
+    LLVMTypeRef elem;
+    struct ext coef; /* elements, times the loop's counter */
+};
 struct ll_region {
     LLVMBasicBlockRef setup; /* where invariant arithmetic goes; NULL: a guarded block */
     struct ll_memo *memo;
+    LLVMBasicBlockRef before; /* the loop; NULL: none */
+    LLVMValueRef counter;     /* of an innermost loop, else NULL */
+    LLVMValueRef first;       /* value of the counter */
+    struct ll_walker walker[LL_WALKERS];
+    unsigned nwalker;
 };
+
+/* Where the builder is: in a body, in a loop's set-up block, or before a loop. */
+enum ll_where { LL_BODY, LL_SETUP, LL_BEFORE };
 
 enum ll_axis_kind { LL_UNSET, LL_RUN, LL_CONST, LL_LANE };
 struct ll_axis {
@@ -55,7 +69,7 @@ struct ll_tile {
     uint32_t npiece;
     int32_t *start, *width; /* of each piece */
     uint16_t *piece_of;     /* by element */
-    LLVMValueRef *square;   /* pieces that were turned last, then what they became */
+    LLVMValueRef *strip;    /* pieces that were turned last, then what they became */
     LLVMBasicBlockRef turned_in;
     LLVMValueRef base; /* STACK */
     uint32_t version;
@@ -74,7 +88,7 @@ struct ll {
 
     struct ll_region region[LL_REGIONS];
     unsigned depth; /* of the innermost region */
-    bool hoisting;
+    enum ll_where where;
     struct ll_memo *bucket[1024], *spare;
 
     struct ll_axis axis[NEST_AXES];
@@ -121,9 +135,13 @@ LLVMValueRef *ll_memo(struct ll *l, unsigned depth, uint64_t op, const void *a,
 struct ll_place {
     LLVMBasicBlockRef block;
     unsigned depth;
-    bool hoisting;
+    enum ll_where where;
 };
 struct ll_place ll_hoist(struct ll *l, unsigned depth);
+/* Move it before the innermost loop, unless that loop is what knows `depth`. */
+bool ll_leave(struct ll *l, unsigned depth, struct ll_place *back);
+/* Likewise, unless v is computed in that loop. */
+bool ll_leave_for(struct ll *l, LLVMValueRef v, struct ll_place *back);
 void ll_unhoist(struct ll *l, struct ll_place back);
 
 LLVMValueRef ll_bin(struct ll *l, LLVMOpcode op, LLVMValueRef x, LLVMValueRef y);
@@ -164,6 +182,9 @@ struct ll_at ll_index(struct ll *l, const struct index *x, LLVMValueRef pointer,
                       LLVMTypeRef elem);
 LLVMValueRef ll_index_value(struct ll *l,
                             const struct index *x); /* i64, scalar or vector */
+/* Ends a loop that counts by `step`: its walkers move on, in the latch. */
+void ll_walkers_end(struct ll *l, const struct ll_region *r, int64_t step,
+                    LLVMBasicBlockRef latch);
 /* All guards as i1 (scalar or vector); NULL: they hold. *never: one fails for good. */
 LLVMValueRef ll_guards(struct ll *l, const struct guard *g, unsigned n, bool *never);
 unsigned ll_index_depth(const struct ll *l, const struct index *x);

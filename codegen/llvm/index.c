@@ -5,7 +5,8 @@
  */
 #include "codegen/llvm/emit.h"
 
-enum { MOD_MAX = 1 << 20, PARTS = LOOP_TERMS * 2 + 4, OP_GEP = 3000, OP_KARG, OP_SCALAR };
+enum { MOD_MAX = 1 << 20, PARTS = LOOP_TERMS * 2 + 4 };
+enum { OP_GEP = 3000, OP_KARG, OP_SCALAR, OP_WALKER };
 
 /* ---- arguments ---- */
 
@@ -67,8 +68,9 @@ LLVMValueRef ll_scalar(struct ll *l, uint32_t slot, enum sx_type type)
 
 /* ---- parts of an index ---- */
 
-struct part {
+struct part { /* v * coef, known at a depth */
     LLVMValueRef v;
+    struct ext coef;
     unsigned depth;
 };
 struct parts {
@@ -76,12 +78,24 @@ struct parts {
     unsigned n;
 };
 
-static void add_part(struct parts *s, LLVMValueRef v, unsigned depth)
+/* Does an innermost loop count in it? */
+static bool counts(const struct ll *l, const struct part *p)
+{
+    return p->v == l->region[p->depth].counter;
+}
+
+/* By depth, a loop's counter before what is made of it. */
+static void add_part(const struct ll *l, struct parts *s, struct part part)
 {
     unsigned i = s->n++;
-    for (; i > 0 && s->p[i - 1].depth > depth; i--)
-        s->p[i] = s->p[i - 1];
-    s->p[i] = (struct part){v, depth};
+    for (; i > 0; i--) {
+        const struct part *p = &s->p[i - 1];
+        if (p->depth < part.depth ||
+            (p->depth == part.depth && counts(l, p) >= counts(l, &part)))
+            break;
+        s->p[i] = *p;
+    }
+    s->p[i] = part;
 }
 
 static int64_t digit(int64_t x, const struct term *t)
@@ -113,21 +127,8 @@ static void run_term(struct ll *l, struct parts *s, const struct term *t)
         v = ll_bin(l, LLVMUDiv, v, ll_i64(l, t->div));
     if (t->mod)
         v = ll_bin(l, LLVMURem, v, ll_i64(l, t->mod));
-    v = times(l, v, t->coef);
     ll_unhoist(l, back);
-    add_part(s, v, a->depth);
-}
-
-/* k * b * B, k and b constant */
-static void batch_part(struct ll *l, struct parts *s, int64_t k)
-{
-    if (k == 0)
-        return;
-    LLVMValueRef batch = ll_batch(l);
-    struct ll_place back = ll_hoist(l, 0);
-    LLVMValueRef v = ll_bin(l, LLVMMul, batch, ll_i64(l, k));
-    ll_unhoist(l, back);
-    add_part(s, v, 0);
+    add_part(l, s, (struct part){v, t->coef, a->depth});
 }
 
 static void lane_term(const struct ll *l, struct ll_at *at, const struct term *t)
@@ -162,13 +163,19 @@ static void split(struct ll *l, const struct index *x, struct parts *s, struct l
             ll_fault(l, "an index uses an axis outside its loop");
         }
     }
-    batch_part(l, s, batches);
+    if (batches) {
+        LLVMValueRef v = ll_batch(l);
+        struct ll_place back = ll_hoist(l, 0);
+        v = ll_bin(l, LLVMMul, v, ll_i64(l, batches));
+        ll_unhoist(l, back);
+        add_part(l, s, (struct part){v, ext_const(1), 0});
+    }
     if (x->scalar) {
         LLVMValueRef v = ll_scalar(l, x->scalar - 1U, SX_I32);
         struct ll_place back = ll_hoist(l, 0);
-        v = times(l, ll_cast(l, LLVMSExt, v, l->h->i64), x->scoef);
+        v = ll_cast(l, LLVMSExt, v, l->h->i64);
         ll_unhoist(l, back);
-        add_part(s, v, 0);
+        add_part(l, s, (struct part){v, x->scoef, 0});
     }
     for (int32_t i = 0; i < l->width; i++)
         at->lane[i] += off;
@@ -181,18 +188,77 @@ LLVMValueRef ll_gep(struct ll *l, LLVMTypeRef elem, LLVMValueRef p, LLVMValueRef
     return found ? *m : (*m = LLVMBuildGEP2(l->b, elem, p, &at, 1, ""));
 }
 
+/*
+ * Is a pointer at this part better moved than computed?  Addressing modes hold a counter
+ * itself, twice and four times; a register each is too much for many.
+ */
+static bool walks(const struct ll *l, const struct part *p, unsigned depth)
+{
+    const bool in_address = p->coef.b == 0 && (p->coef.c == 1 || p->coef.c == 2);
+    return p->depth > depth && counts(l, p) && !in_address &&
+           l->region[p->depth].nwalker < LL_WALKERS;
+}
+
+/* base + coef * counter of an innermost loop. */
+static LLVMValueRef walker(struct ll *l, const struct part *p, LLVMValueRef base,
+                           LLVMTypeRef elem)
+{
+    bool found;
+    struct ll_region *r = &l->region[p->depth];
+    const LLVMValueRef coef = ll_ext(l, p->coef);
+    struct ll_place back = ll_hoist(l, p->depth);
+    LLVMValueRef *m =
+        ll_memo(l, p->depth, OP_WALKER, base, coef, (uintptr_t)elem, &found);
+    if (!found) {
+        LLVMPositionBuilderBefore(l->b, LLVMGetBasicBlockTerminator(r->before));
+        LLVMValueRef at = LLVMBuildMul(l->b, r->first, coef, "");
+        if (!LLVMIsNull(at))
+            base = LLVMBuildGEP2(l->b, elem, base, &at, 1, "");
+        LLVMPositionBuilderBefore(l->b, LLVMGetFirstInstruction(r->setup));
+        *m = LLVMBuildPhi(l->b, l->h->ptr, "");
+        LLVMAddIncoming(*m, &base, &r->before, 1);
+        r->walker[r->nwalker++] = (struct ll_walker){*m, elem, p->coef};
+    }
+    ll_unhoist(l, back);
+    return *m;
+}
+
+void ll_walkers_end(struct ll *l, const struct ll_region *r, int64_t step,
+                    LLVMBasicBlockRef latch)
+{
+    for (unsigned i = 0; i < r->nwalker; i++) {
+        const struct ll_walker *w = &r->walker[i];
+        const LLVMValueRef coef = ll_ext(l, w->coef);
+        struct ll_place back = ll_hoist(l, 0);
+        LLVMValueRef by = ll_bin(l, LLVMMul, coef, ll_i64(l, step));
+        ll_unhoist(l, back);
+        LLVMValueRef next = LLVMBuildGEP2(l->b, w->elem, w->phi, &by, 1, "");
+        LLVMAddIncoming(w->phi, &next, &latch, 1);
+    }
+}
+
+/* The sum of the parts, on top of a pointer where elem is given. */
 static LLVMValueRef chain(struct ll *l, const struct parts *s, LLVMValueRef base,
                           LLVMTypeRef elem, unsigned *depth)
 {
     *depth = 0;
     for (unsigned i = 0; i < s->n; i++) {
-        if (s->p[i].depth > *depth)
-            *depth = s->p[i].depth;
-        struct ll_place back = ll_hoist(l, *depth);
+        const struct part *p = &s->p[i];
+        const bool walk = elem && walks(l, p, *depth);
+        if (p->depth > *depth)
+            *depth = p->depth;
+        if (walk) {
+            base = walker(l, p, base, elem);
+            continue;
+        }
+        struct ll_place back = ll_hoist(l, p->depth);
+        LLVMValueRef v = times(l, p->v, p->coef);
+        ll_unhoist(l, back);
+        back = ll_hoist(l, *depth);
         if (elem)
-            base = ll_gep(l, elem, base, s->p[i].v);
+            base = ll_gep(l, elem, base, v);
         else
-            base = base ? ll_bin(l, LLVMAdd, base, s->p[i].v) : s->p[i].v;
+            base = base ? ll_bin(l, LLVMAdd, base, v) : v;
         ll_unhoist(l, back);
     }
     return base;
@@ -283,10 +349,9 @@ static LLVMValueRef lane_guard(struct ll *l, const struct guard *g, const struct
     return ll_icmp(l, LLVMIntULT, v, ll_cast(l, LLVMTrunc, limit, l->h->i32));
 }
 
-LLVMValueRef ll_guards(struct ll *l, const struct guard *g, unsigned n, bool *never)
+static LLVMValueRef all_guards(struct ll *l, const struct guard *g, unsigned n, bool *never)
 {
     LLVMValueRef all = NULL;
-    *never = false;
     for (unsigned i = 0; i < n; i++) {
         struct ll_at at = ll_index(l, &g[i].index, NULL, NULL);
         if (!at.base && at.uniform && g[i].bound.b == 0) {
@@ -297,6 +362,22 @@ LLVMValueRef ll_guards(struct ll *l, const struct guard *g, unsigned n, bool *ne
             at.uniform ? uniform_guard(l, &at, g[i].bound) : lane_guard(l, &g[i], &at);
         all = all ? ll_bin(l, LLVMAnd, all, v) : v;
     }
+    return all;
+}
+
+LLVMValueRef ll_guards(struct ll *l, const struct guard *g, unsigned n, bool *never)
+{
+    struct ll_place back;
+    unsigned depth = 0;
+    for (unsigned i = 0; i < n; i++) {
+        const unsigned d = ll_index_depth(l, &g[i].index);
+        depth = d > depth ? d : depth;
+    }
+    *never = false;
+    const bool left = n && ll_leave(l, depth, &back);
+    LLVMValueRef all = all_guards(l, g, n, never);
+    if (left)
+        ll_unhoist(l, back);
     return all;
 }
 

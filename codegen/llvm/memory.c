@@ -8,7 +8,7 @@
 
 #include "codegen/llvm/emit.h"
 
-enum { OP_BUF = 3100, OP_LOAD, MEMSET_UNROLL = 8 };
+enum { OP_BUF = 3100, OP_LOAD, OP_PAIRS, MEMSET_UNROLL = 8 };
 
 struct memory { /* memory of a buffer or STACK tile */
     LLVMValueRef first;
@@ -120,6 +120,17 @@ static LLVMValueRef masked(struct ll *l, const char *name, LLVMTypeRef type,
     return LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->h->cx, id, over, 2), f, x, 4, "");
 }
 
+/* A lane each. */
+static LLVMValueRef mask_of(struct ll *l, LLVMValueRef cond)
+{
+    struct ll_place back;
+    const bool left = ll_leave_for(l, cond, &back);
+    cond = ll_splat(l, cond, l->width);
+    if (left)
+        ll_unhoist(l, back);
+    return cond;
+}
+
 static LLVMValueRef vector_load(struct ll *l, const struct memory *m, LLVMValueRef p,
                                 LLVMValueRef cond)
 {
@@ -131,7 +142,7 @@ static LLVMValueRef vector_load(struct ll *l, const struct memory *m, LLVMValueR
     LLVMTypeRef type = ll_vector(ll_dtype(l, m->dtype), l->width);
     LLVMValueRef v;
     if (cond) {
-        LLVMValueRef x[] = {p, ll_i32(l, align_of(m->dtype)), ll_splat(l, cond, l->width),
+        LLVMValueRef x[] = {p, ll_i32(l, align_of(m->dtype)), mask_of(l, cond),
                             LLVMConstNull(type)};
         v = masked(l, "llvm.masked.load", type, x, l->h->ptr);
     } else {
@@ -171,25 +182,35 @@ static bool is_every_second(const struct ll *l, const struct memory *m,
     return true;
 }
 
-/*
- * A vector twice as wide of which every second element is read: no lane reads what it must
- * not.  The mask of a pair is that of its lane and nothing, an i64 of which the upper half
- * is 0.
- */
+/* The mask of a pair is that of its lane and nothing, an i64 of which the upper half is 0. */
+static LLVMValueRef mask_of_pairs(struct ll *l, LLVMValueRef cond)
+{
+    bool found;
+    struct ll_place back;
+    LLVMTypeRef ints = ll_vector(l->h->i32, 2 * l->width);
+    const bool left = cond && ll_leave_for(l, cond, &back);
+    LLVMValueRef c = cond ? ll_splat(l, cond, l->width)
+                          : LLVMConstAllOnes(ll_vector(l->h->i1, l->width));
+    LLVMValueRef *m = ll_memo(l, l->depth, OP_PAIRS, c, NULL, 0, &found);
+    if (!found) {
+        c = LLVMBuildSExt(l->b, c, ll_vector(l->h->i32, l->width), "");
+        c = LLVMBuildZExt(l->b, c, ll_vector(l->h->i64, l->width), "");
+        c = LLVMBuildBitCast(l->b, c, ints, "");
+        *m = LLVMBuildICmp(l->b, LLVMIntNE, c, LLVMConstNull(ints), "");
+    }
+    if (left)
+        ll_unhoist(l, back);
+    return *m;
+}
+
+/* A vector twice as wide of which every second element is read, and no other. */
 static LLVMValueRef every_second(struct ll *l, const struct memory *m,
                                  const struct ll_at *at, LLVMValueRef cond)
 {
     LLVMTypeRef elem = ll_dtype(l, m->dtype), wide = ll_vector(elem, 2 * l->width);
-    LLVMTypeRef ints = ll_vector(l->h->i32, 2 * l->width);
     int32_t pick[LL_LANES];
-    LLVMValueRef c = cond ? ll_splat(l, cond, l->width)
-                          : LLVMConstAllOnes(ll_vector(l->h->i1, l->width));
-    c = LLVMBuildSExt(l->b, c, ll_vector(l->h->i32, l->width), "");
-    c = LLVMBuildZExt(l->b, c, ll_vector(l->h->i64, l->width), "");
-    c = LLVMBuildBitCast(l->b, c, ints, "");
-    c = LLVMBuildICmp(l->b, LLVMIntNE, c, LLVMConstNull(ints), "");
-    LLVMValueRef x[] = {lane_pointer(l, at, elem, 0), ll_i32(l, align_of(m->dtype)), c,
-                        LLVMConstNull(wide)};
+    LLVMValueRef x[] = {lane_pointer(l, at, elem, 0), ll_i32(l, align_of(m->dtype)),
+                        mask_of_pairs(l, cond), LLVMConstNull(wide)};
     LLVMValueRef v = masked(l, "llvm.masked.load", wide, x, l->h->ptr);
     for (int32_t i = 0; i < l->width; i++)
         pick[i] = 2 * i;
@@ -285,46 +306,67 @@ static LLVMValueRef tile_elem(struct ll *l, const struct ll_tile *t, int64_t at)
     return ll_lane(l, t->piece[p], (int32_t)(at - t->start[p]));
 }
 
-/* The first of as many pieces as there are lanes, of which the lanes are a column; -1. */
-static int square_at(const struct ll *l, const struct ll_tile *t, const struct ll_at *at)
+/*
+ * The first of as many pieces as there are lanes, of which the lanes are a column, and how
+ * wide they are; -1.
+ */
+static int strip_at(const struct ll *l, const struct ll_tile *t, const struct ll_at *at,
+                    int32_t *c)
 {
     const int32_t first = t->piece_of[at->lane[0]];
+    *c = t->width[first];
     for (int32_t i = 0; i < l->width; i++)
-        if (at->lane[i] != at->lane[0] + i * l->width ||
-            t->piece_of[at->lane[i]] != first + i || t->width[first + i] != l->width)
+        if (at->lane[i] != at->lane[0] + i * *c ||
+            t->piece_of[at->lane[i]] != first + i || t->width[first + i] != *c)
             return -1;
-    return first;
+    return *c > 1 && l->width % *c == 0 ? first : -1;
 }
 
 static bool is_turned(const struct ll *l, const struct ll_tile *t, int first)
 {
-    return t->square && t->turned_in == LLVMGetInsertBlock(l->b) &&
-           !memcmp(t->square, t->piece + first, (size_t)l->width * sizeof *t->piece);
+    return t->strip && t->turned_in == LLVMGetInsertBlock(l->b) &&
+           !memcmp(t->strip, t->piece + first, (size_t)l->width * sizeof *t->piece);
 }
 
-/* Halves of pairs change places, then quarters, ...: log2 steps of a shuffle a piece. */
-static void turn_square(struct ll *l, struct ll_tile *t, int first)
+/* Pieces first, first + c, ... side by side. */
+static LLVMValueRef joined(struct ll *l, const LLVMValueRef *piece, int32_t c)
+{
+    LLVMValueRef v[LL_LANES];
+    int32_t pick[LL_LANES], n = l->width / c;
+    for (int32_t i = 0; i < n; i++)
+        v[i] = piece[i * c];
+    for (int32_t i = 0; i < l->width; i++)
+        pick[i] = i;
+    for (; n > 1; n /= 2)
+        for (int32_t i = 0; i < n; i += 2)
+            v[i / 2] = ll_shuffle(l, v[i], v[i + 1], pick, 2 * l->width / n);
+    return v[0];
+}
+
+/*
+ * Every c lanes of c vectors are turned by themselves: log2 c steps, in which a vector and
+ * that half of them further on take turns lane by lane, those of the lower halves first.
+ */
+static void turn_strip(struct ll *l, struct ll_tile *t, int first, int32_t c)
 {
     const int32_t w = l->width;
     int32_t pick[2][LL_LANES];
-    if (!t->square)
-        t->square = arena_array(l->arena, 2 * LL_LANES, sizeof *t->square);
-    LLVMValueRef *v = t->square + LL_LANES;
-    memcpy(t->square, t->piece + first, (size_t)w * sizeof *v);
-    memcpy(v, t->square, (size_t)w * sizeof *v);
+    LLVMValueRef was[LL_LANES];
+    if (!t->strip)
+        t->strip = arena_array(l->arena, 2 * LL_LANES, sizeof *t->strip);
+    LLVMValueRef *v = t->strip + LL_LANES;
+    memcpy(t->strip, t->piece + first, (size_t)w * sizeof *v);
     t->turned_in = LLVMGetInsertBlock(l->b);
-    for (int32_t s = 1; s < w; s *= 2) {
-        for (int32_t i = 0; i < w; i++) {
-            pick[0][i] = i & s ? w + (i ^ s) : i;
-            pick[1][i] = i & s ? w + i : i ^ s;
-        }
-        for (int32_t i = 0; i < w; i++) {
-            if (i & s)
-                continue;
-            const LLVMValueRef x = v[i], y = v[i | s];
-            v[i] = ll_shuffle(l, x, y, pick[0], w);
-            v[i | s] = ll_shuffle(l, x, y, pick[1], w);
-        }
+    for (int32_t i = 0; i < c; i++)
+        v[i] = joined(l, t->strip + i, c);
+    for (int32_t i = 0; i < w; i++) {
+        pick[0][i] = i % 2 * w + i - i % c + i % c / 2;
+        pick[1][i] = pick[0][i] + c / 2;
+    }
+    for (int32_t s = 1; s < c; s *= 2) {
+        memcpy(was, v, (size_t)c * sizeof *v);
+        for (int32_t i = 0; i < c; i++)
+            v[i] = ll_shuffle(l, was[i / 2], was[i / 2 + c / 2], pick[i % 2], w);
     }
 }
 
@@ -342,11 +384,12 @@ static LLVMValueRef tile_read(struct ll *l, uint32_t id, const struct index *x)
     int p = whole_piece(l, t, &at);
     if (p >= 0)
         return t->piece[p];
-    const int square = square_at(l, t, &at);
-    if (square >= 0) {
-        if (!is_turned(l, t, square))
-            turn_square(l, t, square);
-        return t->square[LL_LANES + at.lane[0] - t->start[square]];
+    int32_t c;
+    const int strip = strip_at(l, t, &at, &c);
+    if (strip >= 0) {
+        if (!is_turned(l, t, strip))
+            turn_strip(l, t, strip, c);
+        return t->strip[LL_LANES + at.lane[0] - t->start[strip]];
     }
     unsigned q = t->piece_of[at.lane[0]];
     int32_t pick[LL_LANES];

@@ -32,12 +32,13 @@ static const char *fail_word;
 
 static void start_once(void)
 {
-    const char *options[] = {"hypnograph",
+    /* Pointers are moved by emitted code, so that LLVM need not look for them. */
+    const char *options[] = {"hypnograph", "-disable-lsr",
                              "-x86-experimental-pref-innermost-loop-alignment=6"};
     fail_word = getenv("HYP_FAIL_LLVM");
     LLVMInitializeNativeTarget();
     LLVMInitializeNativeAsmPrinter();
-    LLVMParseCommandLineOptions(2, options, NULL);
+    LLVMParseCommandLineOptions(sizeof options / sizeof *options, options, NULL);
 }
 
 void llvm_start(void)

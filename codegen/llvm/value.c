@@ -76,8 +76,7 @@ static uint64_t mix(uint64_t h, uint64_t x)
 LLVMValueRef *ll_memo(struct ll *l, unsigned depth, uint64_t op, const void *a,
                       const void *b, uint64_t c, bool *found)
 {
-    const uint64_t key[4] = {op | (uint64_t)l->hoisting << 63, (uintptr_t)a, (uintptr_t)b,
-                             c};
+    const uint64_t key[4] = {op | (uint64_t)l->where << 62, (uintptr_t)a, (uintptr_t)b, c};
     uint64_t h = mix(mix(mix(mix(1, key[0]), key[1]), key[2]), key[3]);
     struct ll_memo **head = &l->bucket[h % (sizeof l->bucket / sizeof *l->bucket)];
     *found = true;
@@ -134,18 +133,46 @@ void ll_region_close(struct ll *l)
 
 struct ll_place ll_hoist(struct ll *l, unsigned depth)
 {
-    struct ll_place back = {LLVMGetInsertBlock(l->b), l->depth, l->hoisting};
+    struct ll_place back = {LLVMGetInsertBlock(l->b), l->depth, l->where};
     LLVMPositionBuilderBefore(l->b, LLVMGetBasicBlockTerminator(l->region[depth].setup));
     l->depth = depth;
-    l->hoisting = true;
+    l->where = LL_SETUP;
     return back;
+}
+
+/* The innermost loop's region; 0: there is none. */
+static unsigned loop_of(const struct ll *l)
+{
+    unsigned d = l->depth;
+    while (d && !l->region[d].before)
+        d--;
+    return l->where == LL_BODY ? d : 0;
+}
+
+bool ll_leave(struct ll *l, unsigned depth, struct ll_place *back)
+{
+    const unsigned d = loop_of(l);
+    if (depth >= d)
+        return false;
+    *back = (struct ll_place){LLVMGetInsertBlock(l->b), l->depth, l->where};
+    LLVMPositionBuilderBefore(l->b, LLVMGetBasicBlockTerminator(l->region[d].before));
+    l->depth = d;
+    l->where = LL_BEFORE;
+    return true;
+}
+
+bool ll_leave_for(struct ll *l, LLVMValueRef v, struct ll_place *back)
+{
+    const unsigned d = loop_of(l);
+    return d && LLVMIsAInstruction(v) &&
+           LLVMGetInstructionParent(v) == l->region[d].before && ll_leave(l, 0, back);
 }
 
 void ll_unhoist(struct ll *l, struct ll_place back)
 {
     l->depth = back.depth;
-    l->hoisting = back.hoisting;
-    if (back.hoisting)
+    l->where = back.where;
+    if (back.where != LL_BODY)
         LLVMPositionBuilderBefore(l->b, LLVMGetBasicBlockTerminator(back.block));
     else
         LLVMPositionBuilderAtEnd(l->b, back.block);

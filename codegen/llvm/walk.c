@@ -196,6 +196,37 @@ static int64_t unrolled(const struct ll *l, const struct stmt *st, const struct 
     return n;
 }
 
+/* hi is lo + 1 whatever the axes: a name for a value. */
+static bool runs_once(const struct stmt *st)
+{
+    if (st->bound.c || st->bound.b || st->lo.n != st->hi.n ||
+        st->lo.scalar != st->hi.scalar)
+        return false;
+    if (st->lo.off.b != st->hi.off.b || st->lo.off.c + 1 != st->hi.off.c)
+        return false;
+    if (st->lo.scalar &&
+        (st->lo.scoef.c != st->hi.scoef.c || st->lo.scoef.b != st->hi.scoef.b))
+        return false;
+    for (unsigned i = 0; i < st->lo.n; i++) {
+        const struct term *x = &st->lo.t[i], *y = &st->hi.t[i];
+        if (x->axis != y->axis || x->div != y->div || x->mod != y->mod ||
+            x->coef.c != y->coef.c || x->coef.b != y->coef.b)
+            return false;
+    }
+    return true;
+}
+
+/* No loop runs inside, but what is unrolled. */
+static bool is_innermost(const struct stmt *st)
+{
+    for (uint32_t i = 0; i < st->nbody; i++) {
+        const struct stmt *in = st->body[i];
+        if (!is_innermost(in) || (in->op == S_FOR && in->kind == FOR_SEQ && !runs_once(in)))
+            return false;
+    }
+    return true;
+}
+
 static void loop(struct ll *l, const struct stmt *st, const struct range *r)
 {
     struct carried c;
@@ -219,6 +250,10 @@ static void loop(struct ll *l, const struct stmt *st, const struct range *r)
     LLVMBuildBr(l->b, body);
     LLVMPositionBuilderAtEnd(l->b, body);
     ll_region_open(l, setup);
+    struct ll_region *region = &l->region[l->depth];
+    region->before = pre;
+    region->first = lo;
+    region->counter = is_innermost(st) ? i : NULL;
     int64_t low = step & -step;
     l->axis[st->axis] =
         (struct ll_axis){LL_RUN, i, 0, l->depth, mod == 0 ? 1 : low < mod ? low : mod, rem};
@@ -229,6 +264,7 @@ static void loop(struct ll *l, const struct stmt *st, const struct range *r)
     ll_region_close(l);
     l->axis[st->axis].kind = LL_UNSET;
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(l->b);
+    ll_walkers_end(l, region, times * step, latch);
     LLVMValueRef next = LLVMBuildAdd(l->b, i, ll_i64(l, times * step), "");
     LLVMBuildCondBr(l->b, LLVMBuildICmp(l->b, LLVMIntSLT, next, r->hi, ""), setup, after);
     LLVMAddIncoming(i, &lo, &pre, 1);
@@ -251,26 +287,6 @@ static void loop(struct ll *l, const struct stmt *st, const struct range *r)
 static bool index_is_const(const struct index *x)
 {
     return x->n == 0 && !x->scalar && x->off.b == 0;
-}
-
-/* hi is lo + 1 whatever the axes: a name for a value. */
-static bool runs_once(const struct stmt *st)
-{
-    if (st->bound.c || st->bound.b || st->lo.n != st->hi.n ||
-        st->lo.scalar != st->hi.scalar)
-        return false;
-    if (st->lo.off.b != st->hi.off.b || st->lo.off.c + 1 != st->hi.off.c)
-        return false;
-    if (st->lo.scalar &&
-        (st->lo.scoef.c != st->hi.scoef.c || st->lo.scoef.b != st->hi.scoef.b))
-        return false;
-    for (unsigned i = 0; i < st->lo.n; i++) {
-        const struct term *x = &st->lo.t[i], *y = &st->hi.t[i];
-        if (x->axis != y->axis || x->div != y->div || x->mod != y->mod ||
-            x->coef.c != y->coef.c || x->coef.b != y->coef.b)
-            return false;
-    }
-    return true;
 }
 
 static void once(struct ll *l, const struct stmt *st)

@@ -13,7 +13,10 @@
 
 #include "codegen/loop/sched.h"
 
-enum { SQUARE = 8 };
+enum {
+    LANES = 8, /* of a vector in a block: three are its rows */
+    STRIP = 4, /* elements along k that are turned at once: 128 bits */
+};
 
 /* ---- indices ---- */
 
@@ -136,11 +139,11 @@ static void put(struct sched *s, const struct job *j, struct index at)
     st->value = sched_expr(s, st, k, k->seg[j->seg].factor[j->which]);
 }
 
-/* ---- squares ---- */
+/* ---- strips ---- */
 
 /*
  * How many of the last reduced axes a load walks as one row of memory, and its length; 0:
- * too short for a square, or the rows lie side by side already.
+ * too short for a strip, or the rows lie side by side already.
  */
 static unsigned run_of(const struct sched *s, const struct job *j, unsigned axis,
                        int32_t *length)
@@ -167,24 +170,31 @@ static unsigned run_of(const struct sched *s, const struct job *j, unsigned axis
 typedef struct index place_fn(const struct sched *s, const struct job *j,
                               struct index lane);
 
-/* `size` rows of memory, elements k on, in a register each, and across them out again. */
-static void turn_square(struct sched *s, const struct job *j, unsigned axis,
-                        struct index first, struct index lane, int32_t size, uint8_t along,
-                        struct index k, place_fn *place)
+/* Lanes of a pack: rows or columns [first, first + n), a multiple of `size` at once. */
+struct lanes {
+    unsigned axis;
+    struct index first, lane;
+    int32_t n, size;
+    place_fn *place;
+};
+
+/* STRIP elements of `size` rows of memory into a tile, and across them out again. */
+static void turn_strip(struct sched *s, const struct job *j, const struct lanes *l,
+                       uint8_t along, struct index k)
 {
     const struct kstage *st0 = &s->k->stage[j->it->stage];
-    const uint16_t t = nb_tile(s, "t", TILE_REG, DT_F32, size, size, false);
+    const uint16_t t = nb_tile(s, "t", TILE_REG, DT_F32, l->size, STRIP, false);
     for (unsigned out = 0; out < 2; out++) {
-        struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(size), 1);
-        struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(size), 1);
+        const int32_t outer = out ? STRIP : l->size, inner = out ? l->size : STRIP;
+        struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(outer), 1);
+        struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(inner), 1);
         const uint8_t row = out ? v->axis : f->axis, col = out ? f->axis : v->axis;
-        struct index at = index_axis(row, size);
-        at = index_sum(at, index_axis(col, 1));
-        s->at[axis] = index_sum(first, index_axis(row, 1));
+        const struct index at = index_sum(index_axis(row, STRIP), index_axis(col, 1));
+        s->at[l->axis] = index_sum(l->first, index_axis(row, 1));
         s->at[along] = index_sum(k, index_axis(col, 1));
+        const struct index lane = index_sum(l->lane, index_axis(row, 1));
         struct stmt *st =
-            out ? set_packed(s, j->p, place(s, j, index_sum(lane, index_axis(row, 1))))
-                : nb_set_tile(s, t, at);
+            out ? set_packed(s, j->p, l->place(s, j, lane)) : nb_set_tile(s, t, at);
         st->place = st0->place;
         st->value = out ? nb_load_tile(s, st, t, at)
                         : sched_expr(s, st, st0, st0->seg[j->seg].factor[j->which]);
@@ -192,35 +202,45 @@ static void turn_square(struct sched *s, const struct job *j, unsigned axis,
     }
 }
 
+static void turn_strips(struct sched *s, const struct job *j, const struct lanes *l,
+                        uint8_t along, int32_t length)
+{
+    const int32_t whole = length / STRIP * STRIP;
+    struct stmt *k = nb_for(s, FOR_SEQ, index_const(0), index_const(whole), STRIP);
+    turn_strip(s, j, l, along, index_axis(k->axis, 1));
+    nb_close(s);
+    if (whole == length)
+        return;
+    k = nb_for(s, FOR_SEQ, index_const(whole), index_const(length), 1);
+    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(l->size), 1);
+    s->at[along] = index_axis(k->axis, 1);
+    s->at[l->axis] = index_sum(l->first, index_axis(v->axis, 1));
+    put(s, j, l->place(s, j, index_sum(l->lane, index_axis(v->axis, 1))));
+    sched_close(s, 2);
+}
+
 /*
- * Lanes [lane, lane + size) of a pack whose rows of memory lie along k: in squares, since a
- * vector of elements far apart takes a cache line each.  False: there is no such row.
+ * Lanes whose rows of memory lie along k: in strips, since a vector of elements far apart
+ * takes a cache line each.  A vector of them after the other walks all of k, so that no
+ * more rows than it has lanes are in the cache at once.  False: there is no such row.
  */
-static bool put_squares(struct sched *s, const struct job *j, unsigned axis,
-                        struct index first, struct index lane, int32_t size,
-                        place_fn *place)
+static bool put_strips(struct sched *s, const struct job *j, struct lanes l)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
     int32_t length;
-    const unsigned n = run_of(s, j, axis, &length);
-    if (!n || size > length)
+    const unsigned n = run_of(s, j, l.axis, &length);
+    if (!n || l.n % l.size)
         return false;
-    const uint8_t along = g->red[g->nred - 1];
-    const int32_t whole = length / size * size;
     unsigned opened = sched_loops(s, g->red, g->nred - n);
     for (unsigned i = g->nred - n; i < g->nred; i++)
         s->at[g->red[i]] = index_const(0);
-    struct stmt *k = nb_for(s, FOR_SEQ, index_const(0), index_const(whole), size);
-    turn_square(s, j, axis, first, lane, size, along, index_axis(k->axis, 1), place);
-    nb_close(s);
-    if (whole < length) {
-        k = nb_for(s, FOR_SEQ, index_const(whole), index_const(length), 1);
-        struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(size), 1);
-        s->at[along] = index_axis(k->axis, 1);
-        s->at[axis] = index_sum(first, index_axis(v->axis, 1));
-        put(s, j, place(s, j, index_sum(lane, index_axis(v->axis, 1))));
-        opened += 2;
+    if (l.n > l.size) {
+        struct stmt *v = nb_for(s, FOR_SEQ, index_const(0), index_const(l.n), l.size);
+        l.first = index_sum(l.first, index_axis(v->axis, 1));
+        l.lane = index_sum(l.lane, index_axis(v->axis, 1));
+        opened++;
     }
+    turn_strips(s, j, &l, g->red[g->nred - 1], length);
     sched_close(s, opened);
     return true;
 }
@@ -240,12 +260,10 @@ static void put_panel(struct sched *s, const struct job *j, struct index base, i
                       int32_t width, bool zero)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    const int32_t size = s->t->vec;
-    bool done = !zero && width % size == 0;
-    for (int32_t i = 0; i < width && done; i += size)
-        done = put_squares(s, j, (unsigned)s->g->col, index_offset(base, lane + i),
-                           index_const(lane + i), size, panel_place);
-    if (done)
+    const struct lanes all = {(unsigned)s->g->col, index_offset(base, lane),
+                              index_const(lane),   width,
+                              s->t->vec,           panel_place};
+    if (!zero && put_strips(s, j, all))
         return;
     unsigned opened = sched_loops(s, g->red, g->nred);
     struct index l = index_const(lane);
@@ -317,18 +335,16 @@ static struct index block_place(const struct sched *s, const struct job *j,
 static void full_block(struct sched *s, const struct job *j, struct index row0)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    bool done = true;
-    for (int32_t i = 0; i < s->t->unit_rows && done; i += SQUARE)
-        done = put_squares(s, j, (unsigned)s->g->row, index_offset(row0, i), index_const(i),
-                           SQUARE, block_place);
-    if (done)
+    const struct lanes all = {(unsigned)s->g->row, row0,  index_const(0),
+                              s->t->unit_rows,     LANES, block_place};
+    if (put_strips(s, j, all))
         return;
     const unsigned opened = sched_loops(s, g->red, g->nred);
     struct stmt *q =
-        nb_for(s, FOR_UNROLL, index_const(0), index_const(s->t->unit_rows / SQUARE), 1);
-    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(SQUARE), 1);
+        nb_for(s, FOR_UNROLL, index_const(0), index_const(s->t->unit_rows / LANES), 1);
+    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(LANES), 1);
     struct index lane = index_axis(v->axis, 1);
-    index_term(&lane, (struct term){q->axis, 1, 0, {SQUARE, 0}});
+    index_term(&lane, (struct term){q->axis, 1, 0, {LANES, 0}});
     s->at[s->g->row] = index_sum(row0, lane);
     put(s, j, block_place(s, j, lane));
     sched_close(s, opened + 2);
