@@ -144,6 +144,7 @@ struct pack { /* by stage, segment (8 each) and factor */
 struct item_tiles {
     uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums */
     uint16_t stack; /* 1 + tile: values kept for a later walk */
+    uint16_t copy;  /* 1 + tile: what becomes of an anchor's accumulators */
 };
 
 /* build.c */

@@ -314,46 +314,77 @@ static void epilogue_cols(struct sched *s, struct walk *w, const struct tile_at 
     }
 }
 
-/* Expensive epilogues are not repeated for every row of the tile: they loop over a copy. */
-static void spill_tiles(struct sched *s, const struct tile_at *t)
+/* Are the epilogue's maps worth a copy of the tile in memory, over whose rows they loop? */
+static bool copies(const struct sched *s, int32_t mr)
+{
+    return mr > 1 && sched_maps_cost(s) > ROLL_COST;
+}
+
+static void make_copies(struct sched *s, const struct tile_at *t)
 {
     EACH_ITEM(s, i, it)
     {
+        if (it->role == ROLE_ANCHOR)
+            s->tiles[it - s->gs.item].copy =
+                (uint16_t)(1 + nb_tile(s, "y", TILE_STACK, s->k->stage[it->stage].dtype,
+                                       t->mr, t->width, false));
+    }
+}
+
+/* The tile goes to its copies, from their row `row` on. */
+static void copy_tiles(struct sched *s, const struct tile_at *t, struct index row)
+{
+    EACH_ITEM(s, i, it)
+    {
+        const struct item_tiles *tiles = &s->tiles[it - s->gs.item];
         if (it->role != ROLE_ANCHOR)
             continue;
-        struct item_tiles *tiles = &s->tiles[it - s->gs.item];
-        uint8_t dtype = s->k->stage[it->stage].dtype;
-        uint16_t copy = nb_tile(s, "y", TILE_STACK, dtype, t->mr, t->width, false);
-        struct index at = index_const(0);
+        struct index at = index_const(0), to = index_const(0);
         struct stmt *m = nb_for(s, FOR_UNROLL, index_const(0), index_const(t->mr), 1);
         index_term(&at, (struct term){m->axis, 1, 0, {t->width, 0}});
         if (t->width > 1) {
             struct stmt *j = nb_for(s, FOR_VEC, index_const(0), index_const(t->width), 1);
             index_term(&at, (struct term){j->axis, 1, 0, {1, 0}});
         }
-        struct stmt *st = nb_set_tile(s, copy, at);
+        index_add(&to, &row, ext_const(t->width));
+        struct stmt *st = nb_set_tile(s, (uint16_t)(tiles->copy - 1), index_sum(to, at));
         st->value = nb_load_tile(s, st, (uint16_t)(tiles->acc - 1), at);
         sched_close(s, t->width > 1 ? 2 : 1);
-        tiles->acc = (uint16_t)(copy + 1);
     }
+}
+
+static struct walk epilogue_walk(const struct sched *s, const struct tile_at *t)
+{
+    return (struct walk){.tile_width = t->width,
+                         .reg_colsum = s->g->colsum && !s->g->rowsum,
+                         .no_sums = s->g->rowsum};
+}
+
+/* Over the rows of the copies that exist. */
+static void copied_epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
+{
+    struct walk w = epilogue_walk(s, t);
+    EACH_ITEM(s, i, it)
+    {
+        struct item_tiles *tiles = &s->tiles[it - s->gs.item];
+        if (it->role == ROLE_ANCHOR)
+            tiles->acc = tiles->copy;
+    }
+    struct stmt *f = nb_for(s, FOR_SEQ, t->row, index_offset(t->row, t->mr), 1);
+    f->bound = s->k->axis[s->g->row];
+    w.tile_row = index_axis(f->axis, 1);
+    index_add(&w.tile_row, &t->row, ext_const(-1));
+    s->at[s->g->row] = index_axis(f->axis, 1);
+    sched_row_values(s, 0);
+    epilogue_cols(s, &w, t, valid, true);
+    nb_close(s);
 }
 
 static void epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
 {
-    struct walk w = {.tile_width = t->width,
-                     .reg_colsum = s->g->colsum && !s->g->rowsum,
-                     .no_sums = s->g->rowsum};
+    struct walk w = epilogue_walk(s, t);
     unsigned opened = 0;
-    bool copied = t->mr > 1 && sched_maps_cost(s) > ROLL_COST;
-    if (copied) {
-        spill_tiles(s, t);
-        struct stmt *f = nb_for(s, FOR_SEQ, t->row, index_offset(t->row, t->mr), 1);
-        f->bound = s->k->axis[s->g->row];
-        w.tile_row = index_axis(f->axis, 1);
-        index_add(&w.tile_row, &t->row, ext_const(-1));
-        s->at[s->g->row] = index_axis(f->axis, 1);
-        opened = 1;
-    } else if (t->mr > 1) {
+    if (t->mr > 1) {
         struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(t->mr), 1);
         w.tile_row = index_axis(f->axis, 1);
         s->at[s->g->row] = index_sum(t->row, w.tile_row);
@@ -364,14 +395,20 @@ static void epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
         s->at[s->g->row] = t->row;
     }
     sched_row_values(s, 0);
-    epilogue_cols(s, &w, t, valid, copied);
+    epilogue_cols(s, &w, t, valid, false);
     sched_close(s, opened);
 }
 
 static void tile(struct sched *s, const struct tile_at *t, int32_t valid)
 {
     anchor_sums(s, t);
-    epilogue(s, t, valid);
+    if (!copies(s, t->mr)) {
+        epilogue(s, t, valid);
+        return;
+    }
+    make_copies(s, t);
+    copy_tiles(s, t, index_const(0));
+    copied_epilogue(s, t, valid);
 }
 
 /* ---- panels ---- */
@@ -405,24 +442,58 @@ static void full_tiles(struct sched *s, const struct panel *p, struct tile_at *t
     nb_close(s);
 }
 
-/* Rows of the batch that make no whole tile, in tiles of a few. */
-static void last_tiles(struct sched *s, const struct panel *p, struct tile_at *t,
-                       int32_t valid)
+/* Rows of the batch from `first` on that make no whole tile, in tiles of a few: opened. */
+static unsigned few_tiles(struct sched *s, const struct panel *p, struct tile_at *t,
+                          struct stmt *guarded, struct index first)
 {
     const struct ext rows = s->k->axis[s->g->row];
-    struct stmt *q = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, s->rows), p->mr);
-    const struct index first = index_axis(q->axis, 1);
     struct index over = first;
     over.off = ext_add(over.off, (struct ext){p->mr - 1 - rows.c, -rows.b});
-    q->bound = rows;
-    nb_guard(s, q, over, ext_const(p->mr));
+    nb_guard(s, guarded, over, ext_const(p->mr));
     t->mr = few_rows(p->mr);
     struct stmt *f = nb_for(s, FOR_SEQ, first, index_offset(first, p->mr), t->mr);
     f->bound = rows;
     t->guarded = true;
     t->row = index_axis(f->axis, 1);
+    return 1;
+}
+
+static void last_tiles(struct sched *s, const struct panel *p, struct tile_at *t,
+                       int32_t valid)
+{
+    struct stmt *q = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, s->rows), p->mr);
+    q->bound = s->k->axis[s->g->row];
+    const unsigned opened = few_tiles(s, p, t, q, index_axis(q->axis, 1));
     tile(s, t, valid);
-    sched_close(s, 2);
+    sched_close(s, 1 + opened);
+}
+
+/* Tiles of a batch whose epilogue is long: whole ones and the last rows share its code. */
+static void copied_tiles(struct sched *s, const struct panel *p, const struct tile_at *at,
+                         int32_t valid)
+{
+    const struct ext rows = s->k->axis[s->g->row];
+    struct tile_at t = *at;
+    struct stmt *q = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, s->rows), p->mr);
+    q->bound = rows;
+    t.mr = p->mr;
+    t.row = index_axis(q->axis, 1);
+    const struct tile_at whole = t;
+    make_copies(s, &whole);
+    struct stmt *once = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    nb_guard(s, once, whole.row, (struct ext){rows.c - p->mr + 1, rows.b});
+    anchor_sums(s, &whole);
+    copy_tiles(s, &whole, index_const(0));
+    nb_close(s);
+    once = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    const unsigned opened = few_tiles(s, p, &t, once, whole.row);
+    struct index row = t.row;
+    index_add(&row, &whole.row, ext_const(-1));
+    anchor_sums(s, &t);
+    copy_tiles(s, &t, row);
+    sched_close(s, 1 + opened);
+    copied_epilogue(s, &whole, valid);
+    nb_close(s);
 }
 
 /* The last rows of a constant number: a tile of just so many. */
@@ -442,6 +513,23 @@ static void rest_tile(struct sched *s, const struct panel *p, struct tile_at *t,
     nb_close(s);
 }
 
+static void row_tiles(struct sched *s, const struct panel *p, struct tile_at *t,
+                      int32_t valid)
+{
+    const struct ext rows = s->k->axis[s->g->row];
+    const bool few = rows.b && few_rows(p->mr);
+    if (few && copies(s, p->mr)) {
+        copied_tiles(s, p, t, valid);
+        return;
+    }
+    if (rows.b || p->slack || rows.c >= p->mr)
+        full_tiles(s, p, t, valid);
+    if (few)
+        last_tiles(s, p, t, valid);
+    if (!rows.b && !p->slack && rows.c % p->mr)
+        rest_tile(s, p, t, valid);
+}
+
 static void panel(struct sched *s, void *cx, struct index base, int32_t width, int32_t lane)
 {
     const struct panel *p = cx;
@@ -454,13 +542,7 @@ static void panel(struct sched *s, void *cx, struct index base, int32_t width, i
     if (s->g->row < 0) {
         tile(s, &t, valid);
     } else {
-        struct ext rows = s->k->axis[s->g->row];
-        if (rows.b || p->slack || rows.c >= p->mr)
-            full_tiles(s, p, &t, valid);
-        if (rows.b && few_rows(p->mr))
-            last_tiles(s, p, &t, valid);
-        if (!rows.b && !p->slack && rows.c % p->mr)
-            rest_tile(s, p, &t, valid);
+        row_tiles(s, p, &t, valid);
     }
     if (!s->g->colsum || s->g->rowsum)
         return;
