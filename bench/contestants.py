@@ -135,7 +135,7 @@ class Hypno:
             "first_cycle_seconds": middle(self.runs, "first_cycle_seconds"),
             "cold_seconds": middle(self.cold, "first_cycle_seconds"),
             "peak_rss_bytes": max(middle(runs, "peak_rss_bytes") for runs in (self.cold, self.runs)),
-            "kernel_seconds": middle(self.cold, "compile_seconds") * self.contest.threads / kernels if kernels else None,
+            "kernel_seconds": middle(self.cold, "compile_seconds") * len(os.sched_getaffinity(0)) / kernels if kernels else None,
         }
 
     def end(self):

@@ -9,6 +9,7 @@
 #include "compiler/cli/fault.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/file.h"
+#include "runtime/base/processors.h"
 
 #define CACHE_LIMIT (256ULL << 20)
 
@@ -35,8 +36,7 @@ void data_dirs_fini(struct data_dirs *d)
 
 unsigned open_threads(const struct args *a)
 {
-    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-    const uint64_t n = args_number(a, OPT_threads, cpus > 0 ? (uint64_t)cpus : 1);
+    const uint64_t n = args_number(a, OPT_threads, hyp_processors());
     return n < 1 ? 1 : n > 1024 ? 1024 : (unsigned)n;
 }
 

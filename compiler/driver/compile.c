@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #ifdef HYP_WITH_LLVM
 #include "codegen/llvm/llvm.h"
 #endif
 #include "runtime/base/arena.h"
 #include "runtime/base/cache.h"
+#include "runtime/base/processors.h"
 #include "runtime/base/sha256.h"
 
 static double now(void)
@@ -119,7 +119,8 @@ static bool load_kernels(struct compiled *c, const bool *want)
             nstage += p->kernel[k].nstage;
         }
     struct loaded_stage *stage = arena_array(c->arena, nstage + 1U, sizeof *stage);
-    const struct load_job job = {nest, key, n, c->target, c->threads, cache_of(c)};
+    const struct load_job job = {nest, key, n, c->target, hyp_processors(),
+                                 cache_of(c)};
     struct code *code = c->backend->load(&job, c->diags, stage, &compiled);
     if (!code)
         return false;
@@ -286,14 +287,13 @@ struct compiled *compile_model(const char *path, const struct compile_options *o
     const double start = now();
     struct arena *a = arena_new();
     struct compiled *c = arena_alloc(a, sizeof *c);
-    const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
     c->arena = a;
     c->diags = diag_sink_new(a, 1000);
     c->given_width = o->given_width;
     c->cache_dir = o->cache_dir ? arena_str(a, o->cache_dir) : NULL;
     c->cache_limit = o->cache_limit;
-    c->threads = o->threads ? o->threads : cpus > 0 ? (unsigned)cpus : 1;
+    c->threads = o->threads ? o->threads : hyp_processors();
     *ok = run_stages(c, path, o, until);
     c->seconds = now() - start;
     if (c->plan)

@@ -15,7 +15,7 @@ struct compile_options {
     struct pass_options pass;
     const char *backend; /* "llvm", "interp", "interp64"; NULL: the fastest there is */
     const char *target;  /* row of target.def to make code for; NULL: this machine's */
-    unsigned threads;    /* for compiling; 0: all processors */
+    unsigned threads;    /* that will run it (tuned.h); 0: all processors; all compile it */
     const char
         *cache_dir; /* where compiled kernels are kept (base/cache.h); NULL: nowhere */
     uint64_t cache_limit;  /* bytes of it */
