@@ -294,6 +294,7 @@ static void once(struct ll *l, const struct stmt *st)
     struct ll_axis a = {.kind = LL_CONST, .value = st->lo.off.c};
     if (!index_is_const(&st->lo)) {
         a.kind = LL_RUN;
+        a.value = 0;
         ll_index_mod(l, &st->lo, &a.mod, &a.rem);
         a.depth = ll_index_depth(l, &st->lo);
         struct ll_at at = ll_index(l, &st->lo, NULL, NULL);

@@ -115,6 +115,7 @@ struct sched {
     uint8_t naxis; /* open loops */
     uint32_t cap_buf, cap_tile, cap_stage, cap_rng;
     uint8_t fetch; /* enum fetch */
+    bool late;     /* epilogues run with the sums of the tiles that follow */
     bool scalar;   /* digits of axes are taken: no tiles, no lanes */
     int32_t rows;  /* rows of a block: of a unit, or a unit has `tall` of them */
     int32_t tall;
@@ -221,6 +222,8 @@ void sched_rows(struct sched *s, bool replay); /* every row of the unit, all its
 
 /* sched_contract.c */
 void sched_panels(struct sched *s); /* panels of columns outside, rows inside */
+/* Is the epilogue of a tile best computed while the next one is summed? */
+bool sched_is_late(const struct sched *s);
 struct tile_shape {
     int32_t mr, nr;
 };
@@ -232,6 +235,9 @@ struct tile_shape sched_tile_shape(const struct sched *s);
  */
 unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
                              struct index base, int32_t mr, int32_t width);
+/* Row `number` of it alone. */
+void sched_fetch_row(struct sched *s, struct index number, struct index row,
+                     struct index base, int32_t mr, int32_t width);
 /* In a walk that asks for it: what the operand, now at `here`, will read some time later.
  */
 void sched_fetch_ahead(struct sched *s, const struct koperand *p, const struct index *here);

@@ -5,7 +5,12 @@
  */
 #include "codegen/loop/sched.h"
 
-enum { ROLL_COST = 1, CHEAP_SUMS = 16 };
+enum {
+    ROLL_COST = 1,
+    CHEAP_SUMS = 16,
+    LATE_COST = 8, /* of an epilogue that is worth it */
+    LATE_STEP = 8  /* elements of a sum to a row of the tile before */
+};
 
 /* ---- shapes ---- */
 
@@ -147,142 +152,27 @@ static bool rows_have_slack(struct sched *s)
     return s->g->nanchor > 0;
 }
 
-/* ---- the sum ---- */
-
 struct tile_at {
     struct index row;  /* first row */
     struct index base; /* first column */
     int32_t mr, width;
     int32_t panel; /* lanes of the packed panel that it is of */
     bool guarded;  /* rows may end inside the tile */
+    const struct late *late;
 };
 
-static const struct kseg *seg_of(const struct sched *s, const struct item *it, uint32_t seg)
-{
-    const struct kstage *k = &s->k->stage[it->stage];
-    return &k->seg[it->part == PART_PARTIAL ? it->seg : seg];
-}
+/*
+ * A tile whose epilogue is computed while the next tile is summed, a row with every few
+ * elements of the sum: roots and quotients take no time of the sum's multiplications.
+ */
+struct late {
+    const struct tile_at *tile;
+    struct ext end; /* rows before which a tile begins */
+    int32_t valid;
+    bool guarded;   /* the last tile has rows that do not exist */
+};
 
-static uint32_t nseg_of(const struct sched *s, const struct item *it)
-{
-    return it->part == PART_PARTIAL ? 1 : s->k->stage[it->stage].nseg;
-}
-
-static void accumulate(struct sched *s, const struct tile_at *t, struct item *it,
-                       uint32_t seg)
-{
-    const struct kstage *k = &s->k->stage[it->stage];
-    struct index m = index_const(0), j = index_const(0);
-    unsigned opened = 0;
-    if (t->mr > 1) {
-        struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(t->mr), 1);
-        m = index_axis(f->axis, 1);
-        opened++;
-    }
-    if (t->width > 1) {
-        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(t->width), 1);
-        j = index_axis(f->axis, 1);
-        opened++;
-    }
-    if (s->g->row >= 0)
-        s->at[s->g->row] = index_sum(t->row, m);
-    if (s->g->col >= 0)
-        s->at[s->g->col] = index_sum(t->base, j);
-    struct stmt *st = nb_stmt(s, S_ACC);
-    st->place = k->place;
-    st->dst_tile = true;
-    st->dst = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
-    st->index = j;
-    index_add(&st->index, &m, ext_const(t->width));
-    struct tile_point at = {t->base, j, t->panel};
-    uint32_t real = it->part == PART_PARTIAL ? it->seg : seg;
-    st->value = sched_factor(s, st, it, real, 0, &at);
-    st->value2 = k->seg[real].factor[1] ? sched_factor(s, st, it, real, 1, &at) : 0;
-    sched_close(s, opened);
-}
-
-/* The reduced axes; the outermost of a block of a chunked sum runs over the block. */
-static unsigned reduction_loops(struct sched *s, const struct tile_at *t,
-                                const struct item *it, const struct kseg *g, bool fetch)
-{
-    unsigned opened = 0, first = 0;
-    if (fetch && g->nred == 1)
-        opened = sched_fetching_loop(s, g->red[0], t->row, t->base, t->mr, t->width);
-    if (opened)
-        return opened;
-    if (s->g->chunked) {
-        int32_t chunk = s->k->stage[it->stage].chunk;
-        struct index lo = index_const(0);
-        index_add(&lo, &s->unit, ext_const(chunk));
-        struct stmt *f = nb_for(s, FOR_SEQ, lo, index_offset(lo, chunk), 1);
-        f->bound = s->k->axis[g->red[0]];
-        s->at[g->red[0]] = index_axis(f->axis, 1);
-        opened = first = 1;
-    }
-    return opened + sched_loops(s, g->red + first, g->nred - first);
-}
-
-static bool same_loops(const struct sched *s, const struct kseg *x, const struct kseg *y)
-{
-    if (x->nred != y->nred)
-        return false;
-    for (unsigned i = 0; i < x->nred; i++)
-        if (!ext_eq(s->k->axis[x->red[i]], s->k->axis[y->red[i]]))
-            return false;
-    return true;
-}
-
-static uint32_t first_anchor(const struct sched *s)
-{
-    uint32_t i = 0;
-    while (s->gs.item[s->g->item[i]].role != ROLE_ANCHOR)
-        i++;
-    return i;
-}
-
-/* Sums with the same loops walk them together, so that they share what they load. */
-static void sum_segments(struct sched *s, const struct tile_at *t, uint32_t seg)
-{
-    bool *done = arena_array(s->arena, s->g->nitem, sizeof *done);
-    EACH_ITEM(s, i, lead)
-    {
-        if (lead->role != ROLE_ANCHOR || seg >= nseg_of(s, lead) || done[i])
-            continue;
-        const struct kseg *g = seg_of(s, lead, seg);
-        unsigned opened = reduction_loops(s, t, lead, g, seg == 0 && i == first_anchor(s));
-        for (uint32_t o = i; o < s->g->nitem; o++) {
-            struct item *it = &s->gs.item[s->g->item[o]];
-            if (it->role != ROLE_ANCHOR || seg >= nseg_of(s, it) || done[o] ||
-                !same_loops(s, g, seg_of(s, it, seg)))
-                continue;
-            const struct kseg *h = seg_of(s, it, seg);
-            for (unsigned r = 0; r < g->nred; r++)
-                s->at[h->red[r]] = s->at[g->red[r]];
-            accumulate(s, t, it, seg);
-            done[o] = true;
-        }
-        sched_close(s, opened);
-    }
-}
-
-static void anchor_sums(struct sched *s, const struct tile_at *t)
-{
-    uint32_t nseg = 0;
-    EACH_ITEM(s, i, it)
-    {
-        if (it->role != ROLE_ANCHOR)
-            continue;
-        uint8_t dtype = s->k->stage[it->stage].dtype;
-        s->tiles[it - s->gs.item].acc =
-            (uint16_t)(1 + nb_tile(s, "h", TILE_REG, dtype, t->mr, t->width, true));
-        if (nseg_of(s, it) > nseg)
-            nseg = nseg_of(s, it);
-    }
-    for (uint32_t g = 0; g < nseg; g++)
-        sum_segments(s, t, g);
-}
-
-/* ---- what follows ---- */
+/* ---- copies of tiles, and what follows them ---- */
 
 /* The next vector of a panel's columns: as wide as fits. */
 static int32_t next_width(int32_t width, int32_t left)
@@ -360,25 +250,235 @@ static struct walk epilogue_walk(const struct sched *s, const struct tile_at *t)
                          .no_sums = s->g->rowsum};
 }
 
-/* Over the rows of the copies that exist. */
-static void copied_epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
+/* What follows a sum reads its copy, or its accumulators again. */
+static void change_tiles(struct sched *s)
 {
-    struct walk w = epilogue_walk(s, t);
     EACH_ITEM(s, i, it)
     {
         struct item_tiles *tiles = &s->tiles[it - s->gs.item];
-        if (it->role == ROLE_ANCHOR)
-            tiles->acc = tiles->copy;
+        const uint16_t acc = tiles->acc;
+        if (it->role != ROLE_ANCHOR)
+            continue;
+        tiles->acc = tiles->copy;
+        tiles->copy = acc;
     }
-    struct stmt *f = nb_for(s, FOR_SEQ, t->row, index_offset(t->row, t->mr), 1);
-    f->bound = s->k->axis[s->g->row];
-    w.tile_row = index_axis(f->axis, 1);
-    index_add(&w.tile_row, &t->row, ext_const(-1));
-    s->at[s->g->row] = index_axis(f->axis, 1);
+}
+
+/* Row `number` of the copies. */
+static void copied_row(struct sched *s, const struct tile_at *t, struct index number,
+                       int32_t valid)
+{
+    struct walk w = epilogue_walk(s, t);
+    w.tile_row = number;
+    change_tiles(s);
     sched_row_values(s, 0);
     epilogue_cols(s, &w, t, valid, true);
+    change_tiles(s);
+}
+
+/* Over the rows of the copies that exist. */
+static void copied_epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
+{
+    struct stmt *f = nb_for(s, FOR_SEQ, t->row, index_offset(t->row, t->mr), 1);
+    f->bound = s->k->axis[s->g->row];
+    struct index number = index_axis(f->axis, 1);
+    index_add(&number, &t->row, ext_const(-1));
+    s->at[s->g->row] = index_axis(f->axis, 1);
+    copied_row(s, t, number, valid);
     nb_close(s);
 }
+
+/* ---- the sum ---- */
+
+static const struct kseg *seg_of(const struct sched *s, const struct item *it, uint32_t seg)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    return &k->seg[it->part == PART_PARTIAL ? it->seg : seg];
+}
+
+static uint32_t nseg_of(const struct sched *s, const struct item *it)
+{
+    return it->part == PART_PARTIAL ? 1 : s->k->stage[it->stage].nseg;
+}
+
+static void accumulate(struct sched *s, const struct tile_at *t, struct item *it,
+                       uint32_t seg)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    struct index m = index_const(0), j = index_const(0);
+    unsigned opened = 0;
+    if (t->mr > 1) {
+        struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(t->mr), 1);
+        m = index_axis(f->axis, 1);
+        opened++;
+    }
+    if (t->width > 1) {
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(t->width), 1);
+        j = index_axis(f->axis, 1);
+        opened++;
+    }
+    if (s->g->row >= 0)
+        s->at[s->g->row] = index_sum(t->row, m);
+    if (s->g->col >= 0)
+        s->at[s->g->col] = index_sum(t->base, j);
+    struct stmt *st = nb_stmt(s, S_ACC);
+    st->place = k->place;
+    st->dst_tile = true;
+    st->dst = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
+    st->index = j;
+    index_add(&st->index, &m, ext_const(t->width));
+    struct tile_point at = {t->base, j, t->panel};
+    uint32_t real = it->part == PART_PARTIAL ? it->seg : seg;
+    st->value = sched_factor(s, st, it, real, 0, &at);
+    st->value2 = k->seg[real].factor[1] ? sched_factor(s, st, it, real, 1, &at) : 0;
+    sched_close(s, opened);
+}
+
+/* Opens what runs where there is a tile (else it is the one after the last). */
+static unsigned if_tile(struct sched *s, const struct tile_at *t)
+{
+    struct stmt *once = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    struct index inside = t->row;
+    index_add(&inside, &s->row0, ext_const(-1));
+    nb_guard(s, once, inside, ext_const(s->rows));
+    nb_guard(s, once, t->row, t->late->end);
+    return 1;
+}
+
+/* Row `number` of the tile before, if there is one. */
+static void late_row(struct sched *s, const struct tile_at *t, struct index number)
+{
+    const struct ext rows = s->k->axis[s->g->row];
+    const struct index row = index_offset(index_sum(t->row, number), -t->mr);
+    struct index before = index_offset(t->row, -t->mr);
+    struct stmt *once = nb_for(s, FOR_SEQ, row, index_offset(row, 1), 1);
+    index_add(&before, &s->row0, ext_const(-1));
+    nb_guard(s, once, before, ext_const(s->rows));
+    nb_guard(s, once, number, ext_const(t->mr));
+    if (t->late->guarded)
+        nb_guard(s, once, row, rows);
+    s->at[s->g->row] = index_axis(once->axis, 1);
+    copied_row(s, t, number, t->late->valid);
+    nb_close(s);
+}
+
+static unsigned late_loops(struct sched *s, const struct tile_at *t, uint8_t axis)
+{
+    const struct ext n = s->k->axis[axis];
+    struct stmt *step =
+        nb_for(s, FOR_SEQ, index_const(0), (struct index){.off = n}, LATE_STEP);
+    const struct index first = index_axis(step->axis, 1);
+    struct index number = index_const(0);
+    index_term(&number, (struct term){step->axis, LATE_STEP, 0, {1, 0}});
+    late_row(s, t, number);
+    const unsigned opened = if_tile(s, t);
+    sched_fetch_row(s, number, t->row, t->base, t->mr, t->width);
+    struct stmt *k = nb_for(s, FOR_SEQ, first, index_offset(first, LATE_STEP), 1);
+    k->bound = n;
+    s->at[axis] = index_axis(k->axis, 1);
+    return 2 + opened;
+}
+
+/* Rows that a short sum had no time for. */
+static void late_rest(struct sched *s, const struct tile_at *t, uint8_t axis)
+{
+    const struct ext n = s->k->axis[axis];
+    if (!n.b && n.c > LATE_STEP * (t->mr - 1))
+        return;
+    struct stmt *c = nb_for(s, FOR_SEQ, index_const(0), index_const(t->mr), 1);
+    struct index over = index_axis(c->axis, LATE_STEP);
+    over.off = ext_add(over.off, (struct ext){-n.c, -n.b});
+    nb_guard(s, c, over, ext_const(LATE_STEP * t->mr));
+    late_row(s, t, index_axis(c->axis, 1));
+    nb_close(s);
+}
+
+/* The reduced axes; the outermost of a block of a chunked sum runs over the block. */
+static unsigned reduction_loops(struct sched *s, const struct tile_at *t,
+                                const struct item *it, const struct kseg *g, bool fetch)
+{
+    unsigned opened = 0, first = 0;
+    if (t->late && fetch)
+        return late_loops(s, t, g->red[0]);
+    if (t->late)
+        opened = if_tile(s, t);
+    if (fetch && g->nred == 1)
+        opened = sched_fetching_loop(s, g->red[0], t->row, t->base, t->mr, t->width);
+    if (opened && !t->late)
+        return opened;
+    if (s->g->chunked) {
+        int32_t chunk = s->k->stage[it->stage].chunk;
+        struct index lo = index_const(0);
+        index_add(&lo, &s->unit, ext_const(chunk));
+        struct stmt *f = nb_for(s, FOR_SEQ, lo, index_offset(lo, chunk), 1);
+        f->bound = s->k->axis[g->red[0]];
+        s->at[g->red[0]] = index_axis(f->axis, 1);
+        opened = first = 1;
+    }
+    return opened + sched_loops(s, g->red + first, g->nred - first);
+}
+
+static bool same_loops(const struct sched *s, const struct kseg *x, const struct kseg *y)
+{
+    if (x->nred != y->nred)
+        return false;
+    for (unsigned i = 0; i < x->nred; i++)
+        if (!ext_eq(s->k->axis[x->red[i]], s->k->axis[y->red[i]]))
+            return false;
+    return true;
+}
+
+static uint32_t first_anchor(const struct sched *s)
+{
+    uint32_t i = 0;
+    while (s->gs.item[s->g->item[i]].role != ROLE_ANCHOR)
+        i++;
+    return i;
+}
+
+/* Sums with the same loops walk them together, so that they share what they load. */
+static void sum_segments(struct sched *s, const struct tile_at *t, uint32_t seg)
+{
+    bool *done = arena_array(s->arena, s->g->nitem, sizeof *done);
+    EACH_ITEM(s, i, lead)
+    {
+        if (lead->role != ROLE_ANCHOR || seg >= nseg_of(s, lead) || done[i])
+            continue;
+        const struct kseg *g = seg_of(s, lead, seg);
+        unsigned opened = reduction_loops(s, t, lead, g, seg == 0 && i == first_anchor(s));
+        for (uint32_t o = i; o < s->g->nitem; o++) {
+            struct item *it = &s->gs.item[s->g->item[o]];
+            if (it->role != ROLE_ANCHOR || seg >= nseg_of(s, it) || done[o] ||
+                !same_loops(s, g, seg_of(s, it, seg)))
+                continue;
+            const struct kseg *h = seg_of(s, it, seg);
+            for (unsigned r = 0; r < g->nred; r++)
+                s->at[h->red[r]] = s->at[g->red[r]];
+            accumulate(s, t, it, seg);
+            done[o] = true;
+        }
+        sched_close(s, opened);
+    }
+}
+
+static void anchor_sums(struct sched *s, const struct tile_at *t)
+{
+    uint32_t nseg = 0;
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role != ROLE_ANCHOR)
+            continue;
+        uint8_t dtype = s->k->stage[it->stage].dtype;
+        s->tiles[it - s->gs.item].acc =
+            (uint16_t)(1 + nb_tile(s, "h", TILE_REG, dtype, t->mr, t->width, true));
+        if (nseg_of(s, it) > nseg)
+            nseg = nseg_of(s, it);
+    }
+    for (uint32_t g = 0; g < nseg; g++)
+        sum_segments(s, t, g);
+}
+
+/* ---- what follows ---- */
 
 static void epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
 {
@@ -513,6 +613,29 @@ static void rest_tile(struct sched *s, const struct panel *p, struct tile_at *t,
     nb_close(s);
 }
 
+/* Full tiles of a constant number of rows, each one's epilogue with the next one's sum. */
+static void late_tiles(struct sched *s, const struct panel *p, const struct tile_at *at,
+                       int32_t valid)
+{
+    const struct ext rows = s->k->axis[s->g->row];
+    const struct late late = {.end = p->slack ? rows : ext_const(rows.c - p->mr + 1),
+                              .valid = valid,
+                              .guarded = p->slack && rows.c % p->mr};
+    struct tile_at t = *at;
+    t.mr = p->mr;
+    t.late = &late;
+    make_copies(s, &t);
+    struct stmt *f =
+        nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, s->rows + p->mr), p->mr);
+    f->bound = ext_add(late.end, ext_const(p->mr));
+    t.row = index_axis(f->axis, 1);
+    anchor_sums(s, &t);
+    late_rest(s, &t, seg_of(s, &s->gs.item[s->g->item[first_anchor(s)]], 0)->red[0]);
+    const unsigned opened = if_tile(s, &t);
+    copy_tiles(s, &t, index_const(0));
+    sched_close(s, 1 + opened);
+}
+
 static void row_tiles(struct sched *s, const struct panel *p, struct tile_at *t,
                       int32_t valid)
 {
@@ -522,12 +645,28 @@ static void row_tiles(struct sched *s, const struct panel *p, struct tile_at *t,
         copied_tiles(s, p, t, valid);
         return;
     }
-    if (rows.b || p->slack || rows.c >= p->mr)
+    if (s->late && (p->slack || rows.c >= p->mr))
+        late_tiles(s, p, t, valid);
+    else if (rows.b || p->slack || rows.c >= p->mr)
         full_tiles(s, p, t, valid);
     if (few)
         last_tiles(s, p, t, valid);
     if (!rows.b && !p->slack && rows.c % p->mr)
         rest_tile(s, p, t, valid);
+}
+
+bool sched_is_late(const struct sched *s)
+{
+    const struct group *g = s->g;
+    if (s->scalar || g->nanchor != 1 || g->window || g->nouter || g->chunked || g->colsum ||
+        g->rowsum || g->row < 0 || g->col < 0)
+        return false;
+    const struct ext rows = s->k->axis[g->row], cols = s->k->axis[g->col];
+    const struct item *it = &s->gs.item[g->item[first_anchor(s)]];
+    const struct tile_shape shape = sched_tile_shape(s);
+    return !rows.b && !cols.b && rows.c > shape.mr && shape.nr >= s->t->vec &&
+           copies(s, shape.mr) && sched_maps_cost(s) >= LATE_COST &&
+           s->k->stage[it->stage].seg[0].nred == 1;
 }
 
 static void panel(struct sched *s, void *cx, struct index base, int32_t width, int32_t lane)

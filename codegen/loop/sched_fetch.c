@@ -70,12 +70,14 @@ static struct fetched find_fetched(const struct sched *s)
     return f;
 }
 
-/* The row of the tile whose number the axis `step` tells. */
-static void fetch_row(struct sched *s, const struct fetched *f, struct index row,
-                      struct index base, int32_t width)
+/* Row `number` of the tile of `mr` rows from `row` on. */
+static void fetch_row(struct sched *s, const struct fetched *f, struct index number,
+                      struct index row, struct index base, int32_t mr, int32_t width)
 {
     const int32_t line = 64 / 4;
-    s->at[s->g->row] = row;
+    struct stmt *if_row = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
+    nb_guard(s, if_row, number, ext_const(mr));
+    s->at[s->g->row] = index_sum(row, number);
     s->at[s->g->col] = base;
     for (unsigned i = 0; i < f->n; i++)
         for (int32_t at = 0; at < width; at += line) {
@@ -83,6 +85,15 @@ static void fetch_row(struct sched *s, const struct fetched *f, struct index row
             st->dst = f->load[i].id;
             st->index = index_offset(index_substitute(&f->load[i].index, s->at), at);
         }
+    nb_close(s);
+}
+
+void sched_fetch_row(struct sched *s, struct index number, struct index row,
+                     struct index base, int32_t mr, int32_t width)
+{
+    const struct fetched f = find_fetched(s);
+    if (f.n)
+        fetch_row(s, &f, number, row, base, mr, width);
 }
 
 unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
@@ -99,10 +110,7 @@ unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
         nb_for(s, FOR_SEQ, index_const(0), (struct index){.off = n}, FETCH_STEP);
     struct index number = index_const(0);
     index_term(&number, (struct term){step->axis, FETCH_STEP, 0, {1, 0}});
-    struct stmt *if_row = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
-    nb_guard(s, if_row, number, ext_const(mr));
-    fetch_row(s, &f, index_sum(row, number), base, width);
-    nb_close(s);
+    fetch_row(s, &f, number, row, base, mr, width);
     const struct index first = index_axis(step->axis, 1);
     struct stmt *k = nb_for(s, FOR_SEQ, first, index_offset(first, FETCH_STEP), 1);
     k->bound = n;

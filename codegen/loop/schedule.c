@@ -14,7 +14,9 @@ enum {
     COL_UNITS = 8,
     ENOUGH_UNITS = 4,
     TALL = 8,
-    SCATTER_BLOCKS = 8
+    SCATTER_BLOCKS = 8,
+    LATE_ROWS = 96,
+    LATE_UNITS = 16
 };
 
 /* ---- values between groups ---- */
@@ -122,10 +124,37 @@ static int32_t round_up(int32_t x, int32_t q)
     return (x + q - 1) / q * q;
 }
 
+/* Are rows read where they are? What is packed of them is found by a unit's 24 rows. */
+static bool rows_are_direct(const struct sched *s)
+{
+    EACH_ITEM(s, i, it)
+    {
+        for (uint32_t x = 0; it->role == ROLE_ANCHOR && x < 16; x++) {
+            const uint8_t kind = s->packs[it->stage * 16U + x].kind;
+            if (kind != PACK_NONE && kind != PACK_PANELS)
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Many tiles of one panel, and yet enough units. */
+static int32_t late_rows(const struct sched *s)
+{
+    int32_t rows = LATE_ROWS;
+    const int32_t panels = (s->k->axis[s->g->col].c - 1) / sched_tile_shape(s).nr + 1;
+    while (rows > s->t->unit_rows &&
+           (s->k->axis[s->g->row].c + rows - 1) / rows * panels < LATE_UNITS)
+        rows /= 2;
+    return rows;
+}
+
 static int32_t unit_rows(const struct sched *s)
 {
     const struct group *g = s->g;
     int32_t q = s->t->unit_rows;
+    if (s->late && rows_are_direct(s))
+        return late_rows(s);
     if (g->nanchor || g->colsum || g->row < 0)
         return q;
     int64_t n = g->col < 0 ? 1 : s->k->axis[g->col].b ? 64 : s->k->axis[g->col].c;
@@ -146,6 +175,9 @@ static void plan_cols(struct sched *s)
     int32_t n = s->k->axis[g->col].c;
     if (s->tall > 1) { /* a panel each */
         s->cols.len = n > s->pack_nr ? s->pack_nr : 0;
+    } else if (s->late && rows_are_direct(s)) {
+        const int32_t nr = sched_tile_shape(s).nr;
+        s->cols.len = n > nr ? nr : 0;
     } else if (panels) {
         int32_t nr = sched_tile_shape(s).nr, wide = nr > 32 ? nr : 32;
         int32_t most = g->row < 0 ? 4 * COL_BLOCKS : COL_BLOCKS;
@@ -392,6 +424,7 @@ static void emit_group(struct sched *s, const struct group *g)
     s->g = g;
     sched_choose_packs(s);
     s->tall = sched_packs_in_units(s) ? TALL : 1;
+    s->late = sched_is_late(s);
     struct grid gr = plan_grid(s);
     sched_pack(s);
     nb_stage(s, gr.units, gr.div, gr.times);
