@@ -207,8 +207,7 @@ static LLVMValueRef walker(struct ll *l, const struct part *p, LLVMValueRef base
     struct ll_region *r = &l->region[p->depth];
     const LLVMValueRef coef = ll_ext(l, p->coef);
     struct ll_place back = ll_hoist(l, p->depth);
-    LLVMValueRef *m =
-        ll_memo(l, p->depth, OP_WALKER, base, coef, (uintptr_t)elem, &found);
+    LLVMValueRef *m = ll_memo(l, p->depth, OP_WALKER, base, coef, (uintptr_t)elem, &found);
     if (!found) {
         LLVMPositionBuilderBefore(l->b, LLVMGetBasicBlockTerminator(r->before));
         LLVMValueRef at = LLVMBuildMul(l->b, r->first, coef, "");

@@ -182,7 +182,8 @@ static bool is_every_second(const struct ll *l, const struct memory *m,
     return true;
 }
 
-/* The mask of a pair is that of its lane and nothing, an i64 of which the upper half is 0. */
+/* The mask of a pair is that of its lane and nothing, an i64 of which the upper half is 0.
+ */
 static LLVMValueRef mask_of_pairs(struct ll *l, LLVMValueRef cond)
 {
     bool found;
@@ -316,8 +317,8 @@ static int strip_at(const struct ll *l, const struct ll_tile *t, const struct ll
     const int32_t first = t->piece_of[at->lane[0]];
     *c = t->width[first];
     for (int32_t i = 0; i < l->width; i++)
-        if (at->lane[i] != at->lane[0] + i * *c ||
-            t->piece_of[at->lane[i]] != first + i || t->width[first + i] != *c)
+        if (at->lane[i] != at->lane[0] + i * *c || t->piece_of[at->lane[i]] != first + i ||
+            t->width[first + i] != *c)
             return -1;
     return *c > 1 && l->width % *c == 0 ? first : -1;
 }

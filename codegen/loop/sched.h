@@ -2,8 +2,8 @@
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
  * one stage of the nest (two with packing).  Files: phase.c, simplify.c, group.c,
  * schedule.c (driver, expressions, places of values), sched_map.c (columns and points),
- * sched_row.c, sched_contract.c, sched_fetch.c, sched_window.c, sched_choose.c,
- * sched_pack.c, sched_chunk.c, sched_scatter.c, build.c (statements).
+ * sched_row.c, sched_contract.c (tiles of a product: sched_tile.h, sched_sum.c,
+ * sched_epilogue.c), sched_fetch.c, sched_window.c, sched_choose.c, sched_pack.c, sched_chunk.c, sched_scatter.c, build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -238,6 +238,9 @@ unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
 /* Row `number` of it alone. */
 void sched_fetch_row(struct sched *s, struct index number, struct index row,
                      struct index base, int32_t mr, int32_t width);
+/* A factor's line of `width` elements some steps along the sum (its axis is `red`). */
+void sched_fetch_factor(struct sched *s, const struct kstage *k, sx_id factor, uint8_t red,
+                        int32_t width);
 /* In a walk that asks for it: what the operand, now at `here`, will read some time later.
  */
 void sched_fetch_ahead(struct sched *s, const struct koperand *p, const struct index *here);

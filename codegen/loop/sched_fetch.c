@@ -5,6 +5,8 @@
  * at a tile's end they would all be waited for.  A row of them is fetched with every few
  * elements of the sum instead, so that they are there when the tile is done.
  *
+ * So are a factor's elements that lie far apart along the sum, where they are not packed.
+ *
  * A walk over rows fetches the next row, or what comes in a while, where processors do not.
  */
 #include "codegen/loop/sched.h"
@@ -14,7 +16,9 @@ enum {
     FETCH_STEP = 16,       /* elements of a sum to a row */
     FETCH_LEAST = 64,      /* shorter sums fetch nothing */
     FETCH_BUFFERS = 4,     /* at most */
-    FETCH_BYTES = 1 << 15  /* smaller buffers stay in the cache */
+    FETCH_BYTES = 1 << 15, /* smaller buffers stay in the cache */
+    FETCH_FAR = 128,       /* elements of a factor that no processor sees a stream in */
+    LINE = 64 / 4
 };
 
 struct fetched {
@@ -74,13 +78,12 @@ static struct fetched find_fetched(const struct sched *s)
 static void fetch_row(struct sched *s, const struct fetched *f, struct index number,
                       struct index row, struct index base, int32_t mr, int32_t width)
 {
-    const int32_t line = 64 / 4;
     struct stmt *if_row = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
     nb_guard(s, if_row, number, ext_const(mr));
     s->at[s->g->row] = index_sum(row, number);
     s->at[s->g->col] = base;
     for (unsigned i = 0; i < f->n; i++)
-        for (int32_t at = 0; at < width; at += line) {
+        for (int32_t at = 0; at < width; at += LINE) {
             struct stmt *st = nb_stmt(s, S_FETCH);
             st->dst = f->load[i].id;
             st->index = index_offset(index_substitute(&f->load[i].index, s->at), at);
@@ -116,6 +119,27 @@ unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
     k->bound = n;
     s->at[axis] = index_axis(k->axis, 1);
     return 2;
+}
+
+/* ---- factors ---- */
+
+void sched_fetch_factor(struct sched *s, const struct kstage *k, sx_id factor, uint8_t red,
+                        int32_t width)
+{
+    const struct index *x = sched_plain_load(s, k, factor);
+    const struct index here = s->at[red];
+    bool plain = false;
+    const struct ext step = x ? index_coef(x, red, &plain) : ext_const(0);
+    if (!plain || step.b || step.c < FETCH_FAR)
+        return;
+    const struct koperand *p = &k->operand[s->k->sx.node[factor].a];
+    s->at[red] = index_offset(here, FETCH_STEP);
+    for (int32_t at = 0; at < width; at += LINE) {
+        struct stmt *st = nb_stmt(s, S_FETCH);
+        st->dst = p->stage ? s->home[p->id].id : p->id;
+        st->index = index_offset(index_substitute(x, s->at), at);
+    }
+    s->at[red] = here;
 }
 
 /* ---- walks over rows ---- */
