@@ -13,7 +13,7 @@
 
 #include "codegen/loop/sched.h"
 
-enum { MOST_ROWS = 2048, MOST_PHASES = 2 };
+enum { MOST_ROWS = 2048, MOST_PHASES = 2, MOST_UNROLLED = 4, FEW_PIECES = 8 };
 
 struct panel {
     struct item *it;
@@ -235,7 +235,7 @@ static struct lanes box_loops(struct sched *s, const struct panel *p)
         const int32_t n = i ? extent(s, g->box[i]) : g->block;
         struct index up = index_const(0), here = index_const(0);
         if (n > 1) {
-            const enum for_kind kind = n <= 4 ? FOR_UNROLL : FOR_SEQ;
+            const enum for_kind kind = n <= MOST_UNROLLED ? FOR_UNROLL : FOR_SEQ;
             struct stmt *f = nb_for(s, kind, index_const(0), index_const(n), 1);
             here = index_axis(f->axis, 1);
             l.opened++;
@@ -272,12 +272,13 @@ static bool is_cut(const struct sched *s)
 }
 
 /* The first reduced axis, within the block. */
-static void first_loop(struct sched *s, const struct panel *p)
+static unsigned first_loop(struct sched *s, const struct panel *p)
 {
     const uint8_t axis = p->seg->red[0];
     struct stmt *f = nb_for(s, FOR_SEQ, p->k0, index_offset(p->k0, p->step), 1);
     f->bound = s->k->axis[axis];
     s->at[axis] = index_axis(f->axis, 1);
+    return 1;
 }
 
 /* k within the block, where all the reduced axes have their loops. */
@@ -312,10 +313,9 @@ static void guard_loads(struct sched *s, struct stmt *st, uint8_t axis)
 static void pack_lanes(struct sched *s, const struct panel *p, struct index box,
                        int32_t lane, int32_t width)
 {
-    struct index j = index_const(lane), to = lane_index(s, box), k;
-    unsigned opened = 1;
-    first_loop(s, p);
-    k = block_k(s, p);
+    struct index j = index_const(lane), to = lane_index(s, box);
+    unsigned opened = 0;
+    const struct index k = block_k(s, p);
     index_add(&to, &k, ext_const(p->nr));
     if (width > 1) {
         struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
@@ -355,16 +355,37 @@ static int32_t pack_width(const struct sched *s, const struct panel *p, int32_t 
     return (boxes - 1) * n + at + width <= p->nr ? width : fit_width(width, n - at);
 }
 
-/* The first reduced axis is innermost: guards and strides are those of the others. */
+/* Is the box but a few vectors, each emitted by itself? */
+static bool is_few(const struct sched *s, const struct panel *p)
+{
+    int32_t pieces = 0, n;
+    for (int32_t at = 0; at < last_lanes(s); at += pack_width(s, p, at))
+        pieces++;
+    for (unsigned i = 0; i + 1 < s->g->nbox; i++) {
+        n = i ? extent(s, s->g->box[i]) : s->g->block;
+        pieces *= n > MOST_UNROLLED ? FEW_PIECES + 1 : n;
+    }
+    return pieces <= FEW_PIECES;
+}
+
+/*
+ * The first reduced axis is innermost: guards and strides are those of the others.  A few
+ * vectors share its loop.
+ */
 static void pack_block(struct sched *s, const struct panel *p)
 {
     const struct kseg *g = p->seg;
-    const unsigned opened = sched_loops(s, g->red + 1, g->nred - 1U);
+    const bool few = is_few(s, p);
+    unsigned opened = sched_loops(s, g->red + 1, g->nred - 1U);
+    if (few)
+        opened += first_loop(s, p);
     const struct lanes l = box_loops(s, p);
     const int32_t n = last_lanes(s);
     for (int32_t at = 0, w; at < n; at += w) {
         w = pack_width(s, p, at);
+        const unsigned inner = few ? 0 : first_loop(s, p);
         pack_lanes(s, p, l.at, at, w);
+        sched_close(s, inner);
     }
     sched_close(s, opened + l.opened);
 }
