@@ -3,7 +3,8 @@
  * one stage of the nest (two with packing).  Files: phase.c, simplify.c, group.c,
  * schedule.c (driver, expressions, places of values), sched_map.c (columns and points),
  * sched_row.c, sched_contract.c (tiles of a product: sched_tile.h, sched_sum.c,
- * sched_epilogue.c), sched_fetch.c, sched_window.c, sched_choose.c, sched_pack.c, sched_chunk.c, sched_scatter.c, build.c (statements).
+ * sched_epilogue.c), sched_fetch.c, sched_window.c, sched_choose.c, sched_pack.c,
+ * sched_chunk.c, sched_scatter.c, build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H

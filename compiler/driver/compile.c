@@ -119,8 +119,7 @@ static bool load_kernels(struct compiled *c, const bool *want)
             nstage += p->kernel[k].nstage;
         }
     struct loaded_stage *stage = arena_array(c->arena, nstage + 1U, sizeof *stage);
-    const struct load_job job = {nest, key, n, c->target, hyp_processors(),
-                                 cache_of(c)};
+    const struct load_job job = {nest, key, n, c->target, hyp_processors(), cache_of(c)};
     struct code *code = c->backend->load(&job, c->diags, stage, &compiled);
     if (!code)
         return false;
