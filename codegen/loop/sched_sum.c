@@ -164,7 +164,7 @@ static void fetch_factors(struct sched *s, const struct tile_at *t, const struct
     const struct kstage *k = &s->k->stage[it->stage];
     const struct kseg *g = seg_of(s, it, seg);
     const struct pack *p = &s->packs[(it->stage * 8U + (uint32_t)(g - k->seg)) * 2];
-    if (s->scalar || s->g->window || s->g->row < 0 || s->g->col < 0 || g->nred != 1 ||
+    if (s->scalar || s->g->row < 0 || s->g->col < 0 || g->nred != 1 ||
         t->width < s->t->vec || t->mr < FETCH_ROWS)
         return;
     s->at[s->g->row] = t->row;

@@ -124,8 +124,8 @@ static int32_t round_up(int32_t x, int32_t q)
     return (x + q - 1) / q * q;
 }
 
-/* Are rows read where they are? What is packed of them is found by a unit's 24 rows. */
-static bool rows_are_direct(const struct sched *s)
+/* Units of late tiles are long, but what is packed of rows is found by 24 of them. */
+static bool is_long(const struct sched *s)
 {
     EACH_ITEM(s, i, it)
     {
@@ -135,7 +135,7 @@ static bool rows_are_direct(const struct sched *s)
                 return false;
         }
     }
-    return true;
+    return s->late;
 }
 
 /* Many tiles of one panel, and yet enough units. */
@@ -153,7 +153,7 @@ static int32_t unit_rows(const struct sched *s)
 {
     const struct group *g = s->g;
     int32_t q = s->t->unit_rows;
-    if (s->late && rows_are_direct(s))
+    if (is_long(s))
         return late_rows(s);
     if (g->nanchor || g->colsum || g->row < 0)
         return q;
@@ -175,7 +175,7 @@ static void plan_cols(struct sched *s)
     int32_t n = s->k->axis[g->col].c;
     if (s->tall > 1) { /* a panel each */
         s->cols.len = n > s->pack_nr ? s->pack_nr : 0;
-    } else if (s->late && rows_are_direct(s)) {
+    } else if (is_long(s)) {
         const int32_t nr = sched_tile_shape(s).nr;
         s->cols.len = n > nr ? nr : 0;
     } else if (panels) {

@@ -13,7 +13,9 @@
 void *hyp_malloc(size_t nbytes);
 void *hyp_calloc(size_t n, size_t size); /* zeroed; NULL on overflow too */
 void *hyp_realloc(void *p, size_t nbytes);
-void *hyp_aligned(size_t align, size_t nbytes); /* free with hyp_free */
+/* Free with hyp_free.  From 16 MiB on it lies on pages of 2 MiB where the system has them.
+ */
+void *hyp_aligned(size_t align, size_t nbytes);
 void hyp_free(void *p);
 char *hyp_strdup(const char *s);
 

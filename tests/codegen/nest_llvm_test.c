@@ -285,6 +285,23 @@ static const char *const by_hand[] = {
     "      unroll p = 0 to 2 step 1 {\n"
     "        vec r = 0 to 8 step 1 {\n"
     "          #1[8*p + r] = add(%0, %1) ; %0 = &0[8*p + r]; %1 = &1[8*p + r + 100]\n"
+    "        }\n      }\n    }\n",
+    /* loops that name a value, which is not where another counts; pointers moved by loops
+       that begin late, guards that such a loop does not change */
+    "nest \"named\" scalars 0 axes n i k j m q\n"
+    "  buf #0 f32[1B, 96] read \"x\"\n"
+    "  buf #1 f32[1B, 96] inplace \"y\"\n"
+    "  stage units 1B/1 stack 0\n"
+    "    grid n = 0 to 1B step 1 bound 1B {\n"
+    "      for i = 0 to 40 step 8 {\n"
+    "        for k = i + 16 to i + 17 step 1 when 0 <= i + k < 80 {\n"
+    "          vec j = 0 to 8 step 1 {\n"
+    "            #1[96*n + k + j] = %0 ; %0 = #0[96*n + 2*k + -16 + j] when 0 <= k + -20 + "
+    "j < 30\n"
+    "          }\n        }\n      }\n"
+    "      for m = 5 to 12 step 2 {\n"
+    "        vec q = 0 to 8 step 1 {\n"
+    "          #1[96*n + 7*m + q] += %0 ; %0 = #0[96*n + 5*m + q] when 0 <= n + q < 6\n"
     "        }\n      }\n    }\n"};
 
 static void try_text(const char *text, const struct target *target)
