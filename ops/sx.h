@@ -141,6 +141,8 @@ sx_id sx_contract(struct sxb *b, sx_id root);
 void sx_vjp(struct sxb *b, sx_id root, sx_id g, sx_id y, sx_id *d, uint32_t narg);
 
 uint32_t sx_args(const struct sxb *b, sx_id root); /* 1 + largest operand number, or 0 */
+/* Operands of an inner node, the element of an rng leaf; returns how many. */
+unsigned sx_operands(const struct sx_node *n, sx_id in[3]);
 bool sx_uses_arg(const struct sxb *b, sx_id root, uint32_t i);
 bool sx_uses_rng(const struct sxb *b, sx_id root);
 uint32_t sx_cost(const struct sxb *b, sx_id root); /* primitives after expansion */

@@ -17,9 +17,6 @@ double sx_k_double(const struct sx_node *n); /* SX_K of any type, as a double */
 bool sx_is_float(const struct sxb *b, sx_id id,
                  double x); /* this very constant, sign of zero too */
 
-/* Operands of an inner node, the element of an rng leaf; returns how many. */
-unsigned sx_operands(const struct sx_node *n, sx_id in[3]);
-
 /*
  * The post-order of some roots, with the place of each node in it.  Costs what the
  * expression costs, however large the store.

@@ -9,7 +9,12 @@
 #include "ops/sx_priv.h"
 #include "runtime/base/arena.h"
 
-enum { FIRST_SLOTS = 64, ENTERED = 1, DONE = 2 };
+enum {
+    FIRST_SLOTS = 8,
+    FIRST_SHIFT = 29 /* 32 less its binary logarithm */,
+    ENTERED = 1,
+    DONE = 2
+};
 
 struct sx_slot {
     sx_id id; /* 0: free */
@@ -37,7 +42,7 @@ static void grow_slots(struct sx_order *o)
     const uint32_t nold = o->nslot;
 
     o->nslot = nold ? nold * 2 : FIRST_SLOTS;
-    o->shift = nold ? o->shift - 1 : 26;
+    o->shift = nold ? o->shift - 1 : FIRST_SHIFT;
     o->slot = arena_array(o->arena, o->nslot, sizeof *o->slot);
     for (uint32_t k = 0; k < nold; k++) {
         if (old[k].id)

@@ -143,7 +143,7 @@ uint32_t low_inline(struct lower *l, const struct node *n, const struct index *a
     struct inlined *x = &l->inlined[l->ninlined++];
     x->node = n;
     x->stage = l->k->nstage - 1;
-    memcpy(x->at, at, rank * sizeof *at);
+    x->at = arena_copy(l->a, at, rank * sizeof *at);
     return x->stage;
 }
 

@@ -53,7 +53,7 @@ struct reduced { /* products of the group walk their chains together: link by li
 };
 struct inlined {
     const struct node *node;
-    struct index at[HYP_RANK]; /* where the map's dims are for this stage */
+    const struct index *at; /* where the map's dims are for this stage */
     uint32_t stage;
 };
 

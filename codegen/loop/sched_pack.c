@@ -549,9 +549,10 @@ static const struct pack *packed_before(const struct sched *s, const struct item
 }
 
 /* Of the packs in tiles, or of all others. */
-static uint32_t find_jobs(struct sched *s, struct job *job, bool in_tile)
+static uint32_t find_jobs(struct sched *s, struct job **job, bool in_tile)
 {
-    uint32_t n = 0;
+    uint32_t n = 0, cap = 0;
+    *job = NULL;
     EACH_ITEM(s, i, it)
     {
         for (uint32_t g = 0; it->role == ROLE_ANCHOR && g < s->k->stage[it->stage].nseg;
@@ -568,8 +569,10 @@ static uint32_t find_jobs(struct sched *s, struct job *job, bool in_tile)
                     p->buf = same->buf;
                 else
                     pack_buffer(s, &j);
-                if (!same)
-                    job[n++] = j;
+                if (same)
+                    continue;
+                *job = arena_grow(s->arena, *job, &cap, n + 1, sizeof **job);
+                (*job)[n++] = j;
             }
     }
     return n;
@@ -587,8 +590,8 @@ void sched_pack(struct sched *s)
             s->packs[it->stage * 16U + x].in_tile =
                 s->packs[it->stage * 16U + x].kind == PACK_PANELS;
     }
-    struct job *job = arena_array(s->arena, s->k->nstage * 16U + 1, sizeof *job);
-    uint32_t n = find_jobs(s, job, false);
+    struct job *job;
+    const uint32_t n = find_jobs(s, &job, false);
     pack_together(s, job, n);
     for (uint32_t i = 0; i < n; i++)
         pack_alone(s, &job[i]);
@@ -596,8 +599,8 @@ void sched_pack(struct sched *s)
 
 void sched_pack_unit(struct sched *s, struct index panel)
 {
-    struct job *job = arena_array(s->arena, s->k->nstage * 16U + 1, sizeof *job);
-    const uint32_t n = find_jobs(s, job, true);
+    struct job *job;
+    const uint32_t n = find_jobs(s, &job, true);
     for (uint32_t i = 0; i < n; i++) {
         job[i].unit = panel;
         pack_unit(s, &job[i]);
