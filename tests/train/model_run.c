@@ -9,8 +9,10 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/sha256.h"
 #include "runtime/exec.h"
+#include "tests/unit/scratch.h"
 
-#define PAPER "graphs/papers/adversarial-wake-sleep/"
+#define PAPER  "graphs/papers/adversarial-wake-sleep/"
+#define DREAMS "graphs/papers/dreaming/"
 
 const struct model_case shipped_models[] = {
     {.path = PAPER "mnist-oscillation.yaml"},
@@ -18,26 +20,49 @@ const struct model_case shipped_models[] = {
     {.path = PAPER "mnist-vae.yaml"},
     {.path = PAPER "toy-4-neurons.yaml", .condition = "adversarial"},
     {.path = PAPER "toy-4-neurons.yaml", .condition = "likelihood"},
-    {.path = "graphs/papers/dreaming/pad.yaml",
+    {.path = PAPER "cifar-six.yaml",
+     .set = {"constants.c1=3", "constants.c2=5", "constants.c3=6", "constants.c4=7",
+             "constants.c5=9", "constants.image_hidden=4", "constants.seen1=3",
+             "constants.seen2=5", "constants.seen3=6"}},
+    {.path = DREAMS "pad.yaml", .set = {"constants.width=6", "constants.latents=10"}},
+    {.path = DREAMS "contrastive.yaml",
      .set = {"constants.width=6", "constants.latents=10"}},
     {.path = NULL},
 };
 
 /* ---- compiling ---- */
 
+static const char *cache; /* its folder, or NULL */
+
+int model_cache_setup(void **state)
+{
+    if (scratch_setup(state) != 0)
+        return -1;
+    cache = scratch_dir;
+    return 0;
+}
+
+int model_cache_teardown(void **state)
+{
+    cache = NULL;
+    return scratch_teardown(state);
+}
+
 struct compiled *model_compile(const struct model_case *m)
 {
     const char *root = getenv("HYP_SOURCE_DIR");
     char path[4096], batch[64];
-    const char *set[3];
+    const char *set[MODEL_SETS + 1];
     bool ok;
     struct compile_options o = {
         .backend = m->backend,
         .threads = 2,
+        .cache_dir = cache,
+        .cache_limit = UINT64_MAX,
         .fuse_off = m->fuse_off,
         .pass = {.remat_off = m->remat_off, .scarcity = m->scarcity},
         .model = {.condition = m->condition, .set = set}};
-    for (unsigned i = 0; i < 2 && m->set[i]; i++)
+    for (unsigned i = 0; i < MODEL_SETS && m->set[i]; i++)
         set[o.model.nset++] = m->set[i];
     snprintf(path, sizeof path, "%s%s%s",
              m->path[0] == '/' ? ""

@@ -8,16 +8,22 @@
 
 #include "compiler/driver/compile.h"
 
+enum { MODEL_SETS = 10 };
 struct model_case {
     const char *path; /* relative to the source folder, or absolute */
     const char *condition, *backend;
-    const char *set[2]; /* overrides, those that are not NULL */
-    int64_t batch;      /* the plan's; 0: as the model says */
+    const char *set[MODEL_SETS]; /* overrides, up to the first NULL */
+    int64_t batch;               /* the plan's; 0: as the model says */
     bool fuse_off, remat_off;
     double scarcity; /* pass_options */
 };
-/* The shipped models with every condition of theirs; ends with path NULL. */
+/* The shipped models, those of images narrowed; ends with path NULL. */
 extern const struct model_case shipped_models[];
+
+/* cmocka group functions: a cache of compiled kernels for the program, as most of its
+ * models are compiled again and again.  Without them there is none. */
+int model_cache_setup(void **state);
+int model_cache_teardown(void **state);
 
 /* Compiles, or fails the test with the diagnostics. */
 struct compiled *model_compile(const struct model_case *m);

@@ -114,7 +114,7 @@ static void texts_read_back(void **state)
 
 int main(void)
 {
-    enum { MODELS = 8, KINDS = 2 };
+    enum { MODELS = 10, KINDS = 2 };
     struct CMUnitTest test[MODELS * KINDS];
     const struct CMUnitTest kind[KINDS] = {
         cmocka_unit_test(elaborated_models_train_alike),
@@ -129,5 +129,6 @@ int main(void)
             test[n++].initial_state = &model[i];
         }
     }
-    return _cmocka_run_group_tests("round trips", test, n, NULL, NULL);
+    return _cmocka_run_group_tests("round trips", test, n, model_cache_setup,
+                                   model_cache_teardown);
 }

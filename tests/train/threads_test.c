@@ -98,7 +98,7 @@ static void code_is_the_interpreter(void **state)
 
 int main(void)
 {
-    enum { MODELS = 8, KINDS = 5 };
+    enum { MODELS = 10, KINDS = 5 };
     struct CMUnitTest test[MODELS * KINDS];
     const struct CMUnitTest kind[] = {
         cmocka_unit_test(threads_agree),
@@ -118,5 +118,6 @@ int main(void)
             test[n++].initial_state = &model[i];
         }
     }
-    return _cmocka_run_group_tests("whole models", test, n, NULL, NULL);
+    return _cmocka_run_group_tests("whole models", test, n, model_cache_setup,
+                                   model_cache_teardown);
 }
