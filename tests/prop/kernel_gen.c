@@ -3,7 +3,7 @@
  * (perhaps with the axes in another order), in-place buffers are read and stored by one
  * map.
  */
-#include "tests/prop/kernel_gen.h"
+#include "tests/prop/kernel_gen_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -11,13 +11,6 @@
 #include "codegen/loop/index.h"
 #include "compiler/ir/target.h"
 #include "runtime/base/arena.h"
-
-struct gen {
-    struct arena *a;
-    struct kernel *k;
-    uint64_t state;
-    uint32_t cap_buf, cap_stage;
-};
 
 uint32_t gen_next(uint64_t *state)
 {
@@ -36,30 +29,34 @@ const char *gen_variant(uint64_t *state)
     return target_variant[gen_below(state, (int32_t)target_nvariant)].name;
 }
 
-static int32_t below(struct gen *g, int32_t n)
+bool gen_maybe(struct gen *g, int32_t percent)
 {
-    return gen_below(&g->state, n);
+    return gen_below(&g->state, 100) < percent;
 }
 
-static bool maybe(struct gen *g, int32_t percent)
+int32_t gen_pick(struct gen *g, const int32_t *from, int32_t n)
 {
-    return below(g, 100) < percent;
-}
-
-static int32_t pick(struct gen *g, const int32_t *from, int32_t n)
-{
-    return from[below(g, n)];
+    return from[gen_below(&g->state, n)];
 }
 
 static const int32_t rows_of[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 97};
 static const int32_t cols_of[] = {1, 3, 8, 10, 15, 16, 17, 33, 64, 130};
 static const int32_t reds_of[] = {1, 2, 7, 64, 65};
 static const int32_t places_of[] = {2, 8, 16, 16, 25, 32};
-#define PICK(g, list) pick(g, list, (int32_t)(sizeof(list) / sizeof *(list)))
+
+int32_t gen_some_rows(struct gen *g)
+{
+    return PICK(g, rows_of);
+}
+
+int32_t gen_some_cols(struct gen *g)
+{
+    return PICK(g, cols_of);
+}
 
 /* ---- pieces ---- */
 
-static uint8_t axis(struct gen *g, char name, struct ext e)
+uint8_t gen_axis(struct gen *g, char name, struct ext e)
 {
     struct kernel *k = g->k;
     k->axis_name[k->naxis] = name;
@@ -67,8 +64,7 @@ static uint8_t axis(struct gen *g, char name, struct ext e)
     return k->naxis++;
 }
 
-static uint16_t buffer(struct gen *g, uint8_t dtype, uint8_t use, const uint8_t *ax,
-                       uint8_t n)
+uint16_t gen_buffer(struct gen *g, uint8_t dtype, uint8_t use, const uint8_t *ax, uint8_t n)
 {
     struct kernel *k = g->k;
     k->buf = arena_grow(g->a, k->buf, &g->cap_buf, k->nbuf + 1, sizeof *k->buf);
@@ -84,7 +80,7 @@ static uint16_t buffer(struct gen *g, uint8_t dtype, uint8_t use, const uint8_t 
     return (uint16_t)k->nbuf++;
 }
 
-static struct index walk(struct gen *g, const uint8_t *ax, uint8_t n)
+struct index gen_walk(struct gen *g, const uint8_t *ax, uint8_t n)
 {
     struct index x = index_const(0);
     for (unsigned i = 0; i < n; i++) {
@@ -95,7 +91,7 @@ static struct index walk(struct gen *g, const uint8_t *ax, uint8_t n)
     return x;
 }
 
-static uint32_t stage(struct gen *g, enum kstage_op op, const uint8_t *ax, uint8_t n)
+uint32_t gen_stage(struct gen *g, enum kstage_op op, const uint8_t *ax, uint8_t n)
 {
     struct kernel *k = g->k;
     k->stage = arena_grow(g->a, k->stage, &g->cap_stage, k->nstage + 1, sizeof *k->stage);
@@ -112,7 +108,7 @@ static uint32_t stage(struct gen *g, enum kstage_op op, const uint8_t *ax, uint8
     return k->nstage++;
 }
 
-static sx_id read_buf(struct gen *g, uint32_t st, uint16_t buf, struct index x)
+sx_id gen_read_buf(struct gen *g, uint32_t st, uint16_t buf, struct index x)
 {
     static const enum sx_type types[] = {SX_FLOAT, SX_I32, SX_BOOL};
     struct kstage *s = &g->k->stage[st];
@@ -120,23 +116,24 @@ static sx_id read_buf(struct gen *g, uint32_t st, uint16_t buf, struct index x)
     return sx_arg(&g->k->sx, s->noperand++, types[g->k->buf[buf].dtype]);
 }
 
-static sx_id read_new(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n)
+sx_id gen_read_new(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n)
 {
-    return read_buf(g, st, buffer(g, DT_F32, BUF_READ, ax, n), walk(g, ax, n));
+    return gen_read_buf(g, st, gen_buffer(g, DT_F32, BUF_READ, ax, n), gen_walk(g, ax, n));
 }
 
-static sx_id read_stage(struct gen *g, uint32_t st, uint32_t from)
+sx_id gen_read_stage(struct gen *g, uint32_t st, uint32_t from)
 {
     struct kstage *s = &g->k->stage[st];
     s->operand[s->noperand] = (struct koperand){.stage = true, .id = (uint16_t)from};
     return sx_arg(&g->k->sx, s->noperand++, SX_FLOAT);
 }
 
-static void store_new(struct gen *g, uint32_t st)
+void gen_store_new(struct gen *g, uint32_t st)
 {
     struct kstage *s = &g->k->stage[st];
-    s->store[s->nstore++] = (struct kstore){
-        buffer(g, s->dtype, BUF_WRITE, s->axis, s->naxis), walk(g, s->axis, s->naxis)};
+    s->store[s->nstore++] =
+        (struct kstore){gen_buffer(g, s->dtype, BUF_WRITE, s->axis, s->naxis),
+                        gen_walk(g, s->axis, s->naxis)};
 }
 
 static sx_id op2(struct gen *g, enum sx_op op, sx_id x, sx_id y)
@@ -146,7 +143,7 @@ static sx_id op2(struct gen *g, enum sx_op op, sx_id x, sx_id y)
 
 static sx_id number(struct gen *g)
 {
-    return sx_const(&g->k->sx, (below(g, 17) - 8) / 4.0);
+    return sx_const(&g->k->sx, (gen_below(&g->state, 17) - 8) / 4.0);
 }
 
 /* A draw at the stage's own element; sample: which axis is the batch, or -1. */
@@ -168,13 +165,13 @@ static sx_id draw(struct gen *g, uint32_t st, int sample)
         e = op2(g, SX_IMUL, e, sx_int(b, k->axis[x].b ? 64 : k->axis[x].c));
         e = op2(g, SX_IADD, e, sx_axis(b, x));
     }
-    return maybe(g, 50) ? sx_normal(b, k->nrng++, e) : sx_uniform(b, k->nrng++, e);
+    return gen_maybe(g, 50) ? sx_normal(b, k->nrng++, e) : sx_uniform(b, k->nrng++, e);
 }
 
-static sx_id mix(struct gen *g, sx_id x, sx_id y)
+sx_id gen_mix(struct gen *g, sx_id x, sx_id y)
 {
     struct sxb *b = &g->k->sx;
-    switch (below(g, 7)) {
+    switch (gen_below(&g->state, 7)) {
     case 0:
         return op2(g, SX_ADD, x, y);
     case 1:
@@ -195,9 +192,9 @@ static sx_id mix(struct gen *g, sx_id x, sx_id y)
 
 /* ---- whole kernels ---- */
 
-static struct ext batch_or(struct gen *g, int32_t c)
+struct ext gen_batch_or(struct gen *g, int32_t c)
 {
-    return maybe(g, 60) ? (struct ext){0, 1} : ext_const(c);
+    return gen_maybe(g, 60) ? (struct ext){0, 1} : ext_const(c);
 }
 
 /* A subset of the axes, in order. */
@@ -205,45 +202,46 @@ static uint8_t subset(struct gen *g, const uint8_t *ax, uint8_t n, uint8_t *out)
 {
     uint8_t m = 0;
     for (uint8_t i = 0; i < n; i++)
-        if (maybe(g, 70))
+        if (gen_maybe(g, 70))
             out[m++] = ax[i];
     return m;
 }
 
-static sx_id broadcast(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n)
+sx_id gen_broadcast(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n)
 {
     uint8_t some[LOOP_AXES];
     uint8_t m = subset(g, ax, n, some);
-    return read_new(g, st, some, m);
+    return gen_read_new(g, st, some, m);
 }
 
 static void gen_maps(struct gen *g)
 {
-    uint8_t ax[3], n = (uint8_t)(1 + below(g, 3));
-    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    uint8_t ax[3], n = (uint8_t)(1 + gen_below(&g->state, 3));
+    ax[0] = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
     for (uint8_t i = 1; i < n; i++)
-        ax[i] = axis(g, (char)('o' + i), ext_const(PICK(g, cols_of)));
+        ax[i] = gen_axis(g, (char)('o' + i), ext_const(gen_some_cols(g)));
     int sample = g->k->axis[ax[0]].b ? ax[0] : -1;
     uint32_t last = UINT32_MAX;
-    for (int i = 0, stages = 1 + below(g, 4); i < stages; i++) {
-        uint8_t m = maybe(g, 75) ? n : (uint8_t)(1 + below(g, n));
-        uint32_t s = stage(g, K_MAP, ax, m);
-        sx_id x = read_new(g, s, ax, m);
-        if (maybe(g, 60))
-            x = mix(g, x, broadcast(g, s, ax, m));
-        if (maybe(g, 15) && m == 2 && sample < 0) { /* transposed */
+    for (int i = 0, stages = 1 + gen_below(&g->state, 4); i < stages; i++) {
+        uint8_t m = gen_maybe(g, 75) ? n : (uint8_t)(1 + gen_below(&g->state, n));
+        uint32_t s = gen_stage(g, K_MAP, ax, m);
+        sx_id x = gen_read_new(g, s, ax, m);
+        if (gen_maybe(g, 60))
+            x = gen_mix(g, x, gen_broadcast(g, s, ax, m));
+        if (gen_maybe(g, 15) && m == 2 && sample < 0) { /* transposed */
             uint8_t back[2] = {ax[1], ax[0]};
-            x = mix(g, x, read_new(g, s, back, 2));
+            x = gen_mix(g, x, gen_read_new(g, s, back, 2));
         }
-        if (last != UINT32_MAX && g->k->stage[last].naxis <= m && maybe(g, 60))
-            x = mix(g, x, read_stage(g, s, last));
-        if (maybe(g, 25))
-            x = mix(g, x, draw(g, s, sample));
-        if (maybe(g, 15))
-            x = mix(g, x, sx_make(&g->k->sx, SX_I2F, sx_axis(&g->k->sx, ax[m - 1]), 0, 0));
+        if (last != UINT32_MAX && g->k->stage[last].naxis <= m && gen_maybe(g, 60))
+            x = gen_mix(g, x, gen_read_stage(g, s, last));
+        if (gen_maybe(g, 25))
+            x = gen_mix(g, x, draw(g, s, sample));
+        if (gen_maybe(g, 15))
+            x = gen_mix(g, x,
+                        sx_make(&g->k->sx, SX_I2F, sx_axis(&g->k->sx, ax[m - 1]), 0, 0));
         g->k->stage[s].value = x;
-        if (i + 1 == stages || maybe(g, 60))
-            store_new(g, s);
+        if (i + 1 == stages || gen_maybe(g, 60))
+            gen_store_new(g, s);
         last = s;
     }
 }
@@ -254,22 +252,24 @@ static void update_in_place(struct gen *g, uint32_t from)
     const struct kstage *f = &g->k->stage[from];
     uint8_t ax[LOOP_AXES], n = f->naxis;
     memcpy(ax, f->axis, n);
-    uint32_t s = stage(g, K_MAP, ax, n);
-    uint16_t buf = buffer(g, DT_F32, BUF_READ_WRITE, ax, n);
-    sx_id old = read_buf(g, s, buf, walk(g, ax, n));
-    sx_id x =
-        sx_make(&g->k->sx, SX_FMA, old, sx_const(&g->k->sx, 0.5), read_stage(g, s, from));
+    uint32_t s = gen_stage(g, K_MAP, ax, n);
+    uint16_t buf = gen_buffer(g, DT_F32, BUF_READ_WRITE, ax, n);
+    sx_id old = gen_read_buf(g, s, buf, gen_walk(g, ax, n));
+    sx_id x = sx_make(&g->k->sx, SX_FMA, old, sx_const(&g->k->sx, 0.5),
+                      gen_read_stage(g, s, from));
     g->k->stage[s].value = x;
-    g->k->stage[s].store[g->k->stage[s].nstore++] = (struct kstore){buf, walk(g, ax, n)};
-    uint32_t t = stage(g, K_MAP, ax, n);
-    g->k->stage[t].value = op2(g, SX_SUB, read_new(g, t, ax, n), read_stage(g, t, s));
-    store_new(g, t);
+    g->k->stage[s].store[g->k->stage[s].nstore++] =
+        (struct kstore){buf, gen_walk(g, ax, n)};
+    uint32_t t = gen_stage(g, K_MAP, ax, n);
+    g->k->stage[t].value =
+        op2(g, SX_SUB, gen_read_new(g, t, ax, n), gen_read_stage(g, t, s));
+    gen_store_new(g, t);
 }
 
-static uint32_t sum_over(struct gen *g, enum form_order order, const uint8_t *ax, uint8_t n,
-                         const uint8_t *red, uint8_t nred)
+uint32_t gen_sum(struct gen *g, enum form_order order, const uint8_t *ax, uint8_t n,
+                 const uint8_t *red, uint8_t nred)
 {
-    uint32_t s = stage(g, K_SUM, ax, n);
+    uint32_t s = gen_stage(g, K_SUM, ax, n);
     struct kstage *k = &g->k->stage[s];
     k->order = (uint8_t)order;
     k->chunk = order == ORDER_CHUNK ? 24 : 0;
@@ -284,7 +284,7 @@ static uint32_t sum_over(struct gen *g, enum form_order order, const uint8_t *ax
 static sx_id factor(struct gen *g, uint32_t s, int outer, const uint8_t *red, uint8_t nred)
 {
     uint8_t ax[LOOP_AXES], n = 0;
-    bool first = maybe(g, 50);
+    bool first = gen_maybe(g, 50);
     if (outer >= 0 && first)
         ax[n++] = (uint8_t)outer;
     for (uint8_t i = 0; i < nred; i++)
@@ -298,35 +298,35 @@ static sx_id factor(struct gen *g, uint32_t s, int outer, const uint8_t *red, ui
             memmove(ax + 1, ax, i);
             ax[0] = b;
         }
-    if (!maybe(g, 25))
-        return read_new(g, s, ax, n);
+    if (!gen_maybe(g, 25))
+        return gen_read_new(g, s, ax, n);
     /* the map comes before the sum: swap the two stages' places */
-    uint32_t m = stage(g, K_MAP, ax, n);
+    uint32_t m = gen_stage(g, K_MAP, ax, n);
     struct kstage sum = g->k->stage[s], map = g->k->stage[m];
     g->k->stage[s] = map;
     g->k->stage[m] = sum;
-    sx_id x = read_new(g, s, ax, n);
-    g->k->stage[s].value = mix(g, x, read_new(g, s, ax + n - 1, 1));
-    return read_stage(g, m, s);
+    sx_id x = gen_read_new(g, s, ax, n);
+    g->k->stage[s].value = gen_mix(g, x, gen_read_new(g, s, ax + n - 1, 1));
+    return gen_read_stage(g, m, s);
 }
 
 /* The sum may have moved behind its maps: it is the last stage. */
 static uint32_t contraction(struct gen *g, enum form_order order, const uint8_t *ax,
                             uint8_t n, int row, int col, const uint8_t *red, uint8_t nred)
 {
-    uint32_t s = sum_over(g, order, ax, n, red, nred);
-    uint32_t nseg = 1U + (uint32_t)below(g, maybe(g, 30) ? 3 : 1);
+    uint32_t s = gen_sum(g, order, ax, n, red, nred);
+    uint32_t nseg = 1U + (uint32_t)gen_below(&g->state, gen_maybe(g, 30) ? 3 : 1);
     for (uint32_t i = 0; i < nseg; i++) {
         sx_id a = factor(g, s, row, red, nred);
         s = g->k->nstage - 1;
-        sx_id b = maybe(g, 90) ? factor(g, s, col, red, nred) : 0;
+        sx_id b = gen_maybe(g, 90) ? factor(g, s, col, red, nred) : 0;
         s = g->k->nstage - 1;
         struct kseg *seg = &g->k->stage[s].seg[i];
         seg->factor[0] = a;
         seg->factor[1] = b;
         seg->nred = nred;
         memcpy(seg->red, red, nred);
-        if (maybe(g, 30) && b) {
+        if (gen_maybe(g, 30) && b) {
             seg->factor[0] = b;
             seg->factor[1] = a;
         }
@@ -337,114 +337,116 @@ static uint32_t contraction(struct gen *g, enum form_order order, const uint8_t 
 
 static void row_tail(struct gen *g, const uint8_t ax[2], uint32_t y)
 {
-    uint32_t sq = stage(g, K_MAP, ax, 2);
-    sx_id v = read_stage(g, sq, y);
+    uint32_t sq = gen_stage(g, K_MAP, ax, 2);
+    sx_id v = gen_read_stage(g, sq, y);
     g->k->stage[sq].value = op2(g, SX_MUL, v, v);
-    uint32_t s = sum_over(g, ORDER_LANES, ax, 1, ax + 1, 1);
-    g->k->stage[s].seg[0].factor[0] = read_stage(g, s, maybe(g, 50) ? sq : y);
-    if (maybe(g, 40))
-        g->k->stage[s].seg[0].factor[1] = read_stage(g, s, y);
-    uint32_t r = stage(g, K_MAP, ax, 1);
-    g->k->stage[r].value = mix(g, read_stage(g, r, s), number(g));
-    if (maybe(g, 60))
-        store_new(g, r);
-    if (maybe(g, 70)) {
-        uint32_t z = stage(g, K_MAP, ax, 2);
-        g->k->stage[z].value = mix(g, read_stage(g, z, y), read_stage(g, z, r));
-        store_new(g, z);
+    uint32_t s = gen_sum(g, ORDER_LANES, ax, 1, ax + 1, 1);
+    g->k->stage[s].seg[0].factor[0] = gen_read_stage(g, s, gen_maybe(g, 50) ? sq : y);
+    if (gen_maybe(g, 40))
+        g->k->stage[s].seg[0].factor[1] = gen_read_stage(g, s, y);
+    uint32_t r = gen_stage(g, K_MAP, ax, 1);
+    g->k->stage[r].value = gen_mix(g, gen_read_stage(g, r, s), number(g));
+    if (gen_maybe(g, 60))
+        gen_store_new(g, r);
+    if (gen_maybe(g, 70)) {
+        uint32_t z = gen_stage(g, K_MAP, ax, 2);
+        g->k->stage[z].value = gen_mix(g, gen_read_stage(g, z, y), gen_read_stage(g, z, r));
+        gen_store_new(g, z);
     }
 }
 
 static void column_tail(struct gen *g, const uint8_t ax[2], uint32_t y)
 {
-    uint32_t s = sum_over(g, ORDER_CHUNK, ax + 1, 1, ax, 1);
-    g->k->stage[s].seg[0].factor[0] = read_stage(g, s, y);
-    if (maybe(g, 40))
-        g->k->stage[s].seg[0].factor[1] = read_new(g, s, ax, maybe(g, 50) ? 2 : 1);
-    if (maybe(g, 50))
+    uint32_t s = gen_sum(g, ORDER_CHUNK, ax + 1, 1, ax, 1);
+    g->k->stage[s].seg[0].factor[0] = gen_read_stage(g, s, y);
+    if (gen_maybe(g, 40))
+        g->k->stage[s].seg[0].factor[1] = gen_read_new(g, s, ax, gen_maybe(g, 50) ? 2 : 1);
+    if (gen_maybe(g, 50))
         update_in_place(g, s);
     else
-        store_new(g, s);
+        gen_store_new(g, s);
 }
 
 static void gen_contract(struct gen *g)
 {
     uint8_t ax[2], red[2];
-    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    ax[1] = axis(g, 'o', ext_const(PICK(g, cols_of)));
-    red[0] = axis(g, 'k', ext_const(PICK(g, reds_of)));
-    uint8_t nred = maybe(g, 15) ? 2 : 1;
+    ax[0] = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'o', ext_const(gen_some_cols(g)));
+    red[0] = gen_axis(g, 'k', ext_const(PICK(g, reds_of)));
+    uint8_t nred = gen_maybe(g, 15) ? 2 : 1;
     if (nred == 2)
-        red[1] = axis(g, 'l', ext_const(3));
-    uint32_t sums = 1U + (uint32_t)below(g, maybe(g, 40) ? 3 : 1), last = 0, first = 0;
+        red[1] = gen_axis(g, 'l', ext_const(3));
+    uint32_t sums = 1U + (uint32_t)gen_below(&g->state, gen_maybe(g, 40) ? 3 : 1), last = 0,
+             first = 0;
     for (uint32_t i = 0; i < sums; i++) {
         last = contraction(g, ORDER_SEQ, ax, 2, ax[0], ax[1], red, nred);
         first = i ? first : last;
     }
-    uint32_t y = stage(g, K_MAP, ax, 2);
-    sx_id x = mix(g, read_stage(g, y, first), read_new(g, y, ax + 1, 1));
+    uint32_t y = gen_stage(g, K_MAP, ax, 2);
+    sx_id x = gen_mix(g, gen_read_stage(g, y, first), gen_read_new(g, y, ax + 1, 1));
     if (last != first)
-        x = mix(g, x, read_stage(g, y, last));
-    if (maybe(g, 30))
+        x = gen_mix(g, x, gen_read_stage(g, y, last));
+    if (gen_maybe(g, 30))
         x = op2(g, SX_ADD, x,
-                sx_make(&g->k->sx, SX_FN_softplus, read_new(g, y, ax, 2), 0, 0));
-    if (maybe(g, 25))
-        x = mix(g, x, draw(g, y, g->k->axis[ax[0]].b ? ax[0] : -1));
+                sx_make(&g->k->sx, SX_FN_softplus, gen_read_new(g, y, ax, 2), 0, 0));
+    if (gen_maybe(g, 25))
+        x = gen_mix(g, x, draw(g, y, g->k->axis[ax[0]].b ? ax[0] : -1));
     g->k->stage[y].value = x;
-    store_new(g, y);
-    if (maybe(g, 30))
-        store_new(g, first);
-    if (maybe(g, 40))
+    gen_store_new(g, y);
+    if (gen_maybe(g, 30))
+        gen_store_new(g, first);
+    if (gen_maybe(g, 40))
         row_tail(g, ax, y);
-    if (maybe(g, 40))
+    if (gen_maybe(g, 40))
         column_tail(g, ax, y);
-    if (maybe(g, 20))
+    if (gen_maybe(g, 20))
         update_in_place(g, y);
 }
 
 static void gen_rows(struct gen *g)
 {
     uint8_t ax[2];
-    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    ax[1] = axis(g, 'c', ext_const(PICK(g, cols_of)));
-    uint32_t y = stage(g, K_MAP, ax, 2);
-    g->k->stage[y].value = mix(g, read_new(g, y, ax, 2), broadcast(g, y, ax, 2));
-    if (maybe(g, 50))
-        store_new(g, y);
-    if (maybe(g, 50)) { /* softmax */
-        uint32_t m = stage(g, K_FOLD, ax, 1);
+    ax[0] = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'c', ext_const(gen_some_cols(g)));
+    uint32_t y = gen_stage(g, K_MAP, ax, 2);
+    g->k->stage[y].value =
+        gen_mix(g, gen_read_new(g, y, ax, 2), gen_broadcast(g, y, ax, 2));
+    if (gen_maybe(g, 50))
+        gen_store_new(g, y);
+    if (gen_maybe(g, 50)) { /* softmax */
+        uint32_t m = gen_stage(g, K_FOLD, ax, 1);
         g->k->stage[m].nred = 1;
         g->k->stage[m].red[0] = ax[1];
-        g->k->stage[m].comb = (uint8_t)below(g, 2);
-        g->k->stage[m].value = read_stage(g, m, y);
+        g->k->stage[m].comb = (uint8_t)gen_below(&g->state, 2);
+        g->k->stage[m].value = gen_read_stage(g, m, y);
         if (g->k->stage[m].comb == COMB_ARGMAX) {
             g->k->stage[m].dtype = DT_I32;
-            store_new(g, m);
+            gen_store_new(g, m);
         } else {
-            uint32_t e = stage(g, K_MAP, ax, 2);
-            sx_id d = op2(g, SX_SUB, read_stage(g, e, y), read_stage(g, e, m));
+            uint32_t e = gen_stage(g, K_MAP, ax, 2);
+            sx_id d = op2(g, SX_SUB, gen_read_stage(g, e, y), gen_read_stage(g, e, m));
             g->k->stage[e].value = sx_make(&g->k->sx, SX_FN_exp, d, 0, 0);
             y = e;
         }
     }
     row_tail(g, ax, y);
-    if (maybe(g, 40))
+    if (gen_maybe(g, 40))
         column_tail(g, ax, y);
 }
 
 static void gen_chunks(struct gen *g)
 {
-    uint8_t ax[2], red[1], n = (uint8_t)below(g, 3);
-    ax[0] = axis(g, 'o', ext_const(PICK(g, rows_of)));
-    ax[1] = axis(g, 'i', ext_const(PICK(g, cols_of)));
-    red[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    uint8_t ax[2], red[1], n = (uint8_t)gen_below(&g->state, 3);
+    ax[0] = gen_axis(g, 'o', ext_const(gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'i', ext_const(gen_some_cols(g)));
+    red[0] = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
     const uint8_t *space = ax + 2 - n;
     uint32_t s = contraction(g, ORDER_CHUNK, space, n, n > 1 ? space[0] : -1,
                              n ? space[n - 1] : -1, red, 1);
-    if (maybe(g, 60))
+    if (gen_maybe(g, 60))
         update_in_place(g, s);
     else
-        store_new(g, s);
+        gen_store_new(g, s);
 }
 
 /* The gradient of weights: rows and lanes from one buffer each, the batch summed in one
@@ -452,33 +454,33 @@ static void gen_chunks(struct gen *g)
 static void gen_weights(struct gen *g)
 {
     uint8_t ax[2], red[1];
-    ax[0] = axis(g, 'o', ext_const(PICK(g, rows_of)));
-    ax[1] = axis(g, 'i', ext_const(PICK(g, cols_of)));
-    red[0] = axis(g, 'n', (struct ext){0, 1});
+    ax[0] = gen_axis(g, 'o', ext_const(gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'i', ext_const(gen_some_cols(g)));
+    red[0] = gen_axis(g, 'n', (struct ext){0, 1});
     uint32_t s = contraction(g, ORDER_SEQ, ax, 2, ax[0], ax[1], red, 1);
-    if (maybe(g, 70))
+    if (gen_maybe(g, 70))
         update_in_place(g, s);
     else
-        store_new(g, s);
+        gen_store_new(g, s);
 }
 
 static void gen_scalars(struct gen *g)
 {
-    uint8_t n = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    uint32_t v = stage(g, K_MAP, &n, 1);
-    g->k->stage[v].value = mix(g, read_new(g, v, &n, 1), read_new(g, v, &n, 1));
-    if (maybe(g, 50))
-        store_new(g, v);
-    uint32_t s = sum_over(g, maybe(g, 60) ? ORDER_CHUNK : ORDER_LANES, NULL, 0, &n, 1);
-    g->k->stage[s].seg[0].factor[0] = read_stage(g, s, v);
-    uint32_t m = stage(g, K_MAP, NULL, 0);
+    uint8_t n = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
+    uint32_t v = gen_stage(g, K_MAP, &n, 1);
+    g->k->stage[v].value = gen_mix(g, gen_read_new(g, v, &n, 1), gen_read_new(g, v, &n, 1));
+    if (gen_maybe(g, 50))
+        gen_store_new(g, v);
+    uint32_t s = gen_sum(g, gen_maybe(g, 60) ? ORDER_CHUNK : ORDER_LANES, NULL, 0, &n, 1);
+    g->k->stage[s].seg[0].factor[0] = gen_read_stage(g, s, v);
+    uint32_t m = gen_stage(g, K_MAP, NULL, 0);
     sx_id batch = sx_scalar(&g->k->sx, g->k->nscalar++, SX_FLOAT);
-    g->k->stage[m].value = op2(g, SX_MUL, read_stage(g, m, s), batch);
-    store_new(g, m);
-    if (maybe(g, 50)) {
-        uint32_t w = stage(g, K_MAP, &n, 1);
-        g->k->stage[w].value = mix(g, read_stage(g, w, v), read_stage(g, w, m));
-        store_new(g, w);
+    g->k->stage[m].value = op2(g, SX_MUL, gen_read_stage(g, m, s), batch);
+    gen_store_new(g, m);
+    if (gen_maybe(g, 50)) {
+        uint32_t w = gen_stage(g, K_MAP, &n, 1);
+        g->k->stage[w].value = gen_mix(g, gen_read_stage(g, w, v), gen_read_stage(g, w, m));
+        gen_store_new(g, w);
     }
 }
 
@@ -486,22 +488,22 @@ static void gen_scalars(struct gen *g)
 static void gen_batched(struct gen *g)
 {
     uint8_t ax[3], red[1], two[3];
-    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    ax[1] = axis(g, 'r', ext_const(PICK(g, rows_of)));
-    ax[2] = axis(g, 'c', ext_const(PICK(g, cols_of)));
-    red[0] = axis(g, 'k', ext_const(PICK(g, reds_of)));
-    uint32_t s = sum_over(g, ORDER_SEQ, ax, 3, red, 1);
+    ax[0] = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'r', ext_const(gen_some_rows(g)));
+    ax[2] = gen_axis(g, 'c', ext_const(gen_some_cols(g)));
+    red[0] = gen_axis(g, 'k', ext_const(PICK(g, reds_of)));
+    uint32_t s = gen_sum(g, ORDER_SEQ, ax, 3, red, 1);
     two[0] = ax[0], two[1] = ax[1], two[2] = red[0];
-    g->k->stage[s].seg[0].factor[0] = read_new(g, s, two, 3);
+    g->k->stage[s].seg[0].factor[0] = gen_read_new(g, s, two, 3);
     two[0] = ax[0], two[1] = red[0], two[2] = ax[2];
-    g->k->stage[s].seg[0].factor[1] = read_new(g, s, two, 3);
-    uint32_t y = stage(g, K_MAP, ax, 3);
-    g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, ax, 3));
-    store_new(g, y);
-    if (maybe(g, 50)) {
-        uint32_t l = sum_over(g, ORDER_LANES, ax, 1, ax + 1, 2);
-        g->k->stage[l].seg[0].factor[0] = read_stage(g, l, y);
-        store_new(g, l);
+    g->k->stage[s].seg[0].factor[1] = gen_read_new(g, s, two, 3);
+    uint32_t y = gen_stage(g, K_MAP, ax, 3);
+    g->k->stage[y].value = gen_mix(g, gen_read_stage(g, y, s), gen_broadcast(g, y, ax, 3));
+    gen_store_new(g, y);
+    if (gen_maybe(g, 50)) {
+        uint32_t l = gen_sum(g, ORDER_LANES, ax, 1, ax + 1, 2);
+        g->k->stage[l].seg[0].factor[0] = gen_read_stage(g, l, y);
+        gen_store_new(g, l);
     }
 }
 
@@ -510,80 +512,81 @@ static void gen_batched(struct gen *g)
 static void gen_spread(struct gen *g)
 {
     uint8_t ax[3], red[1], two[3];
-    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    ax[1] = axis(g, 'r', ext_const(PICK(g, rows_of)));
-    ax[2] = axis(g, 'c', ext_const(PICK(g, places_of)));
-    red[0] = axis(g, 'k', ext_const(maybe(g, 30) ? PICK(g, reds_of) : 130));
-    uint32_t s = sum_over(g, ORDER_SEQ, ax, 3, red, 1);
+    ax[0] = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'r', ext_const(gen_some_rows(g)));
+    ax[2] = gen_axis(g, 'c', ext_const(PICK(g, places_of)));
+    red[0] = gen_axis(g, 'k', ext_const(gen_maybe(g, 30) ? PICK(g, reds_of) : 130));
+    uint32_t s = gen_sum(g, ORDER_SEQ, ax, 3, red, 1);
     two[0] = ax[0], two[1] = red[0];
-    sx_id x = read_new(g, s, two, 2);
-    g->k->stage[s].seg[0].factor[0] = maybe(g, 40) ? mix(g, x, read_new(g, s, two, 2)) : x;
+    sx_id x = gen_read_new(g, s, two, 2);
+    g->k->stage[s].seg[0].factor[0] =
+        gen_maybe(g, 40) ? gen_mix(g, x, gen_read_new(g, s, two, 2)) : x;
     two[0] = red[0], two[1] = ax[1], two[2] = ax[2];
-    g->k->stage[s].seg[0].factor[1] = read_new(g, s, two, 3);
-    uint32_t y = stage(g, K_MAP, ax, 3);
-    g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, ax, 3));
-    store_new(g, y);
+    g->k->stage[s].seg[0].factor[1] = gen_read_new(g, s, two, 3);
+    uint32_t y = gen_stage(g, K_MAP, ax, 3);
+    g->k->stage[y].value = gen_mix(g, gen_read_stage(g, y, s), gen_broadcast(g, y, ax, 3));
+    gen_store_new(g, y);
 }
 
 /* Distances of all pairs in the batch, as NT-Xent needs them: columns are samples, too. */
 static void gen_pairs(struct gen *g)
 {
     uint8_t ax[2], red[1], two[2];
-    ax[0] = axis(g, 'n', (struct ext){0, 1});
-    ax[1] = axis(g, 'm', (struct ext){0, 1});
-    red[0] = axis(g, 'k', ext_const(PICK(g, reds_of)));
-    uint32_t s = sum_over(g, ORDER_SEQ, ax, 2, red, 1);
+    ax[0] = gen_axis(g, 'n', (struct ext){0, 1});
+    ax[1] = gen_axis(g, 'm', (struct ext){0, 1});
+    red[0] = gen_axis(g, 'k', ext_const(PICK(g, reds_of)));
+    uint32_t s = gen_sum(g, ORDER_SEQ, ax, 2, red, 1);
     two[0] = ax[0], two[1] = red[0];
-    uint16_t x = buffer(g, DT_F32, BUF_READ, two, 2);
-    g->k->stage[s].seg[0].factor[0] = read_buf(g, s, x, walk(g, two, 2));
+    uint16_t x = gen_buffer(g, DT_F32, BUF_READ, two, 2);
+    g->k->stage[s].seg[0].factor[0] = gen_read_buf(g, s, x, gen_walk(g, two, 2));
     two[0] = ax[1];
-    g->k->stage[s].seg[0].factor[1] = read_buf(g, s, x, walk(g, two, 2));
-    uint32_t y = stage(g, K_MAP, ax, 2);
-    g->k->stage[y].value = mix(g, read_stage(g, y, s), number(g));
-    store_new(g, y);
-    uint32_t l = sum_over(g, ORDER_LANES, ax, 1, ax + 1, 1);
-    g->k->stage[l].seg[0].factor[0] = read_stage(g, l, y);
-    store_new(g, l);
+    g->k->stage[s].seg[0].factor[1] = gen_read_buf(g, s, x, gen_walk(g, two, 2));
+    uint32_t y = gen_stage(g, K_MAP, ax, 2);
+    g->k->stage[y].value = gen_mix(g, gen_read_stage(g, y, s), number(g));
+    gen_store_new(g, y);
+    uint32_t l = gen_sum(g, ORDER_LANES, ax, 1, ax + 1, 1);
+    g->k->stage[l].seg[0].factor[0] = gen_read_stage(g, l, y);
+    gen_store_new(g, l);
 }
 
 /* The old value of what is updated in place is read by others first, in another shape. */
 static void gen_in_place(struct gen *g)
 {
     uint8_t ax[2];
-    ax[0] = axis(g, 'o', ext_const(PICK(g, rows_of)));
-    ax[1] = axis(g, 'i', ext_const(PICK(g, cols_of)));
-    uint16_t w = buffer(g, DT_F32, BUF_READ_WRITE, ax, 2);
-    if (maybe(g, 40)) { /* something that the update could be joined with */
-        uint32_t m = stage(g, K_MAP, ax, 2);
-        g->k->stage[m].value = mix(g, read_new(g, m, ax, 2), number(g));
-        store_new(g, m);
+    ax[0] = gen_axis(g, 'o', ext_const(gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'i', ext_const(gen_some_cols(g)));
+    uint16_t w = gen_buffer(g, DT_F32, BUF_READ_WRITE, ax, 2);
+    if (gen_maybe(g, 40)) { /* something that the update could be joined with */
+        uint32_t m = gen_stage(g, K_MAP, ax, 2);
+        g->k->stage[m].value = gen_mix(g, gen_read_new(g, m, ax, 2), number(g));
+        gen_store_new(g, m);
     }
-    bool down = maybe(g, 50);
+    bool down = gen_maybe(g, 50);
     const uint8_t *kept = down ? ax + 1 : ax, *red = down ? ax : ax + 1;
-    uint32_t s = sum_over(g, maybe(g, 50) ? ORDER_LANES : ORDER_SEQ, kept, 1, red, 1);
-    g->k->stage[s].seg[0].factor[0] = read_buf(g, s, w, walk(g, ax, 2));
-    if (maybe(g, 50))
-        store_new(g, s);
-    if (maybe(g, 50)) { /* along the other axis, or when the first sum is known */
-        bool other = maybe(g, 50);
-        uint32_t t = sum_over(g, ORDER_LANES, other ? red : kept, 1, other ? kept : red, 1);
-        g->k->stage[t].seg[0].factor[0] = read_buf(g, t, w, walk(g, ax, 2));
+    uint32_t s = gen_sum(g, gen_maybe(g, 50) ? ORDER_LANES : ORDER_SEQ, kept, 1, red, 1);
+    g->k->stage[s].seg[0].factor[0] = gen_read_buf(g, s, w, gen_walk(g, ax, 2));
+    if (gen_maybe(g, 50))
+        gen_store_new(g, s);
+    if (gen_maybe(g, 50)) { /* along the other axis, or when the first sum is known */
+        bool other = gen_maybe(g, 50);
+        uint32_t t = gen_sum(g, ORDER_LANES, other ? red : kept, 1, other ? kept : red, 1);
+        g->k->stage[t].seg[0].factor[0] = gen_read_buf(g, t, w, gen_walk(g, ax, 2));
         if (!other)
-            g->k->stage[t].seg[0].factor[1] = read_stage(g, t, s);
-        store_new(g, t);
+            g->k->stage[t].seg[0].factor[1] = gen_read_stage(g, t, s);
+        gen_store_new(g, t);
     }
-    if (maybe(g, 50)) { /* and once more at the same point */
-        uint32_t c = stage(g, K_MAP, ax, 2);
-        g->k->stage[c].value =
-            mix(g, read_buf(g, c, w, walk(g, ax, 2)), read_new(g, c, kept, 1));
-        store_new(g, c);
+    if (gen_maybe(g, 50)) { /* and once more at the same point */
+        uint32_t c = gen_stage(g, K_MAP, ax, 2);
+        g->k->stage[c].value = gen_mix(g, gen_read_buf(g, c, w, gen_walk(g, ax, 2)),
+                                       gen_read_new(g, c, kept, 1));
+        gen_store_new(g, c);
     }
-    uint32_t u = stage(g, K_MAP, ax, 2);
-    sx_id old = read_buf(g, u, w, walk(g, ax, 2)), more = read_new(g, u, ax, 2);
-    if (maybe(g, 60))
-        more = op2(g, SX_ADD, more, read_stage(g, u, s));
+    uint32_t u = gen_stage(g, K_MAP, ax, 2);
+    sx_id old = gen_read_buf(g, u, w, gen_walk(g, ax, 2)), more = gen_read_new(g, u, ax, 2);
+    if (gen_maybe(g, 60))
+        more = op2(g, SX_ADD, more, gen_read_stage(g, u, s));
     g->k->stage[u].value = sx_make(&g->k->sx, SX_FMA, old, sx_const(&g->k->sx, 0.5), more);
-    g->k->stage[u].store[g->k->stage[u].nstore++] = (struct kstore){w, walk(g, ax, 2)};
+    g->k->stage[u].store[g->k->stage[u].nstore++] = (struct kstore){w, gen_walk(g, ax, 2)};
 }
 
 /* A value of what is updated in place, wanted after the update by more than its own points.
@@ -591,184 +594,53 @@ static void gen_in_place(struct gen *g)
 static void gen_old_value(struct gen *g)
 {
     uint8_t ax[2];
-    ax[0] = axis(g, 'o', ext_const(PICK(g, rows_of)));
-    ax[1] = axis(g, 'i', ext_const(PICK(g, cols_of)));
-    uint16_t v = buffer(g, DT_F32, BUF_READ_WRITE, ax, 1);
-    uint32_t m = stage(g, K_MAP, ax, 1);
-    g->k->stage[m].value = op2(g, SX_MUL, read_buf(g, m, v, walk(g, ax, 1)), number(g));
-    uint32_t u = stage(g, K_MAP, ax, 1);
-    g->k->stage[u].value = op2(g, SX_ADD, read_stage(g, u, m), read_new(g, u, ax, 1));
-    g->k->stage[u].store[g->k->stage[u].nstore++] = (struct kstore){v, walk(g, ax, 1)};
-    uint32_t z = stage(g, K_MAP, ax, 2);
-    g->k->stage[z].value = mix(g, read_new(g, z, ax, 2), read_stage(g, z, m));
-    store_new(g, z);
+    ax[0] = gen_axis(g, 'o', ext_const(gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'i', ext_const(gen_some_cols(g)));
+    uint16_t v = gen_buffer(g, DT_F32, BUF_READ_WRITE, ax, 1);
+    uint32_t m = gen_stage(g, K_MAP, ax, 1);
+    g->k->stage[m].value =
+        op2(g, SX_MUL, gen_read_buf(g, m, v, gen_walk(g, ax, 1)), number(g));
+    uint32_t u = gen_stage(g, K_MAP, ax, 1);
+    g->k->stage[u].value =
+        op2(g, SX_ADD, gen_read_stage(g, u, m), gen_read_new(g, u, ax, 1));
+    g->k->stage[u].store[g->k->stage[u].nstore++] = (struct kstore){v, gen_walk(g, ax, 1)};
+    uint32_t z = gen_stage(g, K_MAP, ax, 2);
+    g->k->stage[z].value = gen_mix(g, gen_read_new(g, z, ax, 2), gen_read_stage(g, z, m));
+    gen_store_new(g, z);
 }
 
 /* Digits of axes in indices, as reshapes leave them. */
 static void gen_digits(struct gen *g)
 {
     uint8_t ax[2], inner[1];
-    int32_t a = 1 + below(g, 5), b = 1 + below(g, 6);
-    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    ax[1] = axis(g, 'c', ext_const(a * b));
-    inner[0] = axis(g, 'k', ext_const(PICK(g, reds_of)));
-    uint32_t s = stage(g, K_MAP, ax, 2);
-    uint16_t x = buffer(g, DT_F32, BUF_READ, ax, 2);
+    int32_t a = 1 + gen_below(&g->state, 5), b = 1 + gen_below(&g->state, 6);
+    ax[0] = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'c', ext_const(a * b));
+    inner[0] = gen_axis(g, 'k', ext_const(PICK(g, reds_of)));
+    uint32_t s = gen_stage(g, K_MAP, ax, 2);
+    uint16_t x = gen_buffer(g, DT_F32, BUF_READ, ax, 2);
     struct index at = index_const(0); /* [n, a, b] read as [n, b, a] */
     index_term(&at, (struct term){ax[0], 1, 0, {a * b, 0}});
     index_term(&at, (struct term){ax[1], a, 0, {1, 0}});
     index_term(&at, (struct term){ax[1], 1, a, {b, 0}});
-    g->k->stage[s].value = mix(g, read_buf(g, s, x, at), broadcast(g, s, ax, 2));
-    if (maybe(g, 60))
-        store_new(g, s);
-    if (maybe(g, 50)) {
-        uint32_t l = sum_over(g, (enum form_order)below(g, 2), ax, 1, ax + 1, 1);
-        g->k->stage[l].seg[0].factor[0] = read_stage(g, l, s);
-        store_new(g, l);
+    g->k->stage[s].value =
+        gen_mix(g, gen_read_buf(g, s, x, at), gen_broadcast(g, s, ax, 2));
+    if (gen_maybe(g, 60))
+        gen_store_new(g, s);
+    if (gen_maybe(g, 50)) {
+        uint32_t l = gen_sum(g, (enum form_order)gen_below(&g->state, 2), ax, 1, ax + 1, 1);
+        g->k->stage[l].seg[0].factor[0] = gen_read_stage(g, l, s);
+        gen_store_new(g, l);
     } else {
-        uint32_t y = sum_over(g, ORDER_SEQ, ax, 2, inner, 1);
+        uint32_t y = gen_sum(g, ORDER_SEQ, ax, 2, inner, 1);
         uint8_t two[2] = {ax[0], inner[0]};
-        g->k->stage[y].seg[0].factor[0] = read_new(g, y, two, 2);
+        g->k->stage[y].seg[0].factor[0] = gen_read_new(g, y, two, 2);
         two[0] = inner[0], two[1] = ax[1];
-        g->k->stage[y].seg[0].factor[1] = read_new(g, y, two, 2);
-        uint32_t z = stage(g, K_MAP, ax, 2);
-        g->k->stage[z].value = mix(g, read_stage(g, z, y), read_stage(g, z, s));
-        store_new(g, z);
+        g->k->stage[y].seg[0].factor[1] = gen_read_new(g, y, two, 2);
+        uint32_t z = gen_stage(g, K_MAP, ax, 2);
+        g->k->stage[z].value = gen_mix(g, gen_read_stage(g, z, y), gen_read_stage(g, z, s));
+        gen_store_new(g, z);
     }
-}
-
-/* A window that leaves its input: what is outside reads 0. */
-static void gen_windows(struct gen *g)
-{
-    uint8_t ax[3], red[2], n = 2;
-    int32_t width = 1 + below(g, 4), pad = below(g, width);
-    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    ax[1] = axis(g, 'x', ext_const(PICK(g, cols_of)));
-    red[0] = axis(g, 'u', ext_const(width));
-    if (maybe(g, 50))
-        ax[n++] = axis(g, 'f', ext_const(PICK(g, cols_of)));
-    uint32_t s = sum_over(g, ORDER_SEQ, ax, n, red, 1);
-    struct kstage *k = &g->k->stage[s];
-    uint16_t x = buffer(g, DT_F32, BUF_READ, ax, 2);
-    struct guard *in = arena_array(g->a, 1, sizeof *in);
-    in->index = index_offset(index_sum(index_axis(ax[1], 1), index_axis(red[0], 1)), -pad);
-    in->bound = g->k->axis[ax[1]];
-    struct index at = in->index;
-    index_term(&at, (struct term){ax[0], 1, 0, g->k->axis[ax[1]]});
-    sx_id v = read_buf(g, s, x, at);
-    k->operand[k->noperand - 1].guard = in;
-    k->operand[k->noperand - 1].nguard = 1;
-    k->seg[0].factor[0] = v;
-    red[1] = ax[n - 1];
-    k->seg[0].factor[1] = read_new(g, s, red, n == 3 ? 2 : 1);
-    uint32_t y = stage(g, K_MAP, ax, n);
-    g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, ax, n));
-    store_new(g, y);
-}
-
-/* Axes of a convolution, and the image [n, c, h, w] that it walks. */
-enum { IMG_N, IMG_F, IMG_Y, IMG_X, IMG_C, IMG_U, IMG_V, IMG_AXES };
-struct image {
-    uint8_t ax[IMG_AXES];
-    int32_t stride[2], pad[2], dilation[2], size[2];
-};
-
-static struct image gen_image(struct gen *g)
-{
-    static const int32_t depths[] = {1, 2, 3, 5, 6, 7, 13, 24, 25};
-    static const int32_t places[] = {1, 2, 3, 4, 5, 7, 8, 9, 17, 33};
-    struct image m;
-    for (unsigned d = 0; d < 2; d++) {
-        m.stride[d] = 1 + below(g, 3);
-        m.dilation[d] = 1 + below(g, 2);
-    }
-    m.ax[IMG_N] = axis(g, 'n', batch_or(g, 1 + below(g, 3)));
-    m.ax[IMG_F] = axis(g, 'f', ext_const(PICK(g, depths)));
-    m.ax[IMG_C] = axis(g, 'c', ext_const(1 + below(g, 3)));
-    for (unsigned d = 0; d < 2; d++) {
-        const int32_t n = places[below(g, d ? 10 : 5)], k = 1 + below(g, 4);
-        m.ax[IMG_Y + d] = axis(g, (char)('y' - d), ext_const(n));
-        m.ax[IMG_U + d] = axis(g, (char)('u' + d), ext_const(k));
-        m.pad[d] = below(g, k);
-        m.size[d] = (n - 1) * m.stride[d] + (k - 1) * m.dilation[d] + 1 - 2 * m.pad[d];
-        m.size[d] = m.size[d] < 1 ? 1 : m.size[d] + below(g, 2);
-    }
-    return m;
-}
-
-static sx_id read_image(struct gen *g, uint32_t st, const struct image *m)
-{
-    const uint8_t lead[2] = {m->ax[IMG_N], m->ax[IMG_C]};
-    struct guard *in = arena_array(g->a, 2, sizeof *in);
-    struct index at = walk(g, lead, 2);
-    uint16_t buf = buffer(g, DT_F32, BUF_READ, lead, 2);
-    for (unsigned d = 0; d < 2; d++) {
-        struct index up = index_const(0), x = index_const(-m->pad[d]);
-        index_term(&x, (struct term){m->ax[IMG_Y + d], 1, 0, {m->stride[d], 0}});
-        index_term(&x, (struct term){m->ax[IMG_U + d], 1, 0, {m->dilation[d], 0}});
-        in[d] = (struct guard){x, ext_const(m->size[d])};
-        index_add(&up, &at, ext_const(m->size[d]));
-        at = index_sum(up, x);
-        g->k->buf[buf].dim[g->k->buf[buf].rank++] = ext_const(m->size[d]);
-    }
-    const sx_id v = read_buf(g, st, buf, at);
-    struct koperand *p = &g->k->stage[st].operand[g->k->stage[st].noperand - 1];
-    p->guard = in;
-    p->nguard = 2;
-    return v;
-}
-
-/* The result of a convolution, or its weights' gradient: in a chain or in chunks. */
-static void gen_images(struct gen *g)
-{
-    static const uint8_t result[] = {IMG_N, IMG_F, IMG_Y, IMG_X};
-    static const uint8_t weights[] = {IMG_F, IMG_C, IMG_U, IMG_V};
-    static const uint8_t sum[] = {IMG_C, IMG_U, IMG_V}, rows[] = {IMG_N, IMG_Y, IMG_X};
-    const struct image m = gen_image(g);
-    const bool forward = maybe(g, 60);
-    uint8_t space[4], other[4], red[3];
-    for (unsigned i = 0; i < 4; i++) {
-        space[i] = m.ax[forward ? result[i] : weights[i]];
-        other[i] = m.ax[forward ? weights[i] : result[i]];
-        red[i % 3] = m.ax[forward ? sum[i % 3] : rows[i % 3]];
-    }
-    const bool chunks = !forward && maybe(g, 50);
-    uint32_t s = sum_over(g, chunks ? ORDER_CHUNK : ORDER_SEQ, space, 4, red, 3);
-    const unsigned first = maybe(g, 50);
-    g->k->stage[s].seg[0].factor[first] = read_image(g, s, &m);
-    g->k->stage[s].seg[0].factor[1 - first] = read_new(g, s, other, 4);
-    if (maybe(g, 40))
-        store_new(g, s);
-    uint32_t y = stage(g, K_MAP, space, 4);
-    g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, space, 4));
-    store_new(g, y);
-}
-
-/* The largest in windows, its number, or both; every window meets the image, or not. */
-static void gen_pools(struct gen *g)
-{
-    const struct image m = gen_image(g);
-    const uint8_t space[] = {m.ax[IMG_N], m.ax[IMG_C], m.ax[IMG_Y], m.ax[IMG_X]};
-    const bool both = maybe(g, 70), number = maybe(g, 50);
-    uint32_t made[2];
-    uint16_t buf = 0;
-    for (unsigned i = 0; i < 2; i++) {
-        const uint32_t s = made[i] = stage(g, K_FOLD, space, 4);
-        struct kstage *k = &g->k->stage[s];
-        k->value = read_image(g, s, &m);
-        if (i && both) /* of the same elements */
-            k->operand[0].id = buf;
-        buf = k->operand[0].id;
-        k->comb = number != (i == 1) ? COMB_ARGMAX : COMB_MAX;
-        k->dtype = k->comb == COMB_ARGMAX ? DT_I32 : DT_F32;
-        memcpy(k->red, m.ax + IMG_U, 2);
-        k->nred = 2;
-        if (k->comb == COMB_ARGMAX || maybe(g, 60))
-            store_new(g, s);
-    }
-    const uint32_t largest = made[number], y = stage(g, K_MAP, space, 4);
-    g->k->stage[y].value = mix(g, read_stage(g, y, largest), broadcast(g, y, space, 4));
-    store_new(g, y);
 }
 
 /* Labels and masks: i32 and bool operands, i32 and bool results. */
@@ -776,14 +648,16 @@ static void gen_types(struct gen *g)
 {
     struct sxb *b = &g->k->sx;
     uint8_t ax[2];
-    ax[0] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    ax[1] = axis(g, 'c', ext_const(PICK(g, cols_of)));
-    uint32_t s = stage(g, K_MAP, ax, 2);
-    sx_id label = read_buf(g, s, buffer(g, DT_I32, BUF_READ, ax, 1), walk(g, ax, 1));
-    sx_id mask = read_buf(g, s, buffer(g, DT_BOOL, BUF_READ, ax, 2), walk(g, ax, 2));
-    sx_id x = read_new(g, s, ax, 2);
+    ax[0] = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'c', ext_const(gen_some_cols(g)));
+    uint32_t s = gen_stage(g, K_MAP, ax, 2);
+    sx_id label =
+        gen_read_buf(g, s, gen_buffer(g, DT_I32, BUF_READ, ax, 1), gen_walk(g, ax, 1));
+    sx_id mask =
+        gen_read_buf(g, s, gen_buffer(g, DT_BOOL, BUF_READ, ax, 2), gen_walk(g, ax, 2));
+    sx_id x = gen_read_new(g, s, ax, 2);
     sx_id hit = sx_make(b, SX_AND, sx_make(b, SX_EQ, label, sx_axis(b, ax[1]), 0), mask, 0);
-    int kind = below(g, 3);
+    int kind = gen_below(&g->state, 3);
     if (kind == 0)
         g->k->stage[s].value = sx_make(b, SX_SEL, hit, x, number(g));
     else if (kind == 1)
@@ -792,7 +666,7 @@ static void gen_types(struct gen *g)
     else
         g->k->stage[s].value = sx_make(b, SX_IADD, label, sx_make(b, SX_F2I, x, 0, 0), 0);
     g->k->stage[s].dtype = kind == 0 ? DT_F32 : kind == 1 ? DT_BOOL : DT_I32;
-    store_new(g, s);
+    gen_store_new(g, s);
     if (kind == 0)
         row_tail(g, ax, s);
 }
@@ -803,7 +677,8 @@ static sx_id index_operand(struct gen *g, uint32_t st, const uint8_t *ax, uint8_
 {
     struct kstage *s = &g->k->stage[st];
     if (made == UINT32_MAX)
-        return read_buf(g, st, buffer(g, DT_I32, BUF_READ, ax, n), walk(g, ax, n));
+        return gen_read_buf(g, st, gen_buffer(g, DT_I32, BUF_READ, ax, n),
+                            gen_walk(g, ax, n));
     s->operand[s->noperand] = (struct koperand){.stage = true, .id = (uint16_t)made};
     return sx_arg(&g->k->sx, s->noperand++, SX_I32);
 }
@@ -811,15 +686,16 @@ static sx_id index_operand(struct gen *g, uint32_t st, const uint8_t *ax, uint8_
 /* A map that moves an index by a constant: another stage decides where to read. */
 static uint32_t index_stage(struct gen *g, const uint8_t *ax, uint8_t n)
 {
-    if (maybe(g, 60))
+    if (gen_maybe(g, 60))
         return UINT32_MAX;
     struct sxb *b = &g->k->sx;
-    uint32_t s = stage(g, K_MAP, ax, n);
+    uint32_t s = gen_stage(g, K_MAP, ax, n);
     g->k->stage[s].dtype = DT_I32;
-    sx_id x = read_buf(g, s, buffer(g, DT_I32, BUF_READ, ax, n), walk(g, ax, n));
-    g->k->stage[s].value = sx_make(b, SX_ISUB, x, sx_int(b, below(g, 6)), 0);
-    if (maybe(g, 30))
-        store_new(g, s);
+    sx_id x =
+        gen_read_buf(g, s, gen_buffer(g, DT_I32, BUF_READ, ax, n), gen_walk(g, ax, n));
+    g->k->stage[s].value = sx_make(b, SX_ISUB, x, sx_int(b, gen_below(&g->state, 6)), 0);
+    if (gen_maybe(g, 30))
+        gen_store_new(g, s);
     return s;
 }
 
@@ -828,37 +704,38 @@ static void gen_gather(struct gen *g)
 {
     static const uint8_t dtypes[] = {DT_F32, DT_F32, DT_I32, DT_BOOL};
     uint8_t ax[3], n = 0, from[3], m = 0, at[2], p = 0;
-    const bool aligned = maybe(g, 50), tail = maybe(g, 70);
-    ax[n++] = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
-    if (maybe(g, 50))
-        ax[n++] = axis(g, 'i', ext_const(PICK(g, cols_of)));
-    const uint8_t v =
-        axis(g, 'v',
-             maybe(g, 20) && !aligned ? (struct ext){0, 1} : ext_const(PICK(g, reds_of)));
+    const bool aligned = gen_maybe(g, 50), tail = gen_maybe(g, 70);
+    ax[n++] = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
+    if (gen_maybe(g, 50))
+        ax[n++] = gen_axis(g, 'i', ext_const(gen_some_cols(g)));
+    const uint8_t v = gen_axis(g, 'v',
+                               gen_maybe(g, 20) && !aligned ? (struct ext){0, 1}
+                                                            : ext_const(PICK(g, reds_of)));
     memcpy(at, ax, n);
     p = n;
     if (aligned)
         from[m++] = ax[0];
     from[m++] = v;
     if (tail)
-        from[m++] = ax[n++] = axis(g, 't', ext_const(PICK(g, cols_of)));
-    const uint32_t made = index_stage(g, at, p), s = stage(g, K_MAP, ax, n);
-    const uint8_t dtype = dtypes[below(g, 4)];
+        from[m++] = ax[n++] = gen_axis(g, 't', ext_const(gen_some_cols(g)));
+    const uint32_t made = index_stage(g, at, p), s = gen_stage(g, K_MAP, ax, n);
+    const uint8_t dtype = dtypes[gen_below(&g->state, 4)];
     const sx_id index = index_operand(g, s, at, p, made);
-    struct index x = walk(g, from, m), rest = index_const(0);
+    struct index x = gen_walk(g, from, m), rest = index_const(0);
     bool plain;
     const struct pick pick = {(uint16_t)(g->k->sx.node[index].a + 1),
                               index_coef(&x, v, &plain), g->k->axis[v]};
     for (unsigned i = 0; i < x.n; i++)
         if (x.t[i].axis != v)
             index_term(&rest, x.t[i]);
-    g->k->stage[s].value = read_buf(g, s, buffer(g, dtype, BUF_READ, from, m), rest);
+    g->k->stage[s].value =
+        gen_read_buf(g, s, gen_buffer(g, dtype, BUF_READ, from, m), rest);
     g->k->stage[s].operand[g->k->stage[s].noperand - 1].pick = pick;
     g->k->stage[s].dtype = dtype;
-    if (dtype == DT_F32 && maybe(g, 50))
-        g->k->stage[s].value = mix(g, g->k->stage[s].value, broadcast(g, s, ax, n));
-    store_new(g, s);
-    if (dtype == DT_F32 && n == 2 && maybe(g, 40))
+    if (dtype == DT_F32 && gen_maybe(g, 50))
+        g->k->stage[s].value = gen_mix(g, g->k->stage[s].value, gen_broadcast(g, s, ax, n));
+    gen_store_new(g, s);
+    if (dtype == DT_F32 && n == 2 && gen_maybe(g, 40))
         row_tail(g, ax, s);
 }
 
@@ -867,34 +744,35 @@ static void gen_gather(struct gen *g)
 static void gen_scatter(struct gen *g)
 {
     uint8_t ax[3], n = 0, from[4], m = 0, at[3], p = 0, red[2], nred = 0;
-    const bool aligned = maybe(g, 40), tail = maybe(g, 70);
-    const uint8_t b = axis(g, 'n', batch_or(g, PICK(g, rows_of)));
+    const bool aligned = gen_maybe(g, 40), tail = gen_maybe(g, 70);
+    const uint8_t b = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));
     if (aligned)
         ax[n++] = from[m++] = at[p++] = b;
     else
         red[nred++] = from[m++] = at[p++] = b;
-    if (aligned || maybe(g, 50))
-        red[nred++] = from[m++] = at[p++] = axis(g, 'i', ext_const(PICK(g, cols_of)));
-    const uint8_t v = ax[n++] = axis(g, 'v', ext_const(PICK(g, reds_of)));
+    if (aligned || gen_maybe(g, 50))
+        red[nred++] = from[m++] = at[p++] = gen_axis(g, 'i', ext_const(gen_some_cols(g)));
+    const uint8_t v = ax[n++] = gen_axis(g, 'v', ext_const(PICK(g, reds_of)));
     if (tail)
-        ax[n++] = axis(g, 't', ext_const(PICK(g, cols_of)));
-    if (tail && maybe(g, 80)) /* else the same value for all t */
+        ax[n++] = gen_axis(g, 't', ext_const(gen_some_cols(g)));
+    if (tail && gen_maybe(g, 80)) /* else the same value for all t */
         from[m++] = ax[n - 1];
-    const uint32_t made = index_stage(g, at, p), s = stage(g, K_SCATTER, ax, n);
+    const uint32_t made = index_stage(g, at, p), s = gen_stage(g, K_SCATTER, ax, n);
     struct kstage *k = &g->k->stage[s];
     k->along = v;
     k->nred = nred;
     memcpy(k->red, red, nred);
     k->at = (uint16_t)g->k->sx.node[index_operand(g, s, at, p, made)].a;
-    k->value = read_new(g, s, from, m);
-    if (maybe(g, 40))
-        k->value = mix(g, k->value, number(g));
-    if (maybe(g, 80))
-        store_new(g, s);
-    if (g->k->stage[s].nstore == 0 || maybe(g, 40)) {
-        uint32_t y = stage(g, K_MAP, ax, n);
-        g->k->stage[y].value = mix(g, read_stage(g, y, s), broadcast(g, y, ax, n));
-        store_new(g, y);
+    k->value = gen_read_new(g, s, from, m);
+    if (gen_maybe(g, 40))
+        k->value = gen_mix(g, k->value, number(g));
+    if (gen_maybe(g, 80))
+        gen_store_new(g, s);
+    if (g->k->stage[s].nstore == 0 || gen_maybe(g, 40)) {
+        uint32_t y = gen_stage(g, K_MAP, ax, n);
+        g->k->stage[y].value =
+            gen_mix(g, gen_read_stage(g, y, s), gen_broadcast(g, y, ax, n));
+        gen_store_new(g, y);
     }
 }
 
@@ -911,7 +789,7 @@ struct kernel *kernel_random(uint64_t seed, struct arena *a)
     g.k->arena = a;
     g.k->name = arena_fmt(a, "random %llu", (unsigned long long)seed);
     sx_init(&g.k->sx, a);
-    all[below(&g, (int32_t)(sizeof all / sizeof *all))](&g);
+    all[gen_below(&g.state, (int32_t)(sizeof all / sizeof *all))](&g);
     return g.k;
 }
 
