@@ -1,6 +1,7 @@
 /*
  * Whole plans of random graphs: what the executor computes with kernels, fused or not, on
- * any number of threads, is what the graph means, to the bit.  `plan_prop_test N SEED
+ * any number of threads, with what gradients read kept or recomputed, is what the graph
+ * means, to the bit.  `plan_prop_test N SEED
  * [BACKEND]`.
  */
 #include "tests/unit/cmocka_all.h"
@@ -12,22 +13,27 @@
 
 #include "compiler/driver/compile.h"
 #include "runtime/base/arena.h"
+#include "runtime/base/cache.h"
 #include "runtime/exec.h"
 #include "tests/prop/random_graph.h"
+#include "tests/unit/scratch.h"
 
 static unsigned ngraph = 200;
 static uint64_t first_seed = 1;
 static const struct backend *backend = &backend_interp;
+static struct cache *cache; /* settings differ in kernels less than in plans */
 
 struct setting {
     bool fuse_off;
     unsigned threads;
     int64_t batch;
     double scarcity; /* so scarce that all is recomputed that can be */
+    bool remat_off;
 };
-static const struct setting settings[] = {{true, 1, 1, 0},   {false, 1, 3, 0},
-                                          {false, 2, 5, 0},  {true, 1, 3, 1e9},
-                                          {false, 3, 50, 0}, {false, 2, 5, 1e9}};
+static const struct setting settings[] = {
+    {true, 1, 1, 0, false},   {false, 1, 3, 0, false},  {false, 2, 5, 0, false},
+    {true, 1, 3, 1e9, false}, {false, 3, 50, 0, false}, {false, 2, 5, 1e9, false},
+    {false, 2, 25, 0, true}};
 
 struct run {
     struct arena *a;
@@ -72,7 +78,8 @@ static bool load_code(struct run *r, const struct target *t)
     for (uint32_t k = 0; k < p->nkernel; k++)
         n += p->kernel[k].nstage;
     struct loaded_stage *st = arena_array(r->a, n + 1U, sizeof *st);
-    const struct load_job job = {.nest = r->ir.nest, .n = p->nkernel, .target = t};
+    const struct load_job job = {
+        .nest = r->ir.nest, .n = p->nkernel, .target = t, .cache = cache};
     r->code = backend->load(&job, r->ds, st, NULL);
     for (uint32_t k = 0; r->code && k < p->nkernel; k++)
         for (uint32_t s = 0; s < p->kernel[k].nstage; s++, at++) {
@@ -146,14 +153,18 @@ static void put_last_first(struct region *r)
     r->root[r->nroot - 1] = first;
 }
 
-static unsigned nrecomputed; /* runs that computed something again */
+static unsigned nforced; /* runs that were forced to compute something again, and did */
 
-static void count_recomputed(const struct program *p)
+/* false: the setting says otherwise */
+static bool recomputes_as_set(const struct program *p, const struct setting *s)
 {
     unsigned n = 0;
     for (uint32_t i = 0; i < p->nremat; i++)
         n += p->remat[i].recomputed;
-    nrecomputed += n != 0;
+    nforced += n && s->scarcity > 0;
+    if (n && s->remat_off)
+        fprintf(stderr, "%u values are computed again though that is off\n", n);
+    return !n || !s->remat_off;
 }
 
 static int run_once(const char *text, const struct setting *s)
@@ -161,7 +172,7 @@ static int run_once(const char *text, const struct setting *s)
     struct run r = {.a = arena_new()};
     const struct target *t = target_default();
     const struct plan_options po = {.fuse_off = s->fuse_off};
-    const struct pass_options passes = {.scarcity = s->scarcity};
+    const struct pass_options passes = {.scarcity = s->scarcity, .remat_off = s->remat_off};
     struct hyp_error err = {0};
     int result = 2;
 
@@ -169,9 +180,8 @@ static int run_once(const char *text, const struct setting *s)
     if (!load_text(&r, text))
         goto done;
     put_last_first(&r.p.graph.region[3]);
-    if (!passes_run(&r.p, r.ds, &passes))
+    if (!passes_run(&r.p, r.ds, &passes) || !recomputes_as_set(&r.p, s))
         goto done;
-    count_recomputed(&r.p);
     add_settings(&r);
     r.plan = plan_build(&r.p, t, &po, r.a, r.ds, &r.ir);
     if (!r.plan || !r.plan->nphase) {
@@ -200,12 +210,10 @@ done:
     return result;
 }
 
-/* Generated code takes longer to make than to run: every second setting. */
 static bool any_fails(const char *text, void *cx)
 {
-    const size_t step = backend == &backend_interp ? 1 : 2;
     (void)cx;
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i += step)
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
         if (run_once(text, &settings[i]) == 2)
             return true;
     return false;
@@ -226,11 +234,29 @@ static void plans_compute_graphs(void **state)
             fail_msg("seed %llu", (unsigned long long)(first_seed + i));
         }
         covered += run_once(text, &settings[1]) == 0;
+        cache_clear(cache);
         arena_free(a);
     }
-    printf("%u of %u graphs are covered by kernels, %u runs compute something again\n",
-           covered, ngraph, nrecomputed);
+    printf(
+        "%u of %u graphs are covered by kernels, %u runs had to compute something again\n",
+        covered, ngraph, nforced);
     assert_true(covered * 10 > ngraph * 9);
+    assert_true(nforced * 10 > ngraph || ngraph < 100);
+}
+
+static int open_cache(void **state)
+{
+    const char *why;
+    if (scratch_setup(state) != 0)
+        return -1;
+    cache = cache_open(scratch_dir, UINT64_MAX, &why);
+    return cache ? 0 : -1;
+}
+
+static int close_cache(void **state)
+{
+    cache_close(cache);
+    return scratch_teardown(state);
 }
 
 int main(int argc, char **argv)
@@ -244,5 +270,5 @@ int main(int argc, char **argv)
     if (argc > 3 && strcmp(argv[3], "llvm") == 0)
         backend = &backend_llvm;
 #endif
-    return cmocka_run_group_tests_name("plan properties", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("plan properties", tests, open_cache, close_cache);
 }
