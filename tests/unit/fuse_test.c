@@ -7,6 +7,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "compiler/ir/group.h"
@@ -302,6 +303,268 @@ static void readers_of_an_inlined_map(void **state)
         assert_true(i == last || m->f->level[i] < m->f->level[last]);
 }
 
+/* ---- every reason to refuse ---- */
+
+/* The node of the graph as it is after the passes, whose value the i-th result is. */
+static node_id node_of_result(const struct made *m, unsigned i)
+{
+    return m->g->value[m->f->base[m->f->root[i]->value]].def;
+}
+
+static bool stands_apart(const struct made *m, const struct fuse_decision *d)
+{
+    if (d->kind == FUSE_INLINE)
+        return m->f->role[d->producer] == ROLE_COMPUTE;
+    return m->f->group_of[d->producer] != m->f->group_of[d->consumer];
+}
+
+/* For that reason, of that kind, the node of the result and another one are no kernel. */
+static void refused(const struct made *m, enum fuse_kind kind, enum fuse_why why,
+                    unsigned result_at)
+{
+    const node_id node = node_of_result(m, result_at);
+    bool found = false;
+    for (uint32_t i = 0; i < m->f->nlog; i++) {
+        const struct fuse_decision *d = &m->f->log[i];
+        if (d->kind != kind || d->why != why ||
+            (d->producer != node && d->consumer != node))
+            continue;
+        assert_true(stands_apart(m, d));
+        found = true;
+    }
+    if (!found)
+        fail_msg("no %s is refused for %s", fuse_kind_row[kind].word,
+                 fuse_why_row[why].word);
+    check_log(m);
+}
+
+static void update(struct made *m, value_id of, value_id by)
+{
+    graph_root(m->g, m->g->at, ROOT_UPDATE, 1, m->g->node[m->g->value[of].def].attr, by,
+               NULL);
+}
+
+static value_id layer(struct made *m, value_id x, int32_t k, int32_t n)
+{
+    return made_op1(m, SX_FN_tanh, graph_matmul(m->g, x, weight(m, k, n)));
+}
+
+/* Read in two blocks of columns, each scaled by the same weights. */
+static void space_of_another_shape(void **state)
+{
+    struct made *m = *state;
+    const struct type halves = {
+        .dtype = DT_F32, .rank = 3, .sample = true, .dim = {{0, 1}, {2, 0}, {256, 0}}};
+    const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, 512));
+    result(m, made_op2(m, SX_MUL, graph_reshape(m->g, y, &halves),
+                       made_leaf(m, LEAF_PARAM, 1, 256, 0)));
+    run_fuse(m, BATCH);
+    refused(m, FUSE_EPILOGUE, FUSE_SPACE, 0);
+}
+
+/* An image that each place of a smaller one spreads over: it is made in pieces, of which
+ * none has the whole image to sum, and packs what lies in memory. */
+static void space_of_a_window(void **state)
+{
+    struct made *m = *state;
+    const int32_t in[3] = {3, 16, 16}, out[3] = {8, 8, 8};
+    const int32_t k[2] = {4, 4}, two[2] = {2, 2}, one[2] = {1, 1};
+    const struct form f = form_conv((struct ext){0, 1}, in, out, k, two, one, one, 1);
+    struct type x = {.dtype = DT_F32, .rank = 4, .sample = true};
+    struct type w = {.dtype = DT_F32, .rank = 4};
+    memcpy(x.dim, f.port[0].shape, sizeof *x.dim * 4);
+    memcpy(w.dim, f.port[2].shape, sizeof *w.dim * 4);
+    const value_id operand[2] = {
+        made_op1(m, SX_FN_sin, graph_leaf(m->g, LEAF_DATA, 0, 0, "image", x)),
+        graph_leaf(m->g, LEAF_PARAM, 0, 0, "weights", w)};
+    const value_id y = graph_form(m->g, &f, 1, operand, true, DT_F32);
+    result(m, operand[0]);
+    result(m, y);
+    result(m, graph_sum(m->g, made_op1(m, SX_FN_square, y), 14));
+    run_fuse(m, BATCH);
+    refused(m, FUSE_EPILOGUE, FUSE_SPACE, 0);
+    refused(m, FUSE_ROWS, FUSE_SPACE, 2);
+}
+
+static void anchors_walk_alone(void **state)
+{
+    struct made *m = *state;
+    const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, 512));
+    result(m, y);
+    result(m, graph_matmul(m->g, y, weight(m, 512, 64)));
+    run_fuse(m, BATCH);
+    refused(m, FUSE_EPILOGUE, FUSE_ANCHOR, 1);
+}
+
+/* The rows' sums, and the gradient of a weight that is too small not to sum the batch in
+ * chunks. */
+static void order_of_chunks(void **state)
+{
+    struct made *m = *state;
+    const value_id y = made_op1(m, SX_FN_tanh, data(m, 64)), w = weight(m, 64, 512);
+    value_id dw;
+    result(m, y);
+    result(m, graph_sum(m->g, made_op1(m, SX_FN_square, y), 2));
+    graph_grad(
+        m->g,
+        graph_sum(m->g, made_op2(m, SX_MUL, data(m, 512), graph_matmul(m->g, y, w)), 3), &w,
+        1, false, &dw);
+    result(m, dw);
+    run_fuse(m, BATCH);
+    refused(m, FUSE_ROWS, FUSE_ORDER, 2);
+}
+
+/* The new weight is a product; what is added to it reads the old one, which has to come
+ * before. */
+static void alias_of_a_product(void **state)
+{
+    struct made *m = *state;
+    const value_id w = weight(m, 256, 512);
+    const value_id before = made_op1(m, SX_FN_sin, w);
+    const value_id after = graph_matmul(m->g, weight(m, 256, 64), weight(m, 64, 512));
+    result(m, before);
+    result(m, made_op2(m, SX_ADD, before, after));
+    update(m, w, after);
+    run_fuse(m, BATCH);
+    assert_false(m->f->twin[1]);
+    refused(m, FUSE_EPILOGUE, FUSE_ALIAS, 0);
+}
+
+/* A map of the old weight, read by what waits for the new one. */
+static void alias_of_an_inlined_map(void **state)
+{
+    struct made *m = *state;
+    const value_id w = made_leaf(m, LEAF_PARAM, 1, 512, 0);
+    const value_id scaled = made_op2(m, SX_MUL, data(m, 1), w);
+    const value_id step = made_op2(m, SX_SUB, w, made_leaf(m, LEAF_PARAM, 1, 512, 0));
+    const value_id x = made_op2(m, SX_ADD, data(m, 512), step);
+    result(m, made_op2(m, SX_MUL, graph_matmul(m->g, x, weight(m, 512, 512)), scaled));
+    update(m, w, step);
+    run_fuse(m, BATCH);
+    assert_false(m->f->twin[1]);
+    refused(m, FUSE_INLINE, FUSE_ALIAS, 0);
+}
+
+/* One more map than a kernel has room for. */
+static void budget_of_members(void **state)
+{
+    struct made *m = *state;
+    value_id x = data(m, 16);
+    uint32_t members = 0;
+    for (unsigned i = 0; i < 65; i++)
+        result(m, x = made_op1(m, i % 2 ? SX_FN_sin : SX_FN_tanh, x));
+    run_fuse(m, 24);
+    assert_true(was_decided(m, FUSE_ROWS, FUSE_BUDGET));
+    assert_int_equal(m->f->ngroup, 2);
+    for (uint32_t i = 0; i < m->f->ngroup; i++)
+        members += m->f->group[i].n;
+    assert_int_equal(members, 65);
+    check_log(m);
+}
+
+/* Chains of as many links as operands allow; each sums along an axis of its own. */
+static value_id chain(struct made *m, value_id first, int32_t k)
+{
+    value_id sum = graph_matmul(m->g, first, weight(m, 8, 512));
+    for (unsigned i = 0; i < 15; i++, k += 2) {
+        const struct form f = form_matmul((struct ext){0, 1}, ext_const(512), ext_const(k));
+        const value_id in[2] = {data(m, k), weight(m, 512, k)};
+        sum = graph_form_onto(m->g, &f, 0, in, sum);
+    }
+    return sum;
+}
+
+static void budget_of_axes(void **state)
+{
+    struct made *m = *state;
+    const value_id x = data(m, 8);
+    result(m, chain(m, x, 16));
+    result(m, chain(m, x, 17));
+    run_fuse(m, BATCH);
+    assert_int_equal(m->f->ngroup, 2);
+    assert_true(was_decided(m, FUSE_SIBLING, FUSE_BUDGET));
+    check_log(m);
+}
+
+/* Scaled by a number that all of it makes: the norm stands between. */
+static void cycle_through_a_norm(void **state)
+{
+    struct made *m = *state;
+    const value_id y = layer(m, data(m, 256), 256, 512);
+    const value_id norm = graph_sum(m->g, made_op1(m, SX_FN_square, y), 3);
+    result(m, y);
+    result(m, made_op2(m, SX_MUL, y, made_op1(m, SX_SQRT, norm)));
+    run_fuse(m, BATCH);
+    refused(m, FUSE_ROWS, FUSE_CYCLE, 1);
+}
+
+/* The same map is inlined where it is no result (cheap_maps_are_computed_by_readers). */
+static void pinned_by_the_runtime(void **state)
+{
+    struct made *m = *state;
+    const value_id by =
+        made_op2(m, SX_MUL, data(m, 1), made_leaf(m, LEAF_PARAM, 1, 512, 0));
+    result(m, by);
+    for (unsigned i = 0; i < 2; i++)
+        result(m, made_op2(m, SX_MUL, graph_matmul(m->g, data(m, 256), weight(m, 256, 512)),
+                           by));
+    run_fuse(m, BATCH);
+    refused(m, FUSE_INLINE, FUSE_PINNED, 0);
+}
+
+/* ---- launches ---- */
+
+/* Small critics of layers that have nothing in common, each of two products. */
+static void small_groups_share_launches(void **state)
+{
+    enum { CRITICS = 6 };
+    struct made *m = *state;
+    uint32_t first[CRITICS], last[CRITICS];
+    for (int32_t i = 0; i < CRITICS; i++) {
+        const int32_t width = 8 + 4 * i;
+        const value_id h = layer(m, data(m, width), width, 16 + width);
+        result(m, h);
+        result(m, layer(m, h, 16 + width, 3 + i));
+    }
+    run_fuse(m, 32);
+    for (unsigned i = 0; i < CRITICS; i++) {
+        first[i] = m->f->group_of[node_of_result(m, 2 * i)];
+        last[i] = m->f->group_of[node_of_result(m, 2 * i + 1)];
+        assert_int_not_equal(first[i], last[i]);
+        assert_int_equal(m->f->level[first[i]], m->f->level[first[0]]);
+        assert_int_equal(m->f->level[last[i]], m->f->level[last[0]]);
+        for (unsigned j = 0; j < i; j++)
+            assert_int_not_equal(first[i], first[j]);
+    }
+    assert_true(m->f->level[first[0]] < m->f->level[last[0]]);
+}
+
+/* However many are ready at a time: whoever reads waits for the launch after. */
+static void dependent_groups_never_share(void **state)
+{
+    struct made *m = *state;
+    value_id x[4];
+    for (unsigned i = 0; i < 4; i++)
+        x[i] = data(m, 16);
+    for (unsigned k = 0; k < 5; k++)
+        for (unsigned i = 0; i < 4; i++)
+            result(m, x[i] = layer(m, made_op2(m, SX_ADD, x[i], x[(i + k) % 4]), 16, 16));
+    run_fuse(m, 32);
+    unsigned edges = 0;
+    for (node_id id = 1; id < m->g->nnode; id++)
+        for (unsigned i = 0; m->f->group_of[id] != NO_GROUP && i < m->g->node[id].nin;
+             i++) {
+            const value_id v = graph_in(m->g, &m->g->node[id])[i];
+            const uint32_t to = m->f->group_of[id],
+                           from = m->f->group_of[m->g->value[m->f->base[v]].def];
+            if (from == NO_GROUP || from == to)
+                continue;
+            assert_true(m->f->level[from] < m->f->level[to]);
+            edges++;
+        }
+    assert_true(edges >= 4 * 4);
+}
+
 /* ---- deep graphs ---- */
 
 /* A chain of layers and its gradients. */
@@ -369,6 +632,18 @@ int main(void)
         IN_GRAPH(dear_maps_are_stored),
         IN_GRAPH(readers_of_what_is_updated),
         IN_GRAPH(readers_of_an_inlined_map),
+        IN_GRAPH(space_of_another_shape),
+        IN_GRAPH(space_of_a_window),
+        IN_GRAPH(anchors_walk_alone),
+        IN_GRAPH(order_of_chunks),
+        IN_GRAPH(alias_of_a_product),
+        IN_GRAPH(alias_of_an_inlined_map),
+        IN_GRAPH(budget_of_members),
+        IN_GRAPH(budget_of_axes),
+        IN_GRAPH(cycle_through_a_norm),
+        IN_GRAPH(pinned_by_the_runtime),
+        IN_GRAPH(small_groups_share_launches),
+        IN_GRAPH(dependent_groups_never_share),
         cmocka_unit_test(deep_graphs_take_time_in_proportion),
     };
     return cmocka_run_group_tests_name("fusion", tests, NULL, NULL);
