@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Runs that are killed, starved of memory or refused their files, through the command.
 
-    faults.py HYPNO [alloc] [io] [kill] [cache] [--points N] [--kills N] [--seed N] [--jobs N]
+    faults.py HYPNO [alloc] [io] [kill] [cache] [mounts] [--points N] [--kills N] [--seed N] [--jobs N]
 
 Whatever happens, `hypno` ends by itself with 0 or 1 (unless it is killed), and resuming gives
 the files of the run that nothing happened to, byte by byte.  --points 0 takes every failing
-call, else about N of them; --kills: random moments at which the run gets SIGKILL.
+call, else about N of them; --kills: random moments at which the run gets SIGKILL.  mounts: the
+cache of compiled kernels on file systems that are read-only or full, in a mount namespace of its
+own; exit 77, with the reason, where none can be made.
 Standard library only.
 """
 import argparse
 import copy
+import json
 import os
 import random
 import shutil
@@ -192,6 +195,53 @@ class Faults:
             for self.cold in (True, False):
                 self.sweep("train", variable, points, jobs)
 
+    def compiled(self):
+        """The kernels that a run compiles; it has to end well, without a word, with the same files."""
+        self.forget()
+        p = subprocess.run(self.command("train") + ["--summary", "json"], timeout=PATIENCE, capture_output=True, check=False,
+                           env={**os.environ, "HYPNO_CACHE": self.cache_folder})
+        assert p.returncode == 0 and not p.stderr, f"with the cache {self.cache_folder}: {p.returncode}\n{p.stderr.decode()}"
+        assert self.results() == self.want, f"with the cache {self.cache_folder}: the results differ"
+        return json.loads(p.stdout)["compiled_kernels"]
+
+    def entries(self):
+        folder = os.path.join(self.cache_folder, "objects")
+        return {e.name: (e.stat().st_size, e.stat().st_mtime_ns) for e in os.scandir(folder)}
+
+    def read_only(self):
+        self.cache_folder = os.path.join(self.work, "cache")
+        os.mkdir(self.cache_folder)
+        all_kernels = self.compiled()
+        assert len(self.entries()) == all_kernels
+        mount("--bind", self.cache_folder, self.cache_folder)
+        mount("-o", "remount,ro,bind", self.cache_folder)
+        filled = self.entries()
+        assert self.compiled() == 0, "a read-only cache that has all kernels is not used"
+        assert self.entries() == filled
+        print(f"read-only: {all_kernels} kernels are taken from there", flush=True)
+        return all_kernels
+
+    def full(self, all_kernels):
+        self.cache_folder = os.path.join(self.work, "small")
+        os.mkdir(self.cache_folder)
+        mount("-t", "tmpfs", "-o", "size=32k", "none", self.cache_folder)
+        assert self.compiled() == all_kernels
+        kept = self.entries()
+        assert 0 < len(kept) < all_kernels, f"{len(kept)} of {all_kernels} kernels fit"
+        assert all(len(name) == 64 for name in kept), f"something is left behind: {kept.keys()}"
+        assert self.compiled() == all_kernels - len(kept), "what fitted is not used"
+        assert self.entries().keys() >= kept.keys()
+        print(f"full: {len(kept)} of {all_kernels} kernels fit and are used", flush=True)
+
+    def mounts(self):
+        """Inside a mount namespace of its own."""
+        self.backend = "llvm"
+        try:
+            self.full(self.read_only())
+        finally:
+            for name in ("cache", "small"):
+                subprocess.run(["umount", os.path.join(self.work, name)], capture_output=True, check=False)
+
     def refused_folders(self):
         """A run folder that cannot be made is a mistake, told in words."""
         self.forget()
@@ -203,16 +253,40 @@ class Faults:
         self.run = run
 
 
+def mount(*args):
+    subprocess.run(["mount", *args], check=True)
+
+
+def namespaced(args):
+    """This program once more, where it may mount: its exit status."""
+    alone = ["unshare", "--map-root-user", "--mount"]
+    with tempfile.TemporaryDirectory() as probe:
+        try:
+            p = subprocess.run([*alone, "mount", "-t", "tmpfs", "none", probe], capture_output=True, text=True, check=False)
+            why = p.stderr.strip()
+        except OSError as e:
+            why = str(e)
+    if why:
+        print(f"mounts skipped: {why}", flush=True)
+        return 77
+    return subprocess.run([*alone, sys.executable, __file__, *args], check=False).returncode
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("hypno")
-    p.add_argument("what", nargs="*", help="alloc, io, kill, cache; none: all")
+    p.add_argument("what", nargs="*", help="alloc, io, kill, cache, mounts; none: all")
     p.add_argument("--points", type=int, default=6)
     p.add_argument("--kills", type=int, default=5)
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--jobs", type=int, default=1)
+    p.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)  # the namespace
     a = p.parse_args()
-    what = a.what or ["alloc", "io", "kill", "cache"]
+    what = a.what or ["alloc", "io", "kill", "cache", "mounts"]
+    if "mounts" in what and not a.inside:
+        status = namespaced([a.hypno, "mounts", "--inside"])
+        if status not in (0, 77) or what == ["mounts"]:
+            return status
     print(f"seed {a.seed}", flush=True)
     with tempfile.TemporaryDirectory() as work:
         f = Faults(a.hypno, work)
@@ -226,6 +300,8 @@ def main():
             f.kill(a.kills, random.Random(a.seed))
         if "cache" in what:
             f.cache(a.points, a.jobs)
+        if "mounts" in what and a.inside:
+            f.mounts()
     return 0
 
 

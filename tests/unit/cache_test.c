@@ -187,6 +187,53 @@ static void test_refusing(void **state)
     cache_close(c);
 }
 
+/* Root may write everywhere: it becomes somebody who may not. */
+static int become_nobody(void **state)
+{
+    (void)state;
+    if (geteuid() == 0)
+        return chmod(scratch_dir, 0755) || seteuid(65534);
+    return 0;
+}
+
+static int become_oneself(void **state)
+{
+    (void)state;
+    if (geteuid() != getuid() && seteuid(getuid()) != 0)
+        return -1;
+    return chmod(scratch_dir, 0700) || chmod(scratch_path("read_only"), 0700);
+}
+
+/* What lies there is used; what cannot be added costs one try, and nobody hears of it. */
+static void test_read_only(void **state)
+{
+    struct cache *c = open_it("read_only", 1 << 20);
+    put(c, 1);
+    put(c, 2);
+    cache_close(c);
+    assert_int_equal(chmod(scratch_path("read_only"), 0555), 0);
+    assert_int_equal(become_nobody(state), 0);
+    if (!file_exists(file_of("read_only", 1))) {
+        print_message("skipped: nobody but root reaches %s\n", scratch_dir);
+        skip();
+    }
+    c = open_it("read_only", 2 * BLOCK);
+    assert_true(has(c, 1) && has(c, 2));
+    assert_false(cache_keeps(c));
+    put(c, 3);
+    assert_false(has(c, 3));
+    const uint64_t calls = hyp_io_count();
+    put(c, 3);
+    put(c, 4);
+    assert_int_equal(hyp_io_count(), calls);
+    assert_true(has(c, 1) && has(c, 2));
+    cache_close(c);
+    c = open_it("read_only", BLOCK); /* too small for what is there */
+    assert_int_equal(cache_clear(c), 0);
+    assert_int_equal(cache_size(c).entries, 2);
+    cache_close(c);
+}
+
 /* Whatever fails, an entry is right or not there. */
 static void under_faults(void fail_at(uint64_t))
 {
@@ -253,10 +300,14 @@ static void test_shared(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kept),     cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_bounded),  cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_refusing), cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_bounded),
+        cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_refusing),
+        cmocka_unit_test(test_faults),
         cmocka_unit_test(test_shared),
+        cmocka_unit_test_teardown(test_read_only, become_oneself),
     };
     return cmocka_run_group_tests(tests, scratch_setup, scratch_teardown);
 }
