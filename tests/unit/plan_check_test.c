@@ -66,6 +66,21 @@ static void the_plan_is_true(void **state)
     judge(NULL);
 }
 
+/* Weights of small layers are set independently of one another: together. */
+static void launches_have_several_entries(void **state)
+{
+    const struct hyp_plan *p = model->plan;
+    uint32_t most = 0;
+    (void)state;
+    for (uint32_t i = 0; i < p->nphase; i++) {
+        const struct hyp_phase *ph = &p->phase[i];
+        for (uint32_t k = 0; k < ph->nop && strcmp(ph->name, "init") == 0; k++)
+            if (ph->op[k].op == HYP_OP_LAUNCH && ph->op[k].b - ph->op[k].a > most)
+                most = ph->op[k].b - ph->op[k].a;
+    }
+    assert_true(most >= 4);
+}
+
 /* Every kernel, every buffer, every other use than the true one. */
 static void uses_are_compared(void **state)
 {
@@ -197,8 +212,11 @@ static void what_no_cache_holds_is_far(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_plan_is_true),           cmocka_unit_test(uses_are_compared),
-        cmocka_unit_test(values_lie_apart),           cmocka_unit_test(order_is_judged),
+        cmocka_unit_test(the_plan_is_true),
+        cmocka_unit_test(launches_have_several_entries),
+        cmocka_unit_test(uses_are_compared),
+        cmocka_unit_test(values_lie_apart),
+        cmocka_unit_test(order_is_judged),
         cmocka_unit_test(what_no_cache_holds_is_far),
     };
     return cmocka_run_group_tests(tests, compile_example, free_example);
