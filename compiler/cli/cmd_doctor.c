@@ -24,16 +24,21 @@ static void features(void)
 {
     printf("%-12s", "features");
 #if defined(__x86_64__)
+    bool any = false;
     __builtin_cpu_init();
 #define FEATURE(name)                                                                      \
-    if (__builtin_cpu_supports(name))                                                      \
-        printf(" " name);
+    if (__builtin_cpu_supports(name)) {                                                    \
+        printf(" " name);                                                                  \
+        any = true;                                                                        \
+    }
     FEATURE("avx2")
     FEATURE("fma")
     FEATURE("avx512f")
     FEATURE("avx512vl")
     FEATURE("avx512bw")
 #undef FEATURE
+    if (!any)
+        fputs(" none that code would use", stdout);
 #else
     fputs(" (as the compiler was told)", stdout);
 #endif
@@ -51,8 +56,19 @@ static void print_backends(void)
 #endif
 }
 
-static void print_target(const struct target *t)
+/* What code is made for here, if any is. */
+static void print_target(void)
 {
+    const struct target *t = open_target();
+    bool code = false;
+#ifdef HYP_WITH_LLVM
+    code = llvm_host_target();
+#endif
+    if (!code) {
+        printf("%-12s none: no code runs here; the interpreter walks the loops of %s\n",
+               "target", t->name);
+        return;
+    }
     printf("%-12s %s: vectors of %d floats, register tile %d x %d, L2 %d KiB, L3 %d MiB\n",
            "target", t->name, t->vec, t->mr, t->nr, t->l2 >> 10, t->l3 >> 20);
 }
@@ -141,7 +157,7 @@ int cmd_doctor(const struct args *a)
     }
     features();
     print_backends();
-    print_target(open_target());
+    print_target();
     snprintf(text, sizeof text, "%u", open_threads(a));
     line("threads", text);
     snprintf(text, sizeof text, "LLVM %s, libyaml %s, zlib %s, liblzma %s",
