@@ -4,6 +4,7 @@
     emulate.py CASES RUN TARGET FIRST COUNT
 
 CASES: the program emulate_cases; RUN: emulate_run.c. Exit 77, with the reason, where a tool is not installed.
+No row of AVX-512: the emulator translates AVX2 at most.
 """
 
 import shutil
