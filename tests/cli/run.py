@@ -205,6 +205,54 @@ def test_conditions():
             has(hypno("check", path, "--condition", name)[0], ": fine; ")
 
 
+SIX = os.path.join(SOURCE, "graphs/papers/adversarial-wake-sleep/cifar-six.yaml")
+
+
+def six_weights(window, stride, pad, window_top, window_head, image_hidden, seen1, seen2, seen3, **see):
+    """Extents of z1 to z5 and the number of weights, from channels and windows."""
+    conv = lambda i, o, k: i * o * k * k + o
+    side = lambda n, k, s, p: (n + 2 * p - k) // s + 1
+    maps, sides = [3, 32, 64, 128, 256, 100], [32]
+    for _ in range(4):
+        sides.append(side(sides[-1], window, stride, pad))
+    sides.append(side(sides[-1], window_top, 1, 0))
+    total = 0
+    for i, k in enumerate([window] * 4 + [window_top]):
+        low, high = maps[i], maps[i + 1]
+        hidden = low if i else image_hidden
+        total += conv(low, high, k) + conv(high, 2 * high, window_head)
+        total += conv(high, hidden, k) + conv(hidden, 2 * low, window_head)
+    for i, (c1, c2) in enumerate([(seen1, seen2)] * 2 + [(seen2, seen3)] + [(seen3, seen3)] * 3):
+        k1, s1, k2, s2 = see[f"see_z{i}" if i else "see_x"]
+        n = side(side(sides[i], k1, s1, s1 - 1), k2, s2, s2 - 1)
+        total += conv(maps[i], c1, k1) + conv(c1, c2, k2) + c2 * n * n + 1
+    return sides[1:], total
+
+
+def test_guesses_have_names():
+    """cifar-six: no guess is a literal of its functions, pathways, critics and optimizers; each constant changes what it says."""
+    text = read(SIX)
+    for section in ("functions", "pathways", "discriminators", "optimizers"):
+        body = re.search(rf"^{section}:.*\n((?:  .*\n)+)", text, re.M)[1]
+        body = re.sub(r"#.*|\[[0-3]\]|\(z1, 3, ", "", body)  # parts of a list; the image's channels
+        equal(re.findall(r"(?<![\w.])-?\d[\w.]*", body), [])
+    constants = {"window": 4, "stride": 2, "pad": 1, "window_top": 2, "window_head": 1, "image_hidden": 32, "seen1": 64, "seen2": 128,
+                 "seen3": 256, "see_x": [4, 2, 4, 2], "see_z1": [4, 2, 4, 2], "see_z2": [4, 2, 4, 2], "see_z3": [4, 2, 2, 1],
+                 "see_z4": [2, 1, 1, 1], "see_z5": [1, 1, 1, 1]}
+    wide = {f"see_{layer}": [1, 1, 1, 1] for layer in ("x", "z1", "z2", "z3", "z4", "z5")}
+    cases = [{}, {"window": 6, "pad": 2}, {"stride": 1, "window": 3}, {"window_top": 1}, {"window_head": 3}, {"image_hidden": 7},
+             {"seen1": 5}, {"seen2": 6}, {"seen3": 7}, *({key: value} for key, value in wide.items()), {"see_x": [8, 4, 2, 1]}]
+    for case in cases:
+        sides, total = six_weights(**{**constants, **case})
+        sets = [f"constants.{key}={value}" for key, value in case.items()]
+        sets += [f"layers.z{i}.shape=[c{i}, {n}, {n}]" for i, n in enumerate(sides, 1)]
+        out, _ = hypno("check", SIX, "--set", "batch=1", *(word for s in sets for word in ("--set", s)))
+        has(out, f": fine; {total:,} weights")
+    same = hypno("show", SIX, "--stage", "graph")[0]
+    for changed in ("constants.betas=[0.9, 0.999]", "constants.betas=[0.5, 0.99]", "constants.slope=0.1"):
+        assert hypno("show", SIX, "--stage", "graph", "--set", changed)[0] != same, changed
+
+
 def test_phases_are_a_model():
     """What `show` prints is checked, printed again the same, for every shipped model."""
     for path in papers():
