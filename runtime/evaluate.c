@@ -68,6 +68,14 @@ static enum hyp_status run_batches(struct run *r, const struct evaluation *e, in
     return st;
 }
 
+uint32_t run_seen(const struct run *r, uint32_t source)
+{
+    const struct run_source *s = &r->source[source];
+    const struct hyp_source *p = &r->plan->source[source];
+    const bool drop = p->drop_last && !p->scheduled && s->n >= s->batch_max;
+    return drop ? s->n - s->n % s->batch_max : s->n;
+}
+
 enum hyp_status run_evaluate(struct run *r, const struct evaluation *e, evaluate_fn *fn,
                              void *cx, struct hyp_error *err)
 {
@@ -85,7 +93,7 @@ enum hyp_status run_evaluate(struct run *r, const struct evaluation *e, evaluate
     if (source < 0 && ph->ninput)
         source = (int32_t)ph->input[0].source;
     if (source >= 0) {
-        n = r->source[source].n;
+        n = run_seen(r, (uint32_t)source);
         n = e->limit >= 0 && e->limit < n ? e->limit : n;
         batch = r->source[source].batch_max;
     } else {

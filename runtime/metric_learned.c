@@ -53,22 +53,22 @@ static const struct run_source *training_source(const struct run *r)
     return NULL;
 }
 
-/* The first field and the labels of a whole source, as the model sees them. */
-static enum hyp_status read_source(const struct run_source *s, struct rows *x,
+/* The first field and the labels of a source's first n samples, as the model sees them. */
+static enum hyp_status read_source(const struct run_source *s, uint32_t n, struct rows *x,
                                    int32_t **label, struct hyp_error *err)
 {
     const struct data_info *info = data_fields(s->src);
     const int at = data_field_find(info, "label");
 
-    *x = (struct rows){.n = s->n, .width = (uint32_t)data_field_size(&info->field[0])};
+    *x = (struct rows){.n = n, .width = (uint32_t)data_field_size(&info->field[0])};
     if (at < 0 || info->field[at].dtype != DATA_I32 || info->field[0].dtype != DATA_F32)
         return hyp_fail(err, HYP_EARG, "a classifier needs a source with labels");
-    x->v = hyp_malloc((size_t)s->n * x->width * sizeof *x->v);
-    *label = hyp_malloc((size_t)s->n * sizeof **label);
+    x->v = hyp_malloc((size_t)n * x->width * sizeof *x->v);
+    *label = hyp_malloc((size_t)n * sizeof **label);
     if (!x->v || !*label)
         return hyp_fail(err, HYP_ENOMEM, "out of memory for a metric's samples");
-    data_batch_file(s->src, 0, 0, s->n, x->v);
-    data_batch_file(s->src, (unsigned)at, 0, s->n, *label);
+    data_batch_file(s->src, 0, 0, n, x->v);
+    data_batch_file(s->src, (unsigned)at, 0, n, *label);
     return HYP_OK;
 }
 
@@ -79,9 +79,10 @@ static enum hyp_status grade_classifier(struct metric_call *c, struct nested *mo
     const int32_t from = c->probe->from;
     const struct run_source *s =
         from >= 0 ? &c->run->source[from] : training_source(c->run);
+    const uint32_t n = from >= 0 ? run_seen(c->run, (uint32_t)from) : s->n;
     struct rows x = {0};
     int32_t *label = NULL;
-    enum hyp_status st = read_source(s, &x, &label, err);
+    enum hyp_status st = read_source(s, n, &x, &label, err);
 
     if (st == HYP_OK)
         st = grade(c, model, &x, label, x.n, &c->own->classifier, err);

@@ -40,6 +40,10 @@ struct evaluation {
     int32_t source;
     int64_t limit; /* samples; -1: the whole source, or one batch without one */
 };
+/* Samples of a source that evaluation sees: all of them; but of one that the schedule does
+ * not read, with `last: drop`, those of whole batches. */
+uint32_t run_seen(const struct run *r, uint32_t source);
+
 /* r->y must hold the state to be looked at (run_evaluation).  Of a phase that the cycle
  * just run left out there is nothing: fn is not called. */
 enum hyp_status run_evaluate(struct run *r, const struct evaluation *e, evaluate_fn *fn,

@@ -10,6 +10,7 @@ import sys
 
 from harness import equal, has, hypno, main, read, summary, write
 
+
 MODEL = """hypnograph: 1
 name: latents
 settings: {batch: 50, R: 1, scale: 1}
@@ -137,6 +138,33 @@ def test_every_probe_of_latents():
     # the same probe, asked of the checkpoint
     again = json.loads(hypno("eval", "one", "--probe", "occluded", "--summary", "json")[0])["values"]
     equal(again["occluded"], s["values"]["occluded"])
+
+
+def test_what_a_source_drops():
+    """70 rows in batches of 32, the last 6 in class 1: they count where nothing is dropped, and where the schedule reads the source."""
+    write("t.csv", "a,label\n" + "".join(f"{i},{int(i >= 64)}\n" for i in range(70)))
+    write("m.yaml", """hypnograph: 1
+data:
+  all:   {source: csv, file: t.csv, batch: 32}
+  rows:  {last: drop}
+  whole: {}
+  cut:   {last: drop}
+  few:   {last: drop, take: [0, 7]}
+phases:
+  wake: {nodes: {a: rows.a, guess: 0 * rows.label}}
+schedule: {epochs: 0, cycle: [wake]}
+probes:
+  all: {every: [0], of: wake.guess, labels: rows.label}
+  mean_whole:   {value: mean(wake.a), from: whole}
+  mean_cut:     {value: mean(wake.a), from: cut}
+  mean_few:     {value: mean(wake.a), from: few}
+  right_whole:  {metric: accuracy, from: whole}
+  right_cut:    {metric: accuracy, from: cut}
+  right_rows:   {metric: accuracy}
+""")
+    v = summary("m.yaml", "--data", ".")["values"]
+    for name, want in (("mean_whole", 34.5), ("mean_cut", 31.5), ("mean_few", 3), ("right_whole", 64 / 70), ("right_cut", 1), ("right_rows", 64 / 70)):
+        close(v[name], want)
 
 
 def test_a_phase_that_is_left_out():
