@@ -8,8 +8,9 @@ import math
 import os
 import sys
 
-from harness import equal, has, hypno, main, read, summary, write
+from harness import SOURCE, equal, has, hypno, main, read, summary, write
 
+PAD = os.path.join(SOURCE, "graphs/papers/dreaming/pad.yaml")
 
 MODEL = """hypnograph: 1
 name: latents
@@ -138,6 +139,20 @@ def test_every_probe_of_latents():
     # the same probe, asked of the checkpoint
     again = json.loads(hypno("eval", "one", "--probe", "occluded", "--summary", "json")[0])["values"]
     equal(again["occluded"], s["values"]["occluded"])
+
+
+def test_pad_is_scored_both_ways():
+    """The readout on all 10,000 images and on whole batches of 64 alone; distances on unseen and on training images."""
+    few = ["data.all.source=shapes", "data.photos.take=[0, 640]", "constants.width=2", "constants.latents=8", "probes.occluded=none",
+           "probes.axes=none", "probes.frechet=none"]
+    s = summary(PAD, "--out", "r", "--epochs", "1", *(word for k in few for word in ("--set", k)))["values"]
+    every, whole = s["readout"] * 10000, s["readout_code"] * 9984
+    close(every, round(every))
+    close(whole, round(whole))
+    assert 0 <= round(every) - round(whole) <= 16, (every, whole)  # the 16 images that are left over
+    for name in ("squared", "against_squared"):
+        a, b = s[f"geometry.{name}"], s[f"geometry_code.{name}"]
+        assert 0 < a < 1.5 and 0 < b < 1.5 and a != b, (name, a, b)
 
 
 def test_what_a_source_drops():

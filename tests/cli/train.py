@@ -240,8 +240,8 @@ def test_rare_losses_outlive_a_resume():
 
 
 DREAMS = [
-    "--set", "data.all.source=npy", "--set", "data.photos.split=none", "--set", "data.unseen=none", "--set", "probes=none",
-    "--set", "batch=8", "--set", "constants.width=4", "--set", "constants.latents=8", "--cycles", "3", "--backend", "interp64", "--quiet",
+    "--set", "data.all.source=npy", "--set", "data.photos.split=none", "--set", "data.unseen=none", "--set", "data.scored=none",
+    "--set", "probes=none", "--set", "batch=8", "--set", "constants.width=4", "--set", "constants.latents=8", "--cycles", "3", "--backend", "interp64", "--quiet",
 ]
 
 

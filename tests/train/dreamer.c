@@ -47,13 +47,14 @@ static void open_images(struct dreamer *d, const char *dir)
 
 struct dreamer wake_up(const char *condition, const char *const *set)
 {
-    enum { OURS = 9, MOST = 16 };
+    enum { OURS = 10, MOST = 18 };
     struct dreamer d = {.a = arena_new()};
     const char *dir = in_source(d.a, "tests/reference/pad/data");
-    const char *all[MOST] = {
-        "data.all.source=npy",    "data.photos.split=none", "data.unseen.split=none",
-        "data.photos.order=file", "data.all.take=[0, 12]",  "settings.batch=4",
-        "constants.width=2",      "constants.latents=6",    "probes=none"};
+    const char *all[MOST] = {"data.all.source=npy",    "data.photos.split=none",
+                             "data.unseen.split=none", "data.photos.order=file",
+                             "data.all.take=[0, 12]",  "settings.batch=4",
+                             "data.scored.split=none", "constants.width=2",
+                             "constants.latents=6",    "probes=none"};
     struct compile_options o = {.model = {.condition = condition,
                                           .set = all,
                                           .nset = OURS,
@@ -166,8 +167,12 @@ static void fill(struct dreamer *d, const struct hyp_input *in)
     const int k = data_field_find(data_fields(d->src), f->name);
     const uint32_t first = (uint32_t)d->x->fixed[HYP_COUNTER_STEP] % EPOCH * BATCH;
     const size_t n = BATCH * data_field_size(&data_fields(d->src)->field[k]);
-    float *tmp = arena_array(d->a, n, sizeof *tmp);
     double *at = exec_address(d->x, in->buffer);
+    if (f->is_int) {
+        data_batch(d->src, (unsigned)k, first, BATCH, at);
+        return;
+    }
+    float *tmp = arena_array(d->a, n, sizeof *tmp);
     data_batch(d->src, (unsigned)k, first, BATCH, tmp);
     for (size_t i = 0; i < n; i++)
         at[i] = (double)tmp[i];

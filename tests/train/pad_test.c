@@ -473,6 +473,46 @@ static void masks_are_tiles(void **state)
     sleep_well(&d);
 }
 
+/* What `geometry_code` looks at: a mask of 8 x 8 tiles for each class, the same for all its
+ * images in all cycles. */
+static void classes_have_masks_of_their_own(void **state)
+{
+    static const char *const set[] = {"state.ones={shape: [3, 32, 32], init: 1}",
+                                      "state.dark=[3, 32, 32]",
+                                      "state.class=[]",
+                                      "phases.wake.next.dark=shaded(ones, photos.label)",
+                                      "phases.wake.next.class=photos.label + 0.0",
+                                      NULL};
+    struct dreamer d = wake_up(NULL, set);
+    const double *first[10] = {0};
+    double off = 0;
+    unsigned again = 0, classes = 0;
+    (void)state;
+    for (unsigned i = 0; i < EPOCH * BATCH; i++) {
+        if (i % BATCH == 0) {
+            at_cycle(&d, 0, i / BATCH);
+            run(&d, "wake");
+        }
+        const double *mask = values(&d, "dark") + (size_t)(i % BATCH) * IMAGE;
+        const unsigned class = (unsigned)values(&d, "class")[i % BATCH];
+        for (unsigned k = 1; k < 3; k++)
+            assert_memory_equal(mask + (size_t)k * PLANE, mask, PLANE * sizeof *mask);
+        again += first[class] != NULL;
+        if (first[class]) {
+            assert_memory_equal(mask, first[class], PLANE * sizeof *mask);
+            continue;
+        }
+        for (unsigned k = 0; k < 10; k++)
+            assert_true(!first[k] || memcmp(mask, first[k], PLANE * sizeof *mask) != 0);
+        first[class] = arena_copy(d.a, mask, PLANE * sizeof *mask);
+        off += tiles_left(mask, 4) - 64 * 0.7;
+        classes++;
+    }
+    assert_true(again > 2 && classes > 2);
+    near(off, 0, 3 * sqrt(64 * classes * 0.3 * 0.7));
+    sleep_well(&d);
+}
+
 /* ---- gates ---- */
 
 static void gates_close(void **state)
@@ -645,6 +685,7 @@ int main(void)
         cmocka_unit_test(an_epoch_begins_without_an_old_memory),
         cmocka_unit_test(conditions_dream_of_what_they_say),
         cmocka_unit_test(masks_are_tiles),
+        cmocka_unit_test(classes_have_masks_of_their_own),
         cmocka_unit_test(gates_close),
         cmocka_unit_test(conditions_run_their_phases),
         cmocka_unit_test(phases_come_in_order),

@@ -439,7 +439,7 @@ static void three_cycles(void **state)
 #define PAD "graphs/papers/dreaming/pad.yaml"
 #define PAD_DRAWS(eps)                                                                     \
     "probes=none", "data.all.source=npy", "data.photos.split=none",                        \
-        "data.unseen.split=none", "settings.batch=8",                                      \
+        "data.unseen.split=none", "data.scored.split=none", "settings.batch=8",            \
         "phases.nrem.nodes.p=mean(photos.p, over=batch)",                                  \
         "phases.nrem.nodes.tile=floor(mean(photos.tile, over=batch))",                     \
         "phases.nrem.nodes.u=(mean(photos.u, over=batch) + 128) / 256",                    \
