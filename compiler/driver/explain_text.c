@@ -4,36 +4,22 @@
 #include "compiler/driver/explain_internal.h"
 #include "runtime/base/arena.h"
 
-enum { COSTLIEST = 6, REFUSED = 5, OTHERS = 3, MEMBERS = 64, EX_MEMBER = 2 * EX_PLACE + 2 };
+enum { COSTLIEST = 6, REFUSED = 5, OTHERS = 3 };
 
 /* ---- members of a kernel ---- */
 
-struct members { /* of a kernel, every name once, in order */
-    place_id place[MEMBERS];
-    uint32_t n;
-};
-
-static bool same_name(const struct ex *x, place_id p, place_id q)
+static void add_member(const struct ex *x, struct place_names *m, place_id p)
 {
-    char a[EX_PLACE], b[EX_PLACE];
-    ex_name(x, p, a);
-    ex_name(x, q, b);
-    return strcmp(a, b) == 0;
+    char name[EX_PLACE], line[EX_PLACE];
+    ex_name(x, p, name);
+    ex_line(x, p, line);
+    place_add(m, name, line);
 }
 
-static void add_member(const struct ex *x, struct members *m, place_id p)
+static struct place_names members_of(const struct ex *x, const struct ex_phase *p,
+                                     const struct ex_kernel *k)
 {
-    for (uint32_t i = 0; i < m->n; i++)
-        if (same_name(x, m->place[i], p))
-            return;
-    if (m->n < MEMBERS)
-        m->place[m->n++] = p;
-}
-
-static struct members members_of(const struct ex *x, const struct ex_phase *p,
-                                 const struct ex_kernel *k)
-{
-    struct members m = {.n = 0};
+    struct place_names m = {.a = x->a};
     if (k->group == NO_GROUP)
         return m;
     const struct group *gr = &p->f->group[k->group];
@@ -42,26 +28,23 @@ static struct members members_of(const struct ex *x, const struct ex_phase *p,
     return m;
 }
 
-static void member_text(const struct ex *x, place_id p, char text[EX_MEMBER])
+/* "gradient of D.x.f1 :52, :54" */
+static const char *member_text(const struct place_names *m, uint32_t i)
 {
-    char name[EX_PLACE], line[EX_PLACE];
-    ex_name(x, p, name);
-    ex_line(x, p, line);
-    snprintf(text, EX_MEMBER, "%s %s", name, line);
+    return arena_fmt(m->a, "%s %s", m->item[i].name, place_lines(m, i));
 }
 
 /* As many as the line holds, from column `col` on; and how many more there are. */
-static void print_members(const struct ex *x, const struct members *m, int col)
+static void print_members(const struct ex *x, const struct place_names *m, int col)
 {
     for (uint32_t i = 0; i < m->n; i++) {
-        char text[EX_MEMBER];
-        member_text(x, m->place[i], text);
-        const int n = (int)strlen(text) + (i ? 2 : 0), rest = i + 1 < m->n ? 11 : 0;
+        const char *text = member_text(m, i);
+        const int n = (int)strlen(text) + (i ? 3 : 0), rest = i + 1 < m->n ? 12 : 0;
         if (i && col + n + rest > EX_WIDTH) {
-            fprintf(x->out, ", %u more", m->n - i);
+            fprintf(x->out, " + %u more", m->n - i);
             break;
         }
-        fprintf(x->out, "%s%.*s", i ? ", " : "", EX_WIDTH - col, text);
+        fprintf(x->out, "%s%.*s", i ? " + " : "", EX_WIDTH - col, text);
         col += n;
     }
     fputc('\n', x->out);
@@ -77,13 +60,11 @@ const char *ex_kind(const struct ex_phase *p, const struct ex_kernel *k)
     return k->group == NO_GROUP ? "copy" : text[p->f->group[k->group].kind];
 }
 
-static void flow_places(const struct ex *x, struct ex_flow *w, const struct members *m)
+static void flow_places(struct ex_flow *w, const struct place_names *m)
 {
     for (uint32_t i = 0; i < m->n; i++) {
-        char text[EX_MEMBER];
-        member_text(x, m->place[i], text);
-        ex_flow_word(w, text);
-        ex_flow_glue(w, i + 1 < m->n ? "," : "");
+        const char *text = member_text(m, i);
+        ex_flow_word(w, i + 1 < m->n ? arena_fmt(m->a, "%s +", text) : text);
     }
     ex_flow_end(w);
 }
@@ -92,7 +73,7 @@ static void flow_places(const struct ex *x, struct ex_flow *w, const struct memb
 static void print_inlined(const struct ex *x, const struct ex_phase *p,
                           const struct ex_kernel *k)
 {
-    struct members m = {.n = 0};
+    struct place_names m = {.a = x->a};
     for (uint32_t i = 0; i < p->f->nlog; i++) {
         const struct fuse_decision *d = &p->f->log[i];
         if (d->why == FUSE_OK && d->kind == FUSE_INLINE &&
@@ -103,7 +84,7 @@ static void print_inlined(const struct ex *x, const struct ex_phase *p,
         return;
     struct ex_flow w = {x->out, 14, 14, true};
     fputs("      inlined ", x->out);
-    flow_places(x, &w, &m);
+    flow_places(&w, &m);
 }
 
 /* The state or the result that a copy fills. */
@@ -131,7 +112,7 @@ void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
                      const struct ex_kernel *k)
 {
     char t[24], b[24], st[24], sb[24], head[EX_PLACE], saved[64];
-    const struct members m = members_of(x, p, k);
+    const struct place_names m = members_of(x, p, k);
     struct ex_flow w = {x->out, 14, 14, true}, h = {x->out, 4, 6, true};
 
     snprintf(head, sizeof head, "k%u, launch %u: %s", k->kernel, k->launch, ex_kind(p, k));
@@ -159,7 +140,7 @@ void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
         return;
     }
     fputs("\n      holds   ", x->out);
-    flow_places(x, &w, &m);
+    flow_places(&w, &m);
     print_inlined(x, p, k);
 }
 
@@ -178,7 +159,7 @@ static void print_costliest(const struct ex *x, const struct ex_phase *p)
                 best = i;
         done[best] = true;
         const struct ex_kernel *k = &p->kernel[best];
-        const struct members m = members_of(x, p, k);
+        const struct place_names m = members_of(x, p, k);
         snprintf(left, sizeof left, "    k%-3u launch %-3u %8s %3.0f %%  ", k->kernel,
                  k->launch, ex_time(t, k->seconds),
                  p->seconds > 0 ? 100 * k->seconds / p->seconds : 0);
@@ -188,9 +169,9 @@ static void print_costliest(const struct ex *x, const struct ex_phase *p)
 }
 
 /* Who it would have been fused with. */
-static struct members others_of(const struct ex *x, const struct ex_refusal *r)
+static struct place_names others_of(const struct ex *x, const struct ex_refusal *r)
 {
-    struct members m = {.n = 0};
+    struct place_names m = {.a = x->a};
     for (uint32_t i = 0; i < r->n; i++)
         add_member(x, &m, x->g->node[r->decision[i]->consumer].place);
     return m;
@@ -198,18 +179,18 @@ static struct members others_of(const struct ex *x, const struct ex_refusal *r)
 
 static void print_refusal(const struct ex *x, const struct ex_refusal *r)
 {
-    const struct members m = others_of(x, r);
-    char t[24], text[EX_MEMBER], more[32];
+    const struct place_names m = others_of(x, r);
+    struct place_names own = {.a = x->a};
+    char t[24], more[32];
     struct ex_flow w = {x->out, 25, 25, true};
     fprintf(x->out, "    %-9s%8s  ", fuse_why_row[r->decision[0]->why].word,
             r->most > 0 ? ex_time(t, r->most) : "-");
     w.col = 23;
-    member_text(x, x->g->node[r->decision[0]->producer].place, text);
-    ex_flow_word(&w, text);
+    add_member(x, &own, x->g->node[r->decision[0]->producer].place);
+    ex_flow_word(&w, member_text(&own, 0));
     ex_flow_word(&w, "with");
     for (uint32_t i = 0; i < m.n && (i < OTHERS || x->o->all); i++) {
-        member_text(x, m.place[i], text);
-        ex_flow_word(&w, text);
+        ex_flow_word(&w, member_text(&m, i));
         ex_flow_glue(&w, i + 1 < m.n && (i + 1 < OTHERS || x->o->all) ? "," : "");
     }
     if (m.n > OTHERS && !x->o->all) {

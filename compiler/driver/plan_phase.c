@@ -421,10 +421,10 @@ static void add_entry(struct phase_builder *p, struct task *t)
     e->scalar = arena_array(b->a, t->low->nscalar + 1U, sizeof *e->scalar);
     for (uint32_t i = 0; i < t->low->nscalar; i++)
         e->scalar[i] = param_slot(p, param_of(b, &t->low->scalar[i]));
-    e->nplace = t->low->kernel->nplace;
-    e->place = arena_array(b->a, e->nplace + 1U, sizeof *e->place);
-    for (uint32_t i = 0; i < e->nplace; i++)
-        e->place[i] = place_of(b->g, b->ds, t->low->kernel->place[i]);
+    e->place = arena_array(b->a, t->low->kernel->nplace + 1U, sizeof *e->place);
+    for (uint32_t i = 0; i < t->low->kernel->nplace; i++)
+        e->nplace = place_once(e->place, e->nplace,
+                               place_of(b->g, b->ds, t->low->kernel->place[i]));
     e->step = t->step;
 }
 

@@ -4,6 +4,7 @@
 
 #include "codegen/loop/loop.h"
 #include "compiler/driver/memory_view.h"
+#include "compiler/driver/place.h"
 #include "runtime/base/arena.h"
 
 bool report_wanted(const struct compiled *c, uint32_t phase, const char *only)
@@ -25,11 +26,19 @@ bool report_scheduled(const struct hyp_plan *p, uint32_t phase)
            !is_probed_twin(p, phase);
 }
 
+/* "down.x.a (std/layers.yaml:26, std/noise.yaml:24) + down.x (model.yaml:45)" */
 static void print_members(const struct hyp_entry *e, FILE *out)
 {
-    for (uint32_t i = 0; i < e->nplace; i++)
-        fprintf(out, "%s%s%s (%s:%u)", i ? " + " : "", e->place[i].why, e->place[i].name,
-                e->place[i].file, e->place[i].line);
+    struct place_names names = {.a = arena_new()};
+    for (uint32_t i = 0; i < e->nplace; i++) {
+        const struct hyp_place *p = &e->place[i];
+        place_add(&names, arena_fmt(names.a, "%s%s", p->why, p->name),
+                  arena_fmt(names.a, "%s:%u", p->file, p->line));
+    }
+    for (uint32_t i = 0; i < names.n; i++)
+        fprintf(out, "%s%s (%s)", i ? " + " : "", names.item[i].name,
+                place_lines(&names, i));
+    arena_free(names.a);
 }
 
 static int64_t units(const struct hyp_plan *p, const struct hyp_stage *s)

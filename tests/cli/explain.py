@@ -61,7 +61,7 @@ def test_explain_a_model():
     write("m.yaml", FATES)
     out, _ = hypno("explain", "m.yaml")
     has(out, "fates  for ", "lines without a file are of m.yaml", "wake  ", "fusing saved ", "most time", "refused: ", "reasons\n",
-        "what would change it: ", "gradient of g :10, update of g.weight :28")
+        "what would change it: ", "gradient of g :10 + update of g.weight :28")
     assert "\033" not in out, "colour without a terminal"
     assert "probe/miss" not in out.replace("NODE `", ""), "probes are for --all"
     everything, _ = hypno("explain", "m.yaml", "--all")
@@ -101,6 +101,29 @@ def test_explain_a_node():
     hypno("explain", "m.yaml", "wake", "--json", status=2)
     write("E0104", FATES)  # a file of that name is a model
     has(hypno("explain", "E0104")[0], "lines without a file are of E0104")
+
+
+def test_a_kernel_names_its_nodes_once():
+    """With their lines, each once: in the plan those of the library, in `explain` the model's own."""
+    write("m.yaml", FATES)
+    linear, conv, norm = (line_of("graphs/std/layers.yaml", text) for text in ("return: matmul", "return: convolve(", "  pixel_norm("))
+    out, _ = hypno("show", "m.yaml", "--stage", "plan", "--phase", "wake")
+    has(out, f"  f.h (std/layers.yaml:{linear}, m.yaml:8)\n", f"  g (std/layers.yaml:{linear}) + wake/error (m.yaml:21) + gradient of wake/error",
+        f" + gradient of g (std/layers.yaml:{linear}) + update of g.bias (m.yaml:28)\n")
+    for path in ("m.yaml", *shipped()):
+        plan, _ = hypno("show", path, "--stage", "plan")
+        if "cifar-six" in path:
+            has(plan, f" + D.z5.f1 (std/layers.yaml:{conv}, :{norm})\n")
+        for row in re.findall(r"^    k\d+ +units [\d+]+  (.*)$", plan, re.M):
+            names = re.findall(r"(?:^| \+ )(.+?) \(([^()]*)\)", row)
+            equal(" + ".join(f"{name} ({lines})" for name, lines in names), row)
+            equal(len({name for name, _ in names}), len(names))
+            for _, lines in names:
+                file, seen = "", []
+                for line in lines.split(", "):
+                    file = line.split(":")[0] or file
+                    seen.append((file, line.split(":")[1]))
+                equal(len(set(seen)), len(seen))
 
 
 def test_explain_as_json():
