@@ -147,13 +147,37 @@ def occlude(x, p, tile, u):
 
 
 # ---- the cycle -------------------------------------------------------------------------------------------------------
+class Condition:
+    """What a row of the ablations changes: sums over a sample's elements, NREM's weight, whether there is REM, the deviation of
+    noise in wake, whether NREM replays (and is taught) the mixture that REM dreams of.
+    """
+
+    def __init__(self, sums=False, nrem=1.0, rem=True, noise=0.0, from_mix=False, skip=False):
+        self.sums, self.nrem, self.rem, self.noise, self.from_mix, self.skip = sums, nrem, rem, noise, from_mix, skip
+
+
+TEXT = round(0.5**0.5, 8)  # the text's noise has a variance of 0.5
+CONDITIONS = {
+    "text_scale": Condition(sums=True),
+    "without_rem_text": Condition(nrem=0.5, rem=False, noise=TEXT),
+    "wake_only_text": Condition(nrem=0.0, rem=False, noise=TEXT),
+    "nrem_from_mix": Condition(from_mix=True),
+}
+
+
+def error(x, y, sums, of):
+    """The mean over elements; with sums, that of the samples' sums over as many elements as the shipped model has (`of`)."""
+    square = (x - y) ** 2
+    return square.sum() / len(x) * (of / square[0].numel()) if sums else square.mean()
+
+
 class Dreamer:
-    def __init__(self, weights, dtype, skip):
+    def __init__(self, weights, dtype, how):
         self.w = {p: torch.nn.Parameter(torch.tensor(a, dtype=dtype)) for p, a in weights.items()}
         adam = lambda net: torch.optim.Adam(
             [p for path, p in self.w.items() if path.startswith(net)], lr=2e-4, betas=(0.5, 0.999), foreach=False
         )
-        self.E, self.G, self.skip = adam("E."), adam("G."), skip
+        self.E, self.G, self.how, self.skip = adam("E."), adam("G."), how, how.skip
         self.Z_old = None
 
     def update(self, loss, *optimizers):
@@ -169,16 +193,20 @@ class Dreamer:
 
     def cycle(self, x, first, eps, p, tile, u):
         """Loss and gradients of each phase."""
-        w = self.w
+        w, how = self.w, self.how
         h = trunk(w, x)
         z, d = z_head(w, h), d_head(w, h)
-        out = {"wake": self.update(((dream(w, z) - x) ** 2).mean() + kl(z) + bce(d, 1.0), self.E, self.G)}
+        wake = error(dream(w, z + how.noise * eps), x, how.sums, 3 * 32 * 32) + kl(z)
+        out = {"wake": self.update(wake + bce(d, 1.0) if how.rem else wake, self.E, self.G)}
         Z = z.detach()  # of the encoder before its step
+        mix = (Z / 2 if first or not how.rem else Z / 4 + self.Z_old / 4) + eps / 2
 
-        zr = z_head(w, trunk(w, occlude(dream(w, Z).detach(), p, tile, u)))
-        out["nrem"] = self.update(((zr - Z) ** 2).mean(), self.E)
+        replayed = mix if how.from_mix else Z
+        zr = z_head(w, trunk(w, occlude(dream(w, replayed).detach(), p, tile, u)))
+        out["nrem"] = self.update(how.nrem * error(zr, replayed, how.sums, SHIPPED[1]), self.E)
+        if not how.rem:
+            return out
 
-        mix = (Z / 2 if first else Z / 4 + self.Z_old / 4) + eps / 2
         out["rem"] = self.update(bce(d_head(w, trunk(w, Reverse.apply(dream(w, mix)))), 0.0), self.E, self.G)
         self.Z_old = Z
         return out
@@ -187,13 +215,13 @@ class Dreamer:
 LOSS = {"wake": "wake.E, G", "nrem": "nrem.E", "rem": "rem.L_rem"}
 
 
-def run(weights, eps, dtype, skip=False):
+def run(weights, eps, dtype, how=Condition()):
     """Losses, gradients and weights of three cycles of the first epoch."""
     torch.set_default_dtype(dtype)
     data = {n: np.load(HERE / "data" / f"{n}.npy") for n in ("image", "p", "tile", "u", eps)}
     images = torch.tensor(as_f32(2 * (data["image"] / 255) - 1), dtype=dtype)
     noise = torch.tensor(as_f32(2 * np.float64(data[eps]) - 1), dtype=dtype)
-    model, out = Dreamer(weights, dtype, skip), {}
+    model, out = Dreamer(weights, dtype, how), {}
     for k in range(CYCLES):
         rows = slice(k * BATCH, (k + 1) * BATCH)
         one = lambda n: data[n][k * BATCH]
@@ -212,30 +240,40 @@ def narrow(dtype):
     init = load_file(str(HERE / "init.safetensors"))
     out = {k: v for k, v in run(init, "eps", dtype).items() if "/grad/" not in k or v.any()}
     last = f"cycle{CYCLES - 1}/param/"
-    out.update({f"skip/{k}": v for k, v in run(init, "eps", dtype, True).items() if k.startswith(last)})
+    out.update({f"skip/{k}": v for k, v in run(init, "eps", dtype, Condition(skip=True)).items() if k.startswith(last)})
     return out
 
 
-def shipped(dtype):
+def sketches(prefix, values):
     """Of every tensor its norm and its products with four rows of random signs."""
     out = {}
-    for key, v in run(shipped_weights(), "eps_shipped", dtype).items():
+    for key, v in values.items():
         flat = np.float64(v).reshape(-1)
         if "/loss/" in key:
-            out[f"shipped/{key}"] = flat.reshape(v.shape)
+            out[f"{prefix}/{key}"] = flat.reshape(v.shape)
         elif flat.any():
             bits = scrambled(flat.size, 1000)
             sketch = [flat @ np.where(bits >> r & 1, 1.0, -1.0) for r in range(ROWS)]
-            out[f"shipped/{key}"] = np.array([np.sqrt(flat @ flat), *sketch])
+            out[f"{prefix}/{key}"] = np.array([np.sqrt(flat @ flat), *sketch])
+    return out
+
+
+def sketched(dtype):
+    """The shipped shapes; conditions, narrow."""
+    init = load_file(str(HERE / "init.safetensors"))
+    out = sketches("shipped", run(shipped_weights(), "eps_shipped", dtype))
+    for name, how in CONDITIONS.items():
+        out |= sketches(name, run(init, "eps", dtype, how))
     return out
 
 
 def report_twin(values):
-    have = {**narrow(torch.float32), **shipped(torch.float32)}
+    have = {**narrow(torch.float32), **sketched(torch.float32)}
     for key in values:
         off = np.float64(have[key]) - values[key]
-        size = values[key][0] if key.startswith("shipped") and "/loss/" not in key else np.sqrt((values[key] ** 2).sum())
-        print(f"  {key:40} {np.sqrt((off**2).mean()) / size if key.startswith('shipped') else np.sqrt((off**2).sum()) / size:.1e}")
+        is_sketch = key.split("/")[0] in ("shipped", *CONDITIONS) and "/loss/" not in key
+        size = values[key][0] if is_sketch else np.sqrt((values[key] ** 2).sum())
+        print(f"  {key:40} {np.sqrt((off**2).mean() if is_sketch else (off**2).sum()) / size:.1e}")
 
 
 def main():
@@ -246,7 +284,7 @@ def main():
     args = p.parse_args()
     if args.inputs:
         make_inputs()
-    values = {**narrow(torch.float64), **shipped(torch.float64)}
+    values = {**narrow(torch.float64), **sketched(torch.float64)}
     assert all(np.isfinite(v).all() for v in values.values())
     if args.twin:
         report_twin(values)

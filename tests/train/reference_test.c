@@ -29,7 +29,8 @@
 enum kind {
     PLAIN,    /* one phase, a step for each group */
     BY_PHASE, /* gradients are named by phase, too; one without a name is exactly 0 */
-    SKETCHED, /* by phase, and drawn weights */
+    SKETCHED, /* by phase */
+    DRAWN,    /* sketched, and drawn weights */
     LAST      /* the weights after the last cycle are all there is */
 };
 struct reference {
@@ -166,7 +167,7 @@ static void set_weights(struct fixture *f)
     for (uint32_t i = 0; i < p->ntensor; i++) {
         if (!p->tensor[i].weight)
             continue;
-        if (f->r->kind == SKETCHED)
+        if (f->r->kind == DRAWN)
             draw_weight(f, &p->tensor[i], weights);
         else
             load_weight(f, &p->tensor[i]);
@@ -249,7 +250,7 @@ static void add_values(struct fixture *f, const char *name, const double *got, u
     const struct safetensor *want = safetensors_find(&f->expect, name);
     if (!want && f->r->kind == PLAIN)
         fail_msg("no reference for %s", name);
-    if (want && f->r->kind == SKETCHED) {
+    if (want && (f->r->kind == SKETCHED || f->r->kind == DRAWN)) {
         add_sketch(want, got, n, sums);
         return;
     }
@@ -437,16 +438,24 @@ static void three_cycles(void **state)
 
 /* PAD's draws are fields of the data folder. */
 #define PAD "graphs/papers/dreaming/pad.yaml"
-#define PAD_DRAWS(eps)                                                                     \
+#define PAD_DATA                                                                           \
     "probes=none", "data.all.source=npy", "data.photos.split=none",                        \
         "data.unseen.split=none", "data.scored.split=none", "settings.batch=8",            \
         "phases.nrem.nodes.p=mean(photos.p, over=batch)",                                  \
         "phases.nrem.nodes.tile=floor(mean(photos.tile, over=batch))",                     \
         "phases.nrem.nodes.u=(mean(photos.u, over=batch) + 128) / 256",                    \
-        "phases.nrem.nodes.zr=E(where(tiles(u, tile) < p, 0, xn)).z",                      \
-        "phases.rem.nodes.mix=memory / 2 + photos." eps " / 2"
-static const char *const narrow[] = {PAD_DRAWS("eps"), "constants.width=4",
-                                     "constants.latents=6", NULL};
+        "phases.nrem.nodes.zr=E(where(tiles(u, tile) < p, 0, xn)).z"
+#define PAD_DRAWS(eps) PAD_DATA, "phases.rem.nodes.mix=memory / 2 + photos." eps " / 2"
+#define PAD_NARROW     "constants.width=4", "constants.latents=6"
+static const char *const narrow[] = {PAD_DRAWS("eps"), PAD_NARROW, NULL};
+/* All noise of a condition is that field; without REM, its phase is not in the cycle. */
+#define PAD_NOISE PAD_DATA, PAD_NARROW, "functions.noise(x, std)=std * photos.eps"
+static const char *const with_noise[] = {PAD_NOISE, NULL};
+static const char *const without_rem[] = {PAD_NOISE, "schedule.cycle=[wake, nrem]", NULL};
+#define CONDITION(name, set)                                                               \
+    {                                                                                      \
+        "pad", "interp64", PAD, name, name "/", set, SKETCHED, 2                           \
+    }
 static const char *const shipped[] = {PAD_DRAWS("eps_shipped"), NULL};
 
 /* cifar-six with the channels of tests/reference/generate.py */
@@ -467,6 +476,10 @@ static const struct reference rows[] = {
     {.folder = "cifar-six", .backend = "interp64", .file = SIX, .set = six, .threads = 2},
     {"pad", "interp64", PAD, NULL, NULL, narrow, BY_PHASE, 2},
     {"pad", "interp64", PAD, "skip_missing", "skip/", narrow, LAST, 1},
+    CONDITION("text_scale", with_noise),
+    CONDITION("without_rem_text", without_rem),
+    CONDITION("wake_only_text", without_rem),
+    CONDITION("nrem_from_mix", with_noise),
 #ifdef HYP_WITH_LLVM
     {.folder = "mnist-oscillation", .backend = "llvm", .threads = 2},
     {.folder = "mnist-global", .backend = "llvm", .threads = 2},
@@ -474,7 +487,7 @@ static const struct reference rows[] = {
     {.folder = "cifar-six", .backend = "llvm", .file = SIX, .set = six, .threads = 2},
     {"pad", "llvm", PAD, NULL, NULL, narrow, BY_PHASE, 2},
     {"pad", "llvm", PAD, "skip_missing", "skip/", narrow, LAST, 1},
-    {"pad", "llvm", PAD, NULL, "shipped/", shipped, SKETCHED, 2},
+    {"pad", "llvm", PAD, NULL, "shipped/", shipped, DRAWN, 2},
 #endif
 };
 enum { ROWS = sizeof rows / sizeof *rows };
