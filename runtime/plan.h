@@ -300,6 +300,8 @@ struct hyp_probe {
         image_hi; /* values that are black and white: the training source's scale */
     struct hyp_probe_value *value;
     uint32_t nvalue;
+    const char **item; /* where the value is a list: its items, as the model writes them */
+    uint32_t nitem;
     struct hyp_probe_param *param;
     uint32_t nparam;
     struct hyp_stage_set *set;

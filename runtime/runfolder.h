@@ -60,6 +60,8 @@ struct plot_group {
     const char *what;        /* the ordinate's name, or NULL */
     const double *at;
     uint32_t n;
+    const char *const *item; /* what NAME[k] is, in the model's words, for figures */
+    uint32_t nitem;
 };
 enum hyp_status runfolder_plots(const struct runfolder *f, const struct plot_group *group,
                                 uint32_t ngroup, struct hyp_error *err);

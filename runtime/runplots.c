@@ -126,6 +126,21 @@ static const char *name_of_losses(const struct plot_group *group, uint32_t ngrou
     return "losses";
 }
 
+/* NAME[k] is called as its item of the list, if that is short enough for a legend. */
+static const char *label_of(const struct curve *k, const struct plot_group *g)
+{
+    enum { LONGEST = 40 };
+    const size_t n = strlen(g->name);
+    char *end;
+
+    if (!g->nitem || k->name[n] != '[')
+        return k->name;
+    const unsigned long i = strtoul(k->name + n + 1, &end, 10);
+    return strcmp(end, "]") == 0 && i < g->nitem && strlen(g->item[i]) <= LONGEST
+               ? g->item[i]
+               : k->name;
+}
+
 static enum hyp_status draw(const struct runfolder *f, const struct curves *c,
                             const struct plot_group *group, uint32_t ngroup, uint32_t g,
                             struct hyp_error *err)
@@ -136,10 +151,11 @@ static enum hyp_status draw(const struct runfolder *f, const struct curves *c,
 
     for (uint32_t i = 0; i < c->n && n < MAX_SERIES; i++)
         if (group_of(&c->curve[i], group, ngroup) == g)
-            series[n++] = (struct plot_series){.name = c->curve[i].name,
-                                               .x = c->curve[i].x,
-                                               .y = c->curve[i].y,
-                                               .n = c->curve[i].n};
+            series[n++] = (struct plot_series){
+                .name = g < ngroup ? label_of(&c->curve[i], &group[g]) : c->curve[i].name,
+                .x = c->curve[i].x,
+                .y = c->curve[i].y,
+                .n = c->curve[i].n};
     struct plot p = {.x_label = "cycle", .nseries = n, .series = series};
     return write(f, g < ngroup ? group[g].name : name_of_losses(group, ngroup), &p, err);
 }

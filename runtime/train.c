@@ -127,7 +127,9 @@ static enum hyp_status draw_plots(struct run *r, bool now, struct hyp_error *err
                                              .over = p->over,
                                              .what = p->metric,
                                              .at = p->at,
-                                             .n = p->runs};
+                                             .n = p->runs,
+                                             .item = p->item,
+                                             .nitem = p->nitem};
     }
     const enum hyp_status st = runfolder_flush(r->folder, err);
     return st == HYP_OK ? runfolder_plots(r->folder, group, n, err) : st;

@@ -174,6 +174,8 @@ static void add_probe(struct builder *b, const struct phase_map *m,
                             .at = pr->at,
                             .run = pr->run,
                             .runs = pr->runs,
+                            .item = pr->item,
+                            .nitem = pr->nitem,
                             .image_hi = 1};
     for (uint32_t i = 0; i < b->plan->nsource; i++)
         if (b->plan->source[i].scheduled) {

@@ -238,6 +238,19 @@ static void value_items(struct probe_cx *c, const struct expr *list)
     }
 }
 
+/* What figures call the items of a list. */
+static void name_items(struct probe_cx *c, struct doc *d)
+{
+    struct mb *b = c->b;
+    const struct expr *e = d && !d->bad ? expr_parse(b->a, b->ds, d) : NULL;
+    if (!e || e->kind != EX_LIST)
+        return;
+    c->p->item = arena_array(b->a, e->n + 1U, sizeof *c->p->item);
+    c->p->nitem = e->n;
+    for (uint32_t i = 0; i < e->n; i++)
+        c->p->item[i] = expr_print(e->child[i], b->a);
+}
+
 static void value_probe(struct probe_cx *c, struct doc *d)
 {
     c->p->kind = PROBE_VALUE;
@@ -352,6 +365,7 @@ static void probe_once(struct mb *b, const struct doc_entry *e,
     mb_probe_params(&c);
     if ((k = doc_get(d, "settings")))
         mb_setting_values(b, k, &row.set, &row.nset);
+    name_items(&c, value ? value : doc_get(d, "of"));
     if (value)
         value_probe(&c, value);
     else if (image)

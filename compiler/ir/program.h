@@ -162,6 +162,8 @@ struct prog_probe {
         *value; /* "value" "image" "beside" "of" "of.1" "labels" ...; names of the
                    between-phases of pattern_overlap: "of.wake.0" ... as of[phase][layer] */
     uint32_t nvalue;
+    const char **item; /* where the value is a list: its items, as written */
+    uint32_t nitem;
     struct prog_param *param;
     uint32_t nparam;
     struct prog_named *set; /* settings for its duration */
