@@ -304,6 +304,26 @@ static bool principal_axes(struct points *p)
     return ok;
 }
 
+/* What the source calls class k, if the class's first samples have that label there: the
+ * probe's labels may be other numbers. */
+static const char *class_name(const struct latents *l, uint32_t k)
+{
+    const struct hyp_probe_value *v = metric_value(l->call, "of");
+    const struct run_source *s =
+        v && v->source >= 0 ? &l->call->run->source[v->source] : NULL;
+    const int at = s && s->file_order ? data_field_find(data_fields(s->src), "label") : -1;
+    const char *name =
+        at >= 0 && k < data_classes(s->src) ? data_class_name(s->src, k) : NULL;
+    for (uint32_t i = l->bound[k]; name && i < l->bound[k + 1] && i < l->bound[k] + 50;
+         i++) {
+        int32_t label = -1;
+        if (l->sample[i] < s->n)
+            data_batch_file(s->src, (unsigned)at, l->sample[i], 1, &label);
+        name = label == (int32_t)k ? name : NULL;
+    }
+    return name;
+}
+
 static enum hyp_status draw_points(const struct latents *l, const struct points *p,
                                    struct hyp_error *err)
 {
@@ -317,7 +337,9 @@ static enum hyp_status draw_points(const struct latents *l, const struct points 
         const bool open = s >= MOST_CLASSES;
         if (!p->count[s])
             continue;
-        if (!open)
+        if (!open && class_name(l, k))
+            snprintf(name[k], sizeof name[k], "%.20s", class_name(l, k));
+        else if (!open)
             snprintf(name[k], sizeof name[k], "class %u", k);
         series[n++] = (struct plot_series){.name = !open            ? name[k]
                                                    : at == p->n / 2 ? "against"

@@ -145,7 +145,8 @@ def test_every_probe_of_latents():
 def test_pad_is_scored_both_ways():
     """The readout on all 10,000 images and on whole batches of 64 alone; distances on unseen and on training images."""
     few = ["data.all.source=shapes", "data.photos.take=[0, 640]", "constants.width=2", "constants.latents=8", "probes.occluded=none",
-           "probes.axes=none", "probes.frechet=none"]
+           "probes.frechet=none", "probes.axes.every=end",
+           "probes.other={metric: pca, of: wake.z, labels: 9 - photos.label, from: unseen, every: end}"]
     s = summary(PAD, "--out", "r", "--epochs", "1", *(word for k in few for word in ("--set", k)))["values"]
     every, whole = s["readout"] * 10000, s["readout_code"] * 9984
     close(every, round(every))
@@ -154,6 +155,9 @@ def test_pad_is_scored_both_ways():
     for name in ("squared", "against_squared"):
         a, b = s[f"geometry.{name}"], s[f"geometry_code.{name}"]
         assert 0 < a < 1.5 and 0 < b < 1.5 and a != b, (name, a, b)
+    # classes are called as the source calls them, where the labels are its own
+    has(read("r/plots/axes-epoch0001.svg"), ">circle<", ">ring<", ">half<", ">crescent<")
+    has(read("r/plots/other-epoch0001.svg"), ">class 0<", ">class 3<")
 
 
 def test_what_a_source_drops():
