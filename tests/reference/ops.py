@@ -400,16 +400,37 @@ def load_weights():
     return {p: v if is_state(p) else v.requires_grad_() for p, v in stored.items()}
 
 
-def evaluated(fields):
-    """Values of the cases in EVALUATED, and their gradients, where a source evaluates the model: `training` is false."""
+def derivatives(f, w, fields, inputs, paths):
+    """A case's values without their names: itself, `along`, and by input d and dd, by weight w."""
+    i = fields | {n: fields[n].clone().requires_grad_() for n in inputs}
+    leaves, weights = [i[n] for n in inputs], [w[p] for p in paths]
+    value = f(w, i)
+    first = torch.autograd.grad(value, leaves, create_graph=True, allow_unused=True)
+    first = [slot(g, v) for g, v in zip(first, leaves)]
+    along = sum((g * fields[f"u_{n}"]).sum() for g, n in zip(first, inputs))
+    second = [None] * len(leaves)
+    if along.requires_grad:
+        second = torch.autograd.grad(along, leaves, retain_graph=True, allow_unused=True)
+    second = [slot(g, v) for g, v in zip(second, leaves)]
+    by_weight = torch.autograd.grad(value, weights, allow_unused=True) if paths else ()
+    return value, along, first, second, [slot(g, v) for g, v in zip(by_weight, weights)]
+
+
+def named(name, inputs, paths, value, along, first, second, by_weight):
+    out = {name: value, f"along.{name}": along}
+    out |= {f"d.{name}.{n}": g for n, g in zip(inputs, first)}
+    out |= {f"dd.{name}.{n}": g for n, g in zip(inputs, second)}
+    return out | {f"w.{name}.{p}": g for p, g in zip(paths, by_weight)}
+
+
+def evaluated(fields, paths_of):
+    """Values of the cases in EVALUATED, and their derivatives, where a source evaluates the model: `training` is false."""
     out = {}
-    for name, _, inputs, _, f in CASES:
+    for name, _, inputs, net, f in CASES:
         if name in EVALUATED:
-            i = fields | {n: fields[n].clone().requires_grad_() for n in inputs}
-            value = f(load_weights() | {"training": False}, i)
-            out[f"eval.{name}"] = value
-            for n, g in zip(inputs, torch.autograd.grad(value, [i[n] for n in inputs])):
-                out[f"eval.d.{name}.{n}"] = g
+            paths = paths_of.get(net, ())
+            found = derivatives(f, load_weights() | {"training": False}, fields, inputs, paths)
+            out |= {f"eval.{n}": v for n, v in named(name, inputs, paths, *found).items()}
     return out
 
 
@@ -418,27 +439,13 @@ def compute():
     fields = {n: v.long() if n == "label" else v.double() for n, v in fields.items()}
     w = load_weights() | {"training": True}  # a case that calls a network with states replaces them here
     paths_of = {net: [p for p in w if p.split(".")[0] == net and not is_state(p)] for net in NETS}
-    out, after = evaluated(fields), {p: v for p, v in w.items() if p != "training"}
+    out, after = evaluated(fields, paths_of), {p: v for p, v in w.items() if p != "training"}
     for name, _, inputs, net, f in CASES:
-        i = dict(fields)
-        for n in inputs:
-            i[n] = fields[n].clone().requires_grad_()
-        leaves = [i[n] for n in inputs]
-        value = f(w, i)
-        first = torch.autograd.grad(value, leaves, create_graph=True, allow_unused=True)
-        first = [slot(g, v) for g, v in zip(first, leaves)]
-        along = sum((g * fields[f"u_{n}"]).sum() for g, n in zip(first, inputs))
-        second = [None] * len(leaves)
-        if along.requires_grad:
-            second = torch.autograd.grad(along, leaves, retain_graph=True, allow_unused=True)
-        out[name], out[f"along.{name}"] = value, along
-        for n, g, h, leaf in zip(inputs, first, second, leaves):
-            out[f"d.{name}.{n}"], out[f"dd.{name}.{n}"] = g, slot(h, leaf)
-        if net:
-            paths = paths_of[net]
-            for p, g in zip(paths, torch.autograd.grad(value, [w[p] for p in paths], allow_unused=True)):
-                out[f"w.{name}.{p}"] = slot(g, w[p])
-                after[p] = after[p] - slot(g, w[p])
+        paths = paths_of.get(net, ())
+        found = derivatives(f, w, fields, inputs, paths)
+        out |= named(name, inputs, paths, *found)
+        for p, g in zip(paths, found[-1]):
+            after[p] = after[p] - g
     after |= {p: w[p] for p in after if is_state(p)}
     out |= {f"after.{p}": v for p, v in after.items()}
     return {k: v.detach().numpy(force=True) for k, v in out.items()}

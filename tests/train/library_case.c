@@ -102,7 +102,7 @@ static char *expression(const struct library_case *f, const char *name)
 static char *probe_of(const struct library_case *f, const char *name)
 {
     if (strncmp(name, "eval.", 5) == 0)
-        return arena_fmt(f->a, "%s, from: given", name + 5);
+        return arena_fmt(f->a, "%s, from: given", expression(f, name + 5));
     return expression(f, name);
 }
 

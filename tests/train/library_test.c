@@ -237,10 +237,11 @@ static void differ(struct fixture *f, const char *name, const char *slope, doubl
     *worst = error > *worst ? error : *worst;
 }
 
-/* A case is a value with "along.CASE"; its inputs are those of "d.CASE.INPUT". */
-static void differ_case(struct fixture *f, const char *name, double *worst)
+/* A case is a value with "along.CASE"; its inputs are those of "d.CASE.INPUT".  `at` is
+ * "eval." where a source evaluates it. */
+static void differ_case(struct fixture *f, const char *at, const char *name, double *worst)
 {
-    const char *first = arena_fmt(f->a, "d.%s.", name);
+    const char *first = arena_fmt(f->a, "%sd.%s.", at, name);
     memset(f->moved, 0, sizeof f->moved);
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < f->ref.expect.ntensor; i++) {
@@ -251,10 +252,11 @@ static void differ_case(struct fixture *f, const char *name, double *worst)
             if (pass == 0)
                 f->moved[field_of(f, input)] = true;
             else
-                differ(f, d, arena_fmt(f->a, "dd.%s.%s", name, input), worst);
+                differ(f, d, arena_fmt(f->a, "%sdd.%s.%s", at, name, input), worst);
         }
     }
-    differ(f, name, arena_fmt(f->a, "along.%s", name), worst);
+    differ(f, arena_fmt(f->a, "%s%s", at, name), arena_fmt(f->a, "%salong.%s", at, name),
+           worst);
 }
 
 static void differences(struct fixture *f)
@@ -263,9 +265,11 @@ static void differences(struct fixture *f)
     uint32_t cases = 0;
     for (uint32_t i = 0; i < f->ref.expect.ntensor; i++) {
         const char *name = f->ref.expect.tensor[i].name;
+        const char *at = strncmp(name, "eval.", 5) == 0 ? "eval." : "";
+        name += strlen(at);
         if (strncmp(name, "along.", 6) != 0)
             continue;
-        differ_case(f, name + 6, &worst);
+        differ_case(f, at, name + 6, &worst);
         cases++;
     }
     assert_true(cases > 0);
