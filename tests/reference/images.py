@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional as F
 
 import ops
-from common import as_f32, batch_norm, conv, conv_critic, conv_transpose, interpolated, leaky, per_depth, pixel_norm, save
+from common import as_f32, batch_norm, conv, conv_critic, conv_transpose, interpolated, per_depth, pixel_norm, save
 from common import uniform, uniform_int
 
 HERE = Path(__file__).resolve().parent / "images"
@@ -33,7 +33,7 @@ NETWORKS = """\
   normed(h):
     a:      conv(h, 4, 3, pad=1, biased=false)
     b:      batch_norm(a)
-    return: pixel_norm(conv(leaky_relu(b, 0.2), 3, 2, 2))
+    return: pixel_norm(conv(tanh(b), 3, 2, 2))
   layered(h): layer_norm(conv(h, 3, 3, 2))
   bounded(h):
     a:      tanh(conv(h, 5, 3, 2, through=spectral))
@@ -66,12 +66,16 @@ def grouped(w, h):
 
 def normed(w, h):
     b = batch_norm(w, "normed.b", conv(w, "normed.a", h, padding=1))
-    return pixel_norm(conv(w, "normed", leaky(b), stride=2))
+    return pixel_norm(conv(w, "normed", torch.tanh(b), stride=2))
 
 
 def layered(w, h):
+    """torch's own layer norm has wrong third derivatives, so it only looks on."""
     a = conv(w, "layered.2", h, stride=2)
-    return F.layer_norm(a, a.shape[1:], w["layered.1.scale"], w["layered.1.shift"])
+    scale, shift, d = w["layered.1.scale"], w["layered.1.shift"], a - a.mean((1, 2, 3), keepdim=True)
+    y = d / torch.sqrt((d * d).mean((1, 2, 3), keepdim=True) + 1e-5) * scale + shift
+    assert torch.allclose(y, F.layer_norm(a, a.shape[1:], scale, shift), rtol=1e-12, atol=1e-12)
+    return y
 
 
 def through(w, path):
@@ -108,8 +112,8 @@ def curved(x):
     return (torch.tanh(x) ** 2).mean()
 
 
-def penalised(w, wake, other, t):
-    return interpolated(lambda mix: judge(w, mix[0]), wake, other, t)
+def penalised(f, w, wake, other, t):
+    return interpolated(lambda mix: f(w, mix[0]), wake, other, t)
 
 
 def winners(x):
@@ -167,7 +171,17 @@ CASES = [
         (f"again.{n}", f"curved({n}(y))", ("y",), n, lambda w, i, f=OF[n]: curved(f(w, i["y"])))
         for n in ("normed", "bounded")
     ],
-    ("penalty.judge", "penalised(judge, x, y, given.t)", ("x", "y"), "judge", lambda w, i: penalised(w, i["x"], i["y"], i["t"])),
+    # by weights it is a second derivative, mixed of those by inputs and by weights
+    *[
+        (
+            f"penalty.{n}",
+            f"penalised({n}, x, y, given.t)",
+            ("x", "y"),
+            n,
+            lambda w, i, f=f: penalised(f, w, i["x"], i["y"], i["t"]),
+        )
+        for n, f in (OF | {"judge": judge}).items()
+    ],
     ("max_pool", "curved(max_pool(x, 3, stride=2, pad=1))", ("x",), None, lambda w, i: curved(F.max_pool2d(i["x"], 3, 2, 1))),
     ("max_pool.plain", "curved(max_pool(x, 2))", ("x",), None, lambda w, i: curved(F.max_pool2d(i["x"], 2))),
     ("mean_pool", "curved(mean_pool(x, 3, stride=2, pad=1))", ("x",), None, lambda w, i: curved(F.avg_pool2d(i["x"], 3, 2, 1))),
@@ -297,7 +311,7 @@ def make_inputs():
 
 ops.HERE, ops.CASES, ops.NETWORKS, ops.FUNCTIONS, ops.make_inputs = HERE, CASES, NETWORKS, FUNCTIONS, make_inputs
 ops.NETS = ("plain", "grouped", "normed", "judge", "layered", "bounded")
-ops.EVALUATED = ("of.normed", "of.bounded", "dropout")
+ops.EVALUATED = ("of.normed", "of.bounded", "penalty.normed", "penalty.bounded", "dropout")
 ops.TITLE = ("images.py", "reference-images", "Convolutions, pools and norms of images, with first and second derivatives.")
 
 if __name__ == "__main__":
