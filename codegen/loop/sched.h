@@ -102,7 +102,8 @@ enum fetch {
     FETCH_ON   /* what the walk comes to in a while */
 };
 struct sched {
-    struct arena *arena;
+    struct arena *arena;   /* of the nest */
+    struct arena *scratch; /* of all else: gone when the nest is made */
     const struct kernel *k;
     const struct target *t;
     struct nest *n;

@@ -178,7 +178,7 @@ static void fetch_factors(struct sched *s, const struct tile_at *t, const struct
 /* Sums with the same loops walk them together, so that they share what they load. */
 static void sum_segments(struct sched *s, const struct tile_at *t, uint32_t seg)
 {
-    bool *done = arena_array(s->arena, s->g->nitem, sizeof *done);
+    bool *done = arena_array(s->scratch, s->g->nitem, sizeof *done);
     EACH_ITEM(s, i, lead)
     {
         if (lead->role != ROLE_ANCHOR || seg >= nseg_of(s, lead) || done[i])

@@ -463,35 +463,41 @@ static struct nest *new_nest(const struct kernel *k, struct sched *s)
 {
     struct nest *n = arena_alloc(s->arena, sizeof *n);
     n->arena = s->arena;
-    n->name = k->name;
+    n->name = arena_str(s->arena, k->name);
     n->nscalar = k->nscalar;
     sx_init(&n->sx, s->arena);
     s->cap_buf = k->nbuf;
     n->buf = arena_copy(s->arena, k->buf, k->nbuf * sizeof *k->buf);
     n->nbuf = k->nbuf;
+    for (uint32_t i = 0; i < n->nbuf; i++)
+        n->buf[i].name = arena_str(s->arena, n->buf[i].name);
     return n;
 }
 
 struct nest *nest_schedule(const struct kernel *k, const struct target *t, struct arena *a)
 {
-    struct sched *s = arena_alloc(a, sizeof *s);
+    struct arena *scratch = arena_new();
+    struct sched *s = arena_alloc(scratch, sizeof *s);
     s->arena = a;
-    s->k = kernel_simplify(kernel_phases(k, a), a);
+    s->scratch = scratch;
+    s->k = kernel_simplify(kernel_phases(k, scratch), scratch);
     s->t = t;
     s->n = new_nest(k, s);
     s->scalar = sched_has_digits(s->k);
-    sched_group(s->k, t, a, &s->gs);
-    s->home = arena_array(a, k->nstage + 1, sizeof *s->home);
-    s->partial = arena_array(a, k->nstage + 1, sizeof *s->partial);
-    s->export_buf = arena_array(a, k->nstage + 1, sizeof *s->export_buf);
-    s->tiles = arena_array(a, s->gs.nitem + 1, sizeof *s->tiles);
-    s->packs = arena_array(a, k->nstage * 16U + 1, sizeof *s->packs);
+    sched_group(s->k, t, scratch, &s->gs);
+    s->home = arena_array(scratch, k->nstage + 1, sizeof *s->home);
+    s->partial = arena_array(scratch, k->nstage + 1, sizeof *s->partial);
+    s->export_buf = arena_array(scratch, k->nstage + 1, sizeof *s->export_buf);
+    s->tiles = arena_array(scratch, s->gs.nitem + 1, sizeof *s->tiles);
+    s->packs = arena_array(scratch, k->nstage * 16U + 1, sizeof *s->packs);
     make_exports(s);
     make_partials(s);
     for (uint32_t i = 0; i < s->gs.ngroup; i++)
         emit_group(s, &s->gs.group[i]);
-    assert(!nest_validate(s->n, a));
-    return s->n;
+    assert(!nest_validate(s->n, scratch));
+    struct nest *n = s->n;
+    arena_free(scratch);
+    return n;
 }
 
 uint64_t nest_private_bytes(const struct nest *n, int64_t batch_max, uint64_t *offset)
