@@ -225,6 +225,8 @@ struct nest {
     uint32_t nstage;
 };
 
+struct kernel *kernel_copy(const struct kernel *k, struct arena *a); /* all of it */
+
 /* NULL or what is wrong. Batches 0, 1, tile-1, tile, tile+1 are tried. */
 const char *kernel_validate(const struct kernel *k, struct arena *a);
 const char *nest_validate(const struct nest *n, struct arena *a);
@@ -243,7 +245,7 @@ struct nest *nest_parse(struct arena *a, const char *text, struct diag_sink *ds,
 
 /*
  * Choose a template (map, row, contract, chunked) by the kernel's stages and make the nest.
- * Never fails on a valid kernel.
+ * Never fails on a valid kernel.  All of the nest lives in `a`.
  */
 struct nest *nest_schedule(const struct kernel *k, const struct target *t, struct arena *a);
 

@@ -126,7 +126,7 @@ static void lower_pieces(struct lower *l)
     l->window = low_find_window(l);
     if (l->window) {
         const struct node *w = &l->g->node[l->window];
-        n = form_pieces(&l->g->form[w->attr], w->port, l->a, &piece);
+        n = form_pieces(&l->g->form[w->attr], w->port, l->scratch, &piece);
     }
     for (uint32_t i = 0; i < n && !l->failed; i++)
         lower_members(l, &piece[i]);
@@ -140,8 +140,10 @@ struct lowered *lower_group(const struct fusion *f, uint32_t group, storage_fn *
     struct lower l = {.f = f, .g = f->g, .a = a, .ds = ds, .slot = slot, .cx = cx};
     const struct group *gr = &f->group[group];
 
+    l.scratch = arena_new();
     start(&l, gr);
     lower_pieces(&l);
+    arena_free(l.scratch);
     if (l.failed) {
         if (!diag_errors(ds))
             low_refuse(&l, &l.g->node[gr->node[0]], "a space of this rank");

@@ -92,8 +92,8 @@ static uint8_t reduced_axis(struct lower *l, unsigned link, unsigned place,
         if (l->reduced[i].link == link && l->reduced[i].place == place &&
             ext_eq(l->k->axis[l->reduced[i].axis], extent))
             return l->reduced[i].axis;
-    l->reduced =
-        arena_grow(l->a, l->reduced, &l->creduced, l->nreduced + 1, sizeof *l->reduced);
+    l->reduced = arena_grow(l->scratch, l->reduced, &l->creduced, l->nreduced + 1,
+                            sizeof *l->reduced);
     const struct index ix = low_axis(l, extent, LOW_SUM);
     const uint8_t axis = ix.n ? ix.t[0].axis : 0;
     l->reduced[l->nreduced++] = (struct reduced){link, place, axis};
@@ -271,7 +271,7 @@ static struct link *chain_of(struct lower *l, const struct node *n, unsigned *co
     unsigned m = 1;
     for (const struct node *x = n; x->nin == l->g->form[x->attr].nport; m++)
         x = &l->g->node[l->g->value[graph_in(l->g, x)[x->nin - 1]].def];
-    struct link *k = arena_array(l->a, m, sizeof *k);
+    struct link *k = arena_array(l->scratch, m, sizeof *k);
     for (unsigned i = m; i-- > 0;) {
         k[i].n = n;
         k[i].link = i;

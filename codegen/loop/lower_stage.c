@@ -228,7 +228,7 @@ void low_add_place(struct lower *l, place_id place)
 void low_finish(struct lower *l, value_id v)
 {
     struct kstage *s = &l->k->stage[l->k->nstage - 1];
-    hash_add(&l->stage_of, l->a, v, l->k->nstage - 1);
+    hash_add(&l->stage_of, l->scratch, v, l->k->nstage - 1);
     if (l->f->stored[v])
         low_add_store(l, s, v);
     low_add_place(l, s->place);

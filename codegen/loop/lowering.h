@@ -20,7 +20,7 @@
 struct lower {
     const struct fusion *f;
     const struct graph *g;
-    struct arena *a;
+    struct arena *a, *scratch; /* of the kernel; gone when it is done */
     struct diag_sink *ds;
     storage_fn *slot;
     void *cx;

@@ -98,7 +98,7 @@ static uint32_t add_kernel(struct builder *b, const struct scheduled *s,
     k->use = uses_of(b, s->nest);
     add_stages(b, k, id, s->nest);
     b->ir->nest[id] = s->nest;
-    b->ir->kernel[id] = low->kernel;
+    b->ir->kernel[id] = kernel_copy(low->kernel, b->a);
     b->ir->tuned[id] = s->tuned;
     return id;
 }

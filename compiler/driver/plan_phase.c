@@ -34,6 +34,7 @@ struct task { /* one kernel of the phase program */
 };
 struct phase_builder {
     struct builder *b;
+    struct arena *scratch; /* of what the plan does not keep, kernels as lowered among it */
     struct fusion *f;
     uint32_t id;
     struct hyp_phase *phase;
@@ -54,7 +55,7 @@ struct phase_builder {
 
 static uint32_t add_slot(struct phase_builder *p, struct slot s)
 {
-    p->slot = arena_grow(p->b->a, p->slot, &p->cslot, p->nslot + 1, sizeof s);
+    p->slot = arena_grow(p->scratch, p->slot, &p->cslot, p->nslot + 1, sizeof s);
     s.first = UINT32_MAX;
     p->slot[p->nslot] = s;
     return p->nslot++;
@@ -66,7 +67,7 @@ static uint32_t leaf_slot(struct phase_builder *p, leaf_id id)
     const uint32_t buffer = plan_leaf_buffer(b, id);
     for (uint32_t at = buffer, i; hash_next(&p->leaves, buffer, &at, &i);)
         return i;
-    hash_add(&p->leaves, b->a, buffer, p->nslot);
+    hash_add(&p->leaves, p->scratch, buffer, p->nslot);
     return add_slot(
         p, (struct slot){.kind = b->g->leaf[id].what == LEAF_DATA ? SLOT_INPUT : SLOT_STATE,
                          .buffer = buffer,
@@ -120,7 +121,7 @@ static struct task *add_task(struct phase_builder *p, struct lowered *low, uint3
         b->failed = true;
         return NULL;
     }
-    p->task = arena_grow(b->a, p->task, &p->ctask, p->ntask + 1, sizeof *p->task);
+    p->task = arena_grow(p->scratch, p->task, &p->ctask, p->ntask + 1, sizeof *p->task);
     struct task *t = &p->task[p->ntask++];
     t->low = low;
     t->level = level;
@@ -128,7 +129,7 @@ static struct task *add_task(struct phase_builder *p, struct lowered *low, uint3
     send_far(p, low);
     t->scheduled = plan_nest(b, low->kernel);
     t->nest = t->scheduled->nest;
-    t->private_at = arena_array(b->a, t->nest->nprivate + 1U, sizeof *t->private_at);
+    t->private_at = arena_array(p->scratch, t->nest->nprivate + 1U, sizeof *t->private_at);
     t->private_bytes = nest_private_bytes(t->nest, b->plan->batch_max, t->private_at);
     if (b->opt->f64) {
         t->private_bytes *= 2;
@@ -256,7 +257,7 @@ static void output_root(struct phase_builder *p, const struct root *r)
                          .type = *graph_type(p->b->g, r->value),
                          .buffer = output_place(p, r, graph_type(p->b->g, r->value))});
     const bool from_leaf = p->b->g->node[p->b->g->value[base].def].op == OP_LEAF;
-    add_task(p, lower_copy(p->f, r->value, to, slot_of, p, p->b->a, p->b->ds),
+    add_task(p, lower_copy(p->f, r->value, to, slot_of, p, p->scratch, p->b->ds),
              from_leaf ? 0 : p->nlevel);
     add_output(p, r, p->slot[to].buffer);
 }
@@ -272,13 +273,15 @@ static void commit_root(struct phase_builder *p, const struct root *r, uint32_t 
     if (p->slot_of[base] == home + 1)
         return;
     if (!from_leaf) {
-        add_task(p, lower_copy(p->f, r->value, home, slot_of, p, p->b->a, p->b->ds), end);
+        add_task(p, lower_copy(p->f, r->value, home, slot_of, p, p->scratch, p->b->ds),
+                 end);
         return;
     }
     const uint32_t keep = add_slot(
         p, (struct slot){.kind = SLOT_SCRATCH, .type = *graph_type(p->b->g, r->value)});
-    add_task(p, lower_copy(p->f, r->value, keep, slot_of, p, p->b->a, p->b->ds), 0);
-    struct lowered *low = lower_copy(p->f, r->value, home, slot_of, p, p->b->a, p->b->ds);
+    add_task(p, lower_copy(p->f, r->value, keep, slot_of, p, p->scratch, p->b->ds), 0);
+    struct lowered *low =
+        lower_copy(p->f, r->value, home, slot_of, p, p->scratch, p->b->ds);
     for (uint32_t i = 0; low && i < low->kernel->nbuf; i++)
         if (low->slot[i] != home)
             low->slot[i] = keep;
@@ -344,12 +347,12 @@ static void place_slot(struct phase_builder *p, struct slot *s, uint32_t life)
 static void plan_scratch(struct phase_builder *p)
 {
     struct builder *b = p->b;
-    uint32_t *of_slot = arena_array(b->a, p->nslot + 1U, sizeof *of_slot);
+    uint32_t *of_slot = arena_array(p->scratch, p->nslot + 1U, sizeof *of_slot);
 
-    p->life = arena_array(b->a, p->nslot + p->ntask + 1U, sizeof *p->life);
+    p->life = arena_array(p->scratch, p->nslot + p->ntask + 1U, sizeof *p->life);
     p->what = arena_array(b->a, p->nslot + p->ntask + 1U, sizeof *p->what);
     find_lives(p, of_slot);
-    p->phase->arena_bytes = memplan(p->life, p->nlife, b->a, &p->phase->arena_bound);
+    p->phase->arena_bytes = memplan(p->life, p->nlife, p->scratch, &p->phase->arena_bound);
     for (uint32_t i = 0; i < p->nslot; i++)
         if (in_arena(&p->slot[i]))
             place_slot(p, &p->slot[i], of_slot[i]);
@@ -370,7 +373,7 @@ static uint32_t param_slot(struct phase_builder *p, struct hyp_param x)
     for (uint32_t at = hash, i; hash_next(&p->params, hash, &at, &i);)
         if (pl->param[i].kind == x.kind && pl->param[i].a == x.a)
             return i;
-    hash_add(&p->params, b->a, hash, pl->nparam);
+    hash_add(&p->params, p->scratch, hash, pl->nparam);
     pl->param = arena_grow(b->a, pl->param, &b->cparam, pl->nparam + 1, sizeof x);
     pl->param[pl->nparam] = x;
     return pl->nparam++;
@@ -469,8 +472,8 @@ static void note_lives(struct phase_builder *p, const uint32_t *launch_of, uint3
 
 static const uint32_t *tasks_by_level(const struct phase_builder *p)
 {
-    uint32_t *first = arena_array(p->b->a, p->nlevel + 2U, sizeof *first);
-    uint32_t *order = arena_array(p->b->a, p->ntask + 1U, sizeof *order);
+    uint32_t *first = arena_array(p->scratch, p->nlevel + 2U, sizeof *first);
+    uint32_t *order = arena_array(p->scratch, p->ntask + 1U, sizeof *order);
     for (uint32_t i = 0; i < p->ntask; i++)
         first[p->task[i].level + 1]++;
     for (uint32_t l = 0; l < p->nlevel; l++)
@@ -483,7 +486,7 @@ static const uint32_t *tasks_by_level(const struct phase_builder *p)
 static void emit_ops(struct phase_builder *p)
 {
     const uint32_t first_param = p->b->plan->nparam;
-    uint32_t *launch_of = arena_array(p->b->a, p->nlevel + 1U, sizeof *launch_of);
+    uint32_t *launch_of = arena_array(p->scratch, p->nlevel + 1U, sizeof *launch_of);
     uint32_t nlaunch = 0;
     count_updates(p);
     const uint32_t scalars = p->phase->nop;
@@ -571,8 +574,8 @@ static uint32_t *steps_of(const struct phase_builder *p)
         return NULL;
     for (node_id id = 1; id < g->nnode; id++)
         edges += g->node[id].nin + 1U;
-    uint32_t *step_of = arena_array(p->b->a, g->nnode + 1, sizeof *step_of);
-    node_id *stack = arena_array(p->b->a, edges, sizeof *stack);
+    uint32_t *step_of = arena_array(p->scratch, g->nnode + 1, sizeof *step_of);
+    node_id *stack = arena_array(p->scratch, edges, sizeof *stack);
     for (uint32_t s = first; s <= last; s++)
         for (uint32_t i = 0; i < f->nroot; i++)
             if (f->root[i]->step == s &&
@@ -600,8 +603,8 @@ static void add_groups(struct phase_builder *p)
 
     for (uint32_t i = 0; i < f->norder && !b->failed; i++) {
         const uint32_t gr = f->order[i];
-        struct task *t =
-            add_task(p, lower_group(f, gr, slot_of, p, b->a, b->ds), 1 + f->level[gr]);
+        struct task *t = add_task(p, lower_group(f, gr, slot_of, p, p->scratch, b->ds),
+                                  1 + f->level[gr]);
         if (t) {
             t->step = group_step(&f->group[gr], step_of);
             t->group = 1 + gr;
@@ -621,7 +624,7 @@ uint32_t plan_phase(struct builder *b, region_id region, const struct phase_wish
 {
     struct hyp_plan *pl = b->plan;
     struct phase_wish w = *wish;
-    struct phase_builder p = {.b = b};
+    struct phase_builder p = {.b = b, .scratch = arena_new()};
     struct fuse_options fo = {.off = b->opt->fuse_off,
                               .target = b->target,
                               .batch = b->plan->batch_max,
@@ -641,7 +644,7 @@ uint32_t plan_phase(struct builder *b, region_id region, const struct phase_wish
         arena_grow(b->a, b->ir->memory, &b->cmemory, id + 1, sizeof *b->ir->memory);
     b->ir->nphase = id + 1;
     p.id = id;
-    p.slot_of = arena_array(b->a, b->g->nvalue + 1, sizeof *p.slot_of);
+    p.slot_of = arena_array(p.scratch, b->g->nvalue + 1, sizeof *p.slot_of);
     claim_state(&p);
     claim_outputs(&p);
     add_groups(&p);
@@ -653,5 +656,6 @@ uint32_t plan_phase(struct builder *b, region_id region, const struct phase_wish
         emit_ops(&p);
     }
     pl->phase[id] = ph;
+    arena_free(p.scratch);
     return id;
 }
