@@ -46,23 +46,24 @@ static void start_groups(struct fuse_cx *c)
         f->group_of[id] = NO_GROUP;
         if (f->role[id] != ROLE_COMPUTE)
             continue;
-        f->group = arena_grow(c->a, f->group, &f->cgroup, f->ngroup + 1, sizeof *f->group);
+        f->group =
+            arena_grow(c->scratch, f->group, &f->cgroup, f->ngroup + 1, sizeof *f->group);
         struct group *gr = &f->group[f->ngroup];
         gr->kind = kind_of(g, n);
         gr->main =
             *graph_type(g, group_sum_kind(g, n) == SUM_OTHER ? n->out0 : graph_in(g, n)[0]);
-        gr->node = arena_grow(c->a, NULL, &gr->cap, 1, sizeof *gr->node);
+        gr->node = arena_grow(c->scratch, NULL, &gr->cap, 1, sizeof *gr->node);
         gr->node[gr->n++] = id;
         f->group_of[id] = f->ngroup++;
     }
-    c->parent = arena_array(c->a, f->ngroup + 1, sizeof *c->parent);
-    c->group_mark = arena_array(c->a, f->ngroup + 1, sizeof *c->group_mark);
-    c->at = arena_array(c->a, f->ngroup + 1, sizeof *c->at);
-    c->pos = arena_array(c->a, f->ngroup + 1, sizeof *c->pos);
-    c->seconds = arena_array(c->a, f->ngroup + 1, sizeof *c->seconds);
-    c->moved = arena_array(c->a, f->ngroup + 1, sizeof *c->moved);
-    c->pulled = arena_array(c->a, f->ngroup + 1, sizeof *c->pulled);
-    c->change = arena_array(c->a, f->ngroup + 1, sizeof *c->change);
+    c->parent = arena_array(c->scratch, f->ngroup + 1, sizeof *c->parent);
+    c->group_mark = arena_array(c->scratch, f->ngroup + 1, sizeof *c->group_mark);
+    c->at = arena_array(c->scratch, f->ngroup + 1, sizeof *c->at);
+    c->pos = arena_array(c->scratch, f->ngroup + 1, sizeof *c->pos);
+    c->seconds = arena_array(c->scratch, f->ngroup + 1, sizeof *c->seconds);
+    c->moved = arena_array(c->scratch, f->ngroup + 1, sizeof *c->moved);
+    c->pulled = arena_array(c->scratch, f->ngroup + 1, sizeof *c->pulled);
+    c->change = arena_array(c->scratch, f->ngroup + 1, sizeof *c->change);
     for (uint32_t i = 0; i < f->ngroup; i++) {
         c->parent[i] = i;
         c->seconds[i] = -1;
@@ -73,7 +74,8 @@ static void merge(struct fuse_cx *c, uint32_t p, uint32_t q)
 {
     struct group *to = &c->f->group[p], *from = &c->f->group[q];
     const struct group host = c->f->group[fuse_host(c, p, q)];
-    to->node = arena_grow(c->a, to->node, &to->cap, to->n + from->n, sizeof *to->node);
+    to->node =
+        arena_grow(c->scratch, to->node, &to->cap, to->n + from->n, sizeof *to->node);
     uint32_t i = to->n, j = from->n, k = to->n + from->n;
     while (j) /* merge two ascending lists from the back */
         to->node[--k] =
@@ -105,7 +107,7 @@ static void join_segments(struct fuse_cx *c)
 void fuse_note(struct fuse_cx *c, const struct fuse_decision *d)
 {
     struct fusion *f = c->f;
-    f->log = arena_grow(c->a, f->log, &f->clog, f->nlog + 1, sizeof *f->log);
+    f->log = arena_grow(c->scratch, f->log, &f->clog, f->nlog + 1, sizeof *f->log);
     f->log[f->nlog++] = *d;
 }
 
@@ -130,7 +132,7 @@ static void add_candidate(struct fuse_cx *c, struct queue *q, node_id p, node_id
     const uint32_t last = q->first[consumer];
     if (last && q->cand[last - 1].p == p && q->cand[last - 1].c == consumer)
         return; /* read twice */
-    q->cand = arena_grow(c->a, q->cand, &q->cap, q->n + 1, sizeof *q->cand);
+    q->cand = arena_grow(c->scratch, q->cand, &q->cap, q->n + 1, sizeof *q->cand);
     q->cand[q->n] = (struct candidate){.p = p,
                                        .c = consumer,
                                        .sibling = sibling,
@@ -183,7 +185,8 @@ static void add_siblings(struct fuse_cx *c, struct queue *q, value_id v)
 
 static void find_candidates(struct fuse_cx *c, struct queue *q)
 {
-    *q = (struct queue){.first = arena_array(c->a, c->g->nnode + 1, sizeof *q->first)};
+    *q =
+        (struct queue){.first = arena_array(c->scratch, c->g->nnode + 1, sizeof *q->first)};
     for (node_id id = 1; id < c->g->nnode; id++) {
         struct edge_cx e = {q, id};
         if (c->f->role[id] == ROLE_COMPUTE)
@@ -236,7 +239,7 @@ static void enqueue(struct fuse_cx *c, struct queue *q, uint32_t i, enum fuse_ki
         return;
     x->queued = true;
     x->seen = c->change[gp] + c->change[gq];
-    fuse_push(&q->heap, c->a, (struct fuse_item){d.before - d.after, i});
+    fuse_push(&q->heap, c->scratch, (struct fuse_item){d.before - d.after, i});
 }
 
 /* What the merge may have made possible, or changed the price of. */
@@ -319,8 +322,8 @@ static bool mark_read(struct fuse_cx *c, void *cx, node_id reader, unsigned oper
 static void note_prices(struct fuse_cx *c)
 {
     struct fusion *f = c->f;
-    f->seconds = arena_array(c->a, f->ngroup + 1, sizeof *f->seconds);
-    f->moved = arena_array(c->a, f->ngroup + 1, sizeof *f->moved);
+    f->seconds = arena_array(c->scratch, f->ngroup + 1, sizeof *f->seconds);
+    f->moved = arena_array(c->scratch, f->ngroup + 1, sizeof *f->moved);
     for (uint32_t i = 0; i < f->ngroup; i++)
         if (f->group[i].n) {
             f->seconds[i] = fuse_group_seconds(c, i);
@@ -337,11 +340,29 @@ static void mark_stored(struct fuse_cx *c)
         c->f->stored[c->f->base[c->f->root[i]->value]] = true;
 }
 
+/* What has grown, as long as it is now. */
+static void keep(struct fuse_cx *c)
+{
+    struct fusion *f = c->f;
+    f->group = arena_copy(c->a, f->group, f->ngroup * sizeof *f->group);
+    f->seconds = arena_copy(c->a, f->seconds, f->ngroup * sizeof *f->seconds);
+    f->moved = arena_copy(c->a, f->moved, f->ngroup * sizeof *f->moved);
+    f->log = arena_copy(c->a, f->log, f->nlog * sizeof *f->log);
+    f->cgroup = f->ngroup;
+    f->clog = f->nlog;
+    for (uint32_t i = 0; i < f->ngroup; i++) {
+        struct group *gr = &f->group[i];
+        gr->node = arena_copy(c->a, gr->node, gr->n * sizeof *gr->node);
+        gr->cap = gr->n;
+    }
+}
+
 struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_options *o,
                     struct arena *a)
 {
     struct fusion *f = arena_alloc(a, sizeof *f);
-    struct fuse_cx c = {.g = g, .f = f, .a = a, .t = o->target, .batch = o->batch};
+    struct fuse_cx c = {
+        .g = g, .f = f, .a = a, .scratch = arena_new(), .t = o->target, .batch = o->batch};
 
     f->g = g;
     f->region = region;
@@ -351,17 +372,17 @@ struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_o
     f->stored = arena_array(a, g->nvalue + 1, sizeof *f->stored);
     f->twin = arena_array(a, g->nleaf + 1, sizeof *f->twin);
     f->group_of = arena_array(a, g->nnode + 1, sizeof *f->group_of);
-    c.succ = arena_array(a, g->nnode + 1, sizeof *c.succ);
-    c.pred = arena_array(a, g->nnode + 1, sizeof *c.pred);
-    c.node_mark = arena_array(a, g->nnode + 1, sizeof *c.node_mark);
-    c.prims = arena_array(a, g->nnode + 1, sizeof *c.prims);
-    c.reader = arena_array(a, g->nvalue + 1, sizeof *c.reader);
-    c.value_mark = arena_array(a, g->nvalue + 1, sizeof *c.value_mark);
-    c.pack_mark = arena_array(a, g->nvalue + 1, sizeof *c.pack_mark);
-    c.out_level = arena_array(a, g->nvalue + 1, 1);
-    c.in_level = arena_array(a, g->noperand + 1, 1);
-    c.is_root = arena_array(a, g->nvalue + 1, sizeof *c.is_root);
-    c.updates = arena_array(a, g->nnode + 1, sizeof *c.updates);
+    c.succ = arena_array(c.scratch, g->nnode + 1, sizeof *c.succ);
+    c.pred = arena_array(c.scratch, g->nnode + 1, sizeof *c.pred);
+    c.node_mark = arena_array(c.scratch, g->nnode + 1, sizeof *c.node_mark);
+    c.prims = arena_array(c.scratch, g->nnode + 1, sizeof *c.prims);
+    c.reader = arena_array(c.scratch, g->nvalue + 1, sizeof *c.reader);
+    c.value_mark = arena_array(c.scratch, g->nvalue + 1, sizeof *c.value_mark);
+    c.pack_mark = arena_array(c.scratch, g->nvalue + 1, sizeof *c.pack_mark);
+    c.out_level = arena_array(c.scratch, g->nvalue + 1, 1);
+    c.in_level = arena_array(c.scratch, g->noperand + 1, 1);
+    c.is_root = arena_array(c.scratch, g->nvalue + 1, sizeof *c.is_root);
+    c.updates = arena_array(c.scratch, g->nnode + 1, sizeof *c.updates);
     fuse_roles(&c, o);
     fuse_edges(&c);
     start_groups(&c);
@@ -375,5 +396,7 @@ struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_o
     fuse_compact(&c);
     fuse_levels(&c);
     mark_stored(&c);
+    keep(&c);
+    arena_free(c.scratch);
     return f;
 }

@@ -28,7 +28,7 @@ struct fuse_link {
 struct fuse_cx {
     const struct graph *g;
     struct fusion *f;
-    struct arena *a;
+    struct arena *a, *scratch; /* of the result; gone when it is made */
     const struct target *t;
     int64_t batch;
     struct fuse_link *link;

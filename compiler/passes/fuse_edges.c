@@ -10,7 +10,7 @@
 
 static void push(struct fuse_cx *c, uint32_t *head, node_id node)
 {
-    c->link = arena_grow(c->a, c->link, &c->clink, c->nlink + 2, sizeof *c->link);
+    c->link = arena_grow(c->scratch, c->link, &c->clink, c->nlink + 2, sizeof *c->link);
     c->link[++c->nlink] = (struct fuse_link){node, *head};
     *head = c->nlink;
 }
@@ -126,7 +126,7 @@ static bool add_read(struct fuse_cx *c, void *cx, node_id reader, unsigned opera
 
 void fuse_edges(struct fuse_cx *c)
 {
-    node_id *stack = arena_array(c->a, c->g->nnode + 1, sizeof *stack);
+    node_id *stack = arena_array(c->scratch, c->g->nnode + 1, sizeof *stack);
     for (node_id id = 1; id < c->g->nnode; id++)
         if (c->f->role[id] == ROLE_COMPUTE)
             fuse_reads(c, id, add_read, NULL);

@@ -220,7 +220,7 @@ void fuse_inline(struct fuse_cx *c)
             continue;
         decide(c, &x, id, &d);
         if (d.why == FUSE_OK) {
-            fuse_push(&heap, c->a, (struct fuse_item){d.before - d.after, id});
+            fuse_push(&heap, c->scratch, (struct fuse_item){d.before - d.after, id});
             continue;
         }
         if (d.before <= 0 && d.why != FUSE_PINNED) /* that is stored in any case */
@@ -230,7 +230,7 @@ void fuse_inline(struct fuse_cx *c)
     while (fuse_pop(&heap, &top)) {
         decide(c, &x, top.id, &d);
         if (d.why == FUSE_OK && d.before - d.after < top.key) {
-            fuse_push(&heap, c->a, (struct fuse_item){d.before - d.after, top.id});
+            fuse_push(&heap, c->scratch, (struct fuse_item){d.before - d.after, top.id});
             continue;
         }
         fuse_note(c, &d);

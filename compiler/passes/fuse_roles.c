@@ -26,7 +26,7 @@ static void reach(struct fuse_cx *c, value_id v, node_id *stack, uint32_t *n)
 static void mark_live(struct fuse_cx *c)
 {
     const struct graph *g = c->g;
-    node_id *stack = arena_array(c->a, g->nnode + 1, sizeof *stack);
+    node_id *stack = arena_array(c->scratch, g->nnode + 1, sizeof *stack);
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < c->f->nroot; i++)

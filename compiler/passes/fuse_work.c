@@ -68,8 +68,9 @@ static void pass_by(struct fuse_cx *c, struct distance *d, node_id id)
 
 void fuse_find_levels(struct fuse_cx *c)
 {
-    struct distance d = {.touched = arena_array(c->a, c->g->nvalue + 1, sizeof *d.touched),
-                         .found = arena_array(c->a, c->g->nvalue + 1, sizeof *d.found)};
+    struct distance d = {
+        .touched = arena_array(c->scratch, c->g->nvalue + 1, sizeof *d.touched),
+        .found = arena_array(c->scratch, c->g->nvalue + 1, sizeof *d.found)};
     for (node_id id = 1; id < c->g->nnode; id++)
         for (unsigned o = 0; o < c->g->node[id].nout; o++)
             if (c->f->role[id] == ROLE_COMPUTE)
