@@ -16,7 +16,7 @@
 void graph_init(struct graph *g, struct arena *a)
 {
     memset(g, 0, sizeof *g);
-    g->arena = a;
+    g->arena = g->tables = a;
     sx_init(&g->sx, a);
     g->nnode = g->nvalue = g->nform = g->nleaf = g->nsite = g->nplace = g->nregion = 1;
     g->place =
@@ -111,7 +111,7 @@ static bool node_same(const struct graph *g, const struct node *x, const struct 
 static void grow_buckets(struct graph *g)
 {
     const uint32_t n = g->nbucket ? 2 * g->nbucket : 256;
-    uint32_t *bucket = arena_array(g->arena, n, sizeof *bucket);
+    uint32_t *bucket = arena_array(g->tables, n, sizeof *bucket);
     for (node_id id = 1; id < g->nnode; id++) {
         uint64_t at = node_hash(&g->node[id], g->operand + g->node[id].in0);
         while (bucket[at & (n - 1)])
@@ -126,10 +126,10 @@ static node_id append(struct graph *g, const struct node *n, const value_id *in,
                       const struct type *out)
 {
     const node_id id = g->nnode;
-    g->node = arena_grow(g->arena, g->node, &g->cnode, g->nnode + 1, sizeof *g->node);
+    g->node = arena_grow(g->tables, g->node, &g->cnode, g->nnode + 1, sizeof *g->node);
     g->value =
-        arena_grow(g->arena, g->value, &g->cvalue, g->nvalue + n->nout, sizeof *g->value);
-    g->operand = arena_grow(g->arena, g->operand, &g->coperand, g->noperand + n->nin,
+        arena_grow(g->tables, g->value, &g->cvalue, g->nvalue + n->nout, sizeof *g->value);
+    g->operand = arena_grow(g->tables, g->operand, &g->coperand, g->noperand + n->nin,
                             sizeof *g->operand);
     struct node *x = &g->node[id];
     *x = *n;
@@ -179,9 +179,9 @@ static value_id add1(struct graph *g, const struct node *n, const value_id *in,
 
 leaf_id graph_leaf_entry(struct graph *g, const struct leaf *l)
 {
-    g->leaf = arena_grow(g->arena, g->leaf, &g->cleaf, g->nleaf + 1, sizeof *g->leaf);
+    g->leaf = arena_grow(g->tables, g->leaf, &g->cleaf, g->nleaf + 1, sizeof *g->leaf);
     g->leaf[g->nleaf] = *l;
-    hash_add(&g->leaf_index, g->arena, hash_text(l->path), g->nleaf);
+    hash_add(&g->leaf_index, g->tables, hash_text(l->path), g->nleaf);
     return g->nleaf++;
 }
 

@@ -144,6 +144,7 @@ struct region {
 
 struct graph {
     struct arena *arena;
+    struct arena *tables; /* of nodes, values, leaves, buckets: the same, or their own */
     struct sxb sx;
     struct node *node;
     uint32_t nnode, cnode; /* [0] unused, here and below; n counts it */
@@ -293,6 +294,15 @@ bool graph_rebuild(struct graph *g, rebuild_fn *fn, void *cx, value_id **map_out
 bool graph_rebuild_keep(struct graph *g, rebuild_fn *fn, void *cx, const value_id *keep,
                         uint32_t nkeep, value_id **map_out);
 void graph_copy_node(struct rebuild *r, node_id id);
+/*
+ * While a graph is rebuilt again and again: from graph_own_tables() on nodes, values and
+ * leaves live in an arena that a rebuilding makes anew; graph_settle_tables() copies them
+ * into the graph's.  Whoever rebuilds such a graph drops the tables of the old one when he
+ * has no more use for them, nor for the map.  No effect on tables in the graph's arena.
+ */
+void graph_own_tables(struct graph *g);
+void graph_settle_tables(struct graph *g);
+void graph_drop_tables(const struct graph *old);
 
 /*
  * Host arithmetic, by node (in `a`): settings, counters and the rank-0 maps over them that

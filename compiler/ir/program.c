@@ -111,7 +111,7 @@ static bool *was_read(const struct graph *old, const value_id *map, struct arena
 
 static void follow_names(struct program *p, const struct graph *old, const value_id *map)
 {
-    const bool *read = was_read(old, map, p->graph.arena);
+    const bool *read = was_read(old, map, old->tables);
     for (uint32_t i = 0; i < p->ncalled; i++) {
         struct prog_called *x = &p->called[i];
         if (x->value && !map[x->value])
@@ -123,12 +123,13 @@ static void follow_names(struct program *p, const struct graph *old, const value
 bool program_rebuild(struct program *p, rebuild_fn *fn, void *cx)
 {
     const struct graph old = p->graph;
-    struct list keep = {.arena = p->graph.arena};
+    struct list keep = {.arena = p->graph.tables};
     value_id *map;
     program_each_value(p, collect, &keep);
     if (!graph_rebuild_keep(&p->graph, fn, cx, keep.v, keep.n, &map))
         return false;
     program_each_value(p, remap, map);
     follow_names(p, &old, map);
+    graph_drop_tables(&old);
     return true;
 }

@@ -12,7 +12,7 @@
 /* Everything the kept values need. A version of a weight needs the value it names. */
 static bool *reached_nodes(const struct graph *g, const value_id *keep, uint32_t nkeep)
 {
-    bool *live = arena_array(g->arena, g->nnode, sizeof *live);
+    bool *live = arena_array(g->tables, g->nnode, sizeof *live);
     for (uint32_t i = 0; i < nkeep; i++)
         if (keep[i])
             live[g->value[keep[i]].def] = true;
@@ -32,6 +32,14 @@ static bool *reached_nodes(const struct graph *g, const value_id *keep, uint32_t
     return live;
 }
 
+static void copy_leaves(struct graph *to)
+{
+    to->leaf = arena_copy(to->tables, to->leaf, to->nleaf * sizeof *to->leaf);
+    to->cleaf = to->nleaf;
+    to->leaf_index.slot = arena_copy(to->tables, to->leaf_index.slot,
+                                     to->leaf_index.cap * sizeof *to->leaf_index.slot);
+}
+
 static void fresh_nodes(struct graph *to)
 {
     to->node = NULL;
@@ -40,11 +48,10 @@ static void fresh_nodes(struct graph *to)
     to->nnode = to->nvalue = 1;
     to->noperand = 0;
     to->cnode = to->cvalue = to->coperand = to->nbucket = 0;
-    to->operand = arena_grow(to->arena, NULL, &to->coperand, 1, sizeof *to->operand);
-    to->leaf = arena_copy(to->arena, to->leaf, to->nleaf * sizeof *to->leaf);
-    to->cleaf = to->nleaf;
-    to->leaf_index.slot = arena_copy(to->arena, to->leaf_index.slot,
-                                     to->leaf_index.cap * sizeof *to->leaf_index.slot);
+    if (to->tables != to->arena)
+        to->tables = arena_new();
+    to->operand = arena_grow(to->tables, NULL, &to->coperand, 1, sizeof *to->operand);
+    copy_leaves(to);
     for (leaf_id i = 1; i < to->nleaf; i++)
         to->leaf[i].value = to->leaf[i].def = 0;
 }
@@ -137,7 +144,7 @@ bool graph_rebuild_keep(struct graph *g, rebuild_fn *fn, void *cx, const value_i
     struct graph to = *g, from = *g;
     const bool *live = reached_nodes(g, keep, nkeep);
     struct rebuild r = {.from = &from, .to = &to, .cx = cx};
-    r.map = arena_array(g->arena, g->nvalue, sizeof *r.map);
+    r.map = arena_array(g->tables, g->nvalue, sizeof *r.map);
     fresh_nodes(&to);
     const bool ok = walk(&r, fn, live);
     to.at = g->at;
@@ -148,6 +155,7 @@ bool graph_rebuild_keep(struct graph *g, rebuild_fn *fn, void *cx, const value_i
         map_roots(&to, r.map);
         *g = to;
     } else { /* the shared tables may have moved */
+        graph_drop_tables(&to);
         g->sx = to.sx;
         g->form = to.form, g->cform = to.cform, g->nform = to.nform;
         g->place = to.place, g->cplace = to.cplace, g->nplace = to.nplace;
@@ -162,6 +170,43 @@ bool graph_rebuild_keep(struct graph *g, rebuild_fn *fn, void *cx, const value_i
 bool graph_rebuild(struct graph *g, rebuild_fn *fn, void *cx, value_id **map_out)
 {
     return graph_rebuild_keep(g, fn, cx, NULL, 0, map_out);
+}
+
+/* ---- tables of their own ---- */
+
+void graph_own_tables(struct graph *g)
+{
+    if (g->tables == g->arena)
+        g->tables = arena_new();
+}
+
+void graph_drop_tables(const struct graph *old)
+{
+    if (old->tables != old->arena)
+        arena_free(old->tables);
+}
+
+/* A graph without nodes has no table of them. */
+static void *settle(struct arena *a, const void *table, uint32_t n, uint32_t *cap,
+                    size_t size)
+{
+    *cap = table ? n : 0;
+    return table ? arena_copy(a, table, n * size) : NULL;
+}
+
+void graph_settle_tables(struct graph *g)
+{
+    const struct graph old = *g;
+    struct arena *a = g->arena;
+    if (g->tables == a)
+        return;
+    g->tables = a;
+    g->node = settle(a, old.node, old.nnode, &g->cnode, sizeof *g->node);
+    g->value = settle(a, old.value, old.nvalue, &g->cvalue, sizeof *g->value);
+    g->operand = settle(a, old.operand, old.noperand, &g->coperand, sizeof *g->operand);
+    g->bucket = settle(a, old.bucket, old.nbucket, &g->nbucket, sizeof *g->bucket);
+    copy_leaves(g);
+    graph_drop_tables(&old);
 }
 
 /* ---- equality ---- */

@@ -67,6 +67,7 @@ static bool take_twin(struct program *p, struct diag_sink *ds, const char *pass)
         return fault(ds, pass, "the text of the graph reads back as another graph");
     twin.at = g->at;
     twin.where = g->where;
+    graph_drop_tables(g);
     *g = twin;
     return true;
 }
@@ -114,7 +115,7 @@ static bool run_one(struct program *p, const struct pass_info *info, struct diag
     return true;
 }
 
-bool passes_run(struct program *p, struct diag_sink *ds, const struct pass_options *o)
+static bool run_all(struct program *p, struct diag_sink *ds, const struct pass_options *o)
 {
     const char *wrong = graph_validate(&p->graph, p->graph.arena);
     unsigned facts = pass_facts(p);
@@ -130,8 +131,20 @@ bool passes_run(struct program *p, struct diag_sink *ds, const struct pass_optio
     return true;
 }
 
+bool passes_run(struct program *p, struct diag_sink *ds, const struct pass_options *o)
+{
+    graph_own_tables(&p->graph);
+    const bool ok = run_all(p, ds, o);
+    graph_settle_tables(&p->graph);
+    return ok;
+}
+
 bool passes_again(struct program *p, struct diag_sink *ds, const struct pass_options *o)
 {
     unsigned facts = pass_facts(p) | FACT_ORDERED;
-    return run_one(p, info_of(steps[sizeof steps / sizeof *steps - 1]), ds, o, &facts);
+    graph_own_tables(&p->graph);
+    const bool ok =
+        run_one(p, info_of(steps[sizeof steps / sizeof *steps - 1]), ds, o, &facts);
+    graph_settle_tables(&p->graph);
+    return ok;
 }

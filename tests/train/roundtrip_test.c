@@ -108,12 +108,20 @@ static void code_reads_back(struct arena *a, const struct compiled *c, uint32_t 
     assert_string_equal(nest_of_copy(a, kernel, c->target), nt);
 }
 
+/* Of a compilation its results stay; what it took to get there is larger. */
+static void only_results_stay(const struct compiled *c)
+{
+    enum { PER_KERNEL = 180 << 10 };
+    assert_in_range(arena_bytes(c->arena), 1, (size_t)c->plan->nkernel * PER_KERNEL);
+}
+
 static void texts_read_back(void **state)
 {
     struct compiled *c = model_compile(with_batch(state));
     struct arena *a = arena_new();
     graph_reads_back(a, c);
     assert_true(c->plan->nkernel > 0);
+    only_results_stay(c);
     for (uint32_t k = 0; k < c->plan->nkernel; k++) {
         struct arena *mine = arena_new();
         code_reads_back(mine, c, k);

@@ -259,6 +259,50 @@ static void rebuilding_keeps_what_is_reached(void **state)
     assert_int_equal(g->nnode - 1, 5);
 }
 
+/* Nothing of a graph that was rebuilt is left but its last tables. */
+static void rebuilding_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct graph *g = &f->g;
+    const int32_t d[1] = {3};
+    value_id y = leaf(f, "x", 1, d);
+    for (unsigned i = 0; i < 100; i++)
+        y = graph_op1(g, i % 2 ? SX_FN_sin : SX_FN_exp, y);
+    graph_root(g, g->at, ROOT_OUTPUT, 0, 0, y, "y");
+    const char *text = graph_print(g, f->a);
+    const size_t before = arena_bytes(f->a);
+    graph_own_tables(g);
+    for (unsigned i = 0; i < 20; i++) {
+        const struct graph old = *g;
+        assert_true(graph_rebuild(g, copy, NULL, NULL));
+        graph_drop_tables(&old);
+    }
+    graph_settle_tables(g);
+    const size_t once = g->nnode * sizeof *g->node + g->nvalue * sizeof *g->value;
+    assert_in_range(arena_bytes(f->a) - before, once, 2 * once);
+    assert_null(graph_validate(g, f->a));
+    assert_string_equal(graph_print(g, f->a), text);
+    const node_id n = g->nnode;
+    graph_op1(g, SX_FN_exp, graph_leaf(g, LEAF_PARAM, 0, 0, "x", *graph_type(g, y)));
+    assert_int_equal(g->nnode, n); /* it is found */
+}
+
+static void nothing_is_rebuilt(void **state)
+{
+    struct fixture *f = *state;
+    for (unsigned i = 0; i < 2; i++) {
+        graph_own_tables(&f->g);
+        const struct graph old = f->g;
+        assert_true(graph_rebuild(&f->g, copy, NULL, NULL));
+        graph_drop_tables(&old);
+        graph_settle_tables(&f->g);
+    }
+    assert_null(graph_validate(&f->g, f->a));
+    const int32_t d[1] = {3};
+    graph_op1(&f->g, SX_FN_exp, leaf(f, "x", 1, d));
+    assert_int_equal(f->g.nnode, 3);
+}
+
 int main(void)
 {
 #define GRAPH_TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -271,6 +315,8 @@ int main(void)
         GRAPH_TEST(reader_refuses),
         GRAPH_TEST(damaged_text_is_safe),
         GRAPH_TEST(rebuilding_keeps_what_is_reached),
+        GRAPH_TEST(rebuilding_leaves_nothing),
+        GRAPH_TEST(nothing_is_rebuilt),
     };
     return cmocka_run_group_tests_name("graph", tests, NULL, NULL);
 }
