@@ -181,7 +181,12 @@ struct stmt {
     /* S_FOR: axis from lo to min(hi, bound) by step; a unit of the grid is one value of the
      * axis */
     uint8_t axis, kind;
-    struct index lo, hi;
+    union {
+        struct {
+            struct index lo, hi;
+        };
+        struct index index; /* S_SET, S_ACC, S_FETCH: of dst */
+    };
     struct ext bound;  /* b = 0 and c = 0: no bound */
     int32_t bound_div; /* bound is ceil(bound / bound_div); 1 if plain */
     int32_t step;
@@ -197,7 +202,6 @@ struct stmt {
      * value2 is 0 */
     bool dst_tile;
     uint16_t dst;
-    struct index index;
     struct pick pick; /* of buffers; the same for all lanes */
     sx_id value, value2;
     struct nload *load;
