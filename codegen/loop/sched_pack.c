@@ -571,7 +571,7 @@ static uint32_t find_jobs(struct sched *s, struct job **job, bool in_tile)
                     pack_buffer(s, &j);
                 if (same)
                     continue;
-                *job = arena_grow(s->arena, *job, &cap, n + 1, sizeof **job);
+                *job = arena_grow(s->scratch, *job, &cap, n + 1, sizeof **job);
                 (*job)[n++] = j;
             }
     }

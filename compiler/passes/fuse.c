@@ -394,8 +394,8 @@ struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_o
         fuse_find_levels(&c);
     note_prices(&c);
     fuse_compact(&c);
-    fuse_levels(&c);
     mark_stored(&c);
+    fuse_launches(&c);
     keep(&c);
     arena_free(c.scratch);
     return f;

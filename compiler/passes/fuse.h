@@ -1,7 +1,7 @@
 /*
  * Inside fusion.  Files: fuse.c (candidates, phases, merging, the log), fuse_roles.c (what
  * each node is), fuse_edges.c (what waits for what, who reads what), fuse_order.c
- * (positions, detours, levels), fuse_legal.c (what may share a kernel), fuse_work.c (what a
+ * (positions, detours), fuse_legal.c (what may share a kernel), fuse_work.c (what a
  * kernel does) and fuse_cost.c (what that costs), fuse_inline.c, fuse_heap.c.
  */
 #ifndef HYP_COMPILER_PASSES_FUSE_H
@@ -72,7 +72,9 @@ bool fuse_detour(struct fuse_cx *c, uint32_t p, uint32_t q, bool direct);
 /* q becomes part of p: no detour, and fuse_detour was the last search. */
 void fuse_join_order(struct fuse_cx *c, uint32_t p, uint32_t q);
 void fuse_compact(struct fuse_cx *c);
-void fuse_levels(struct fuse_cx *c);
+
+/* fuse_launch.c: level and order of every group */
+void fuse_launches(struct fuse_cx *c);
 
 /* fuse_legal.c */
 bool fuse_is_contract(const struct graph *g, const struct node *n); /* a sum of products */
@@ -83,6 +85,7 @@ enum fuse_why fuse_may_join(struct fuse_cx *c, uint32_t p, uint32_t q, bool sibl
 uint32_t fuse_host(const struct fuse_cx *c, uint32_t p, uint32_t q);
 
 /* fuse_work.c */
+double fuse_bytes(const struct fuse_cx *c, value_id v);
 void fuse_find_levels(struct fuse_cx *c);
 double fuse_group_seconds(struct fuse_cx *c, uint32_t p);
 /* Of one kernel of both; *bytes: how much less it moves than the two. */

@@ -26,7 +26,7 @@ struct survey { /* of one or two groups that would be one */
     double moved; /* bytes read and written, packing not counted */
 };
 
-static double bytes_of(const struct fuse_cx *c, value_id v)
+double fuse_bytes(const struct fuse_cx *c, value_id v)
 {
     const struct type *t = graph_type(c->g, v);
     return (double)type_elems(t, c->batch) * (t->dtype == DT_BOOL ? 1 : 4);
@@ -61,7 +61,7 @@ static void pass_by(struct fuse_cx *c, struct distance *d, node_id id)
     const struct node *n = &c->g->node[id];
     fuse_reads(c, id, touch, d);
     for (unsigned o = 0; o < n->nout; o++) {
-        d->now += bytes_of(c, n->out0 + o);
+        d->now += fuse_bytes(c, n->out0 + o);
         d->touched[n->out0 + o] = 1 + d->now;
     }
 }
@@ -74,7 +74,7 @@ void fuse_find_levels(struct fuse_cx *c)
     for (node_id id = 1; id < c->g->nnode; id++)
         for (unsigned o = 0; o < c->g->node[id].nout; o++)
             if (c->f->role[id] == ROLE_COMPUTE)
-                d.total += bytes_of(c, c->g->node[id].out0 + o);
+                d.total += fuse_bytes(c, c->g->node[id].out0 + o);
     memset(c->out_level, cost_level(c->t, d.total), c->g->nvalue + 1);
     for (uint32_t i = 0; i < c->npos; i++)
         for (uint32_t k = 0; k < c->f->group[c->at[i]].n; k++)
@@ -109,8 +109,8 @@ static void count_reads(struct fuse_cx *c, struct survey *s, node_id id, uint8_t
         if (c->value_mark[base] == c->value_stamp || inside(c, s, def))
             continue;
         c->value_mark[base] = c->value_stamp;
-        s->w.bytes[far] += bytes_of(c, base);
-        s->moved += bytes_of(c, base);
+        s->w.bytes[far] += fuse_bytes(c, base);
+        s->moved += fuse_bytes(c, base);
     }
 }
 
@@ -180,7 +180,7 @@ static bool count_packing(struct fuse_cx *c, struct survey *s, const struct node
         if (direct && again)
             together = true;
         else if (!direct && !again)
-            s->w.bytes[MEM_L2] += 2 * bytes_of(c, base);
+            s->w.bytes[MEM_L2] += 2 * fuse_bytes(c, base);
     }
     return together;
 }
@@ -231,8 +231,8 @@ static void count_member(struct fuse_cx *c, struct survey *s, node_id id)
     count_reads(c, s, id, MEM_L2);
     for (unsigned o = 0; o < n->nout; o++)
         if (is_stored(c, s, n->out0 + o)) {
-            s->w.bytes[c->out_level[n->out0 + o]] += bytes_of(c, n->out0 + o);
-            s->moved += bytes_of(c, n->out0 + o);
+            s->w.bytes[c->out_level[n->out0 + o]] += fuse_bytes(c, n->out0 + o);
+            s->moved += fuse_bytes(c, n->out0 + o);
         }
 }
 
@@ -286,10 +286,10 @@ double fuse_most_seconds(struct fuse_cx *c, node_id p, node_id consumer, bool si
     double seconds = c->t->launch;
     if (sibling)
         return seconds;
-    seconds += bytes_of(c, v) / c->t->bandwidth[c->out_level[v]];
+    seconds += fuse_bytes(c, v) / c->t->bandwidth[c->out_level[v]];
     for (unsigned i = 0; i < n->nin; i++)
         if (c->f->base[graph_in(c->g, n)[i]] == v)
-            seconds += bytes_of(c, v) / c->t->bandwidth[c->in_level[n->in0 + i]];
+            seconds += fuse_bytes(c, v) / c->t->bandwidth[c->in_level[n->in0 + i]];
     return seconds;
 }
 

@@ -565,6 +565,29 @@ static void dependent_groups_never_share(void **state)
     assert_true(edges >= 4 * 4);
 }
 
+/* What is large is read before the next is made. */
+static void large_values_are_not_in_use_together(void **state)
+{
+    enum { BRANCHES = 5, WIDE = 1 << 18 };
+    struct made *m = *state;
+    uint32_t wide[BRANCHES], narrow[BRANCHES];
+    for (unsigned i = 0; i < BRANCHES; i++) {
+        const value_id y = graph_matmul(m->g, data(m, 64), weight(m, 64, WIDE));
+        result(m, graph_matmul(m->g, y, weight(m, WIDE, 16)));
+    }
+    run_fuse(m, 256);
+    for (unsigned i = 0; i < BRANCHES; i++) {
+        const node_id last = node_of_result(m, i);
+        const value_id y = graph_in(m->g, &m->g->node[last])[0];
+        narrow[i] = m->f->level[m->f->group_of[last]];
+        wide[i] = m->f->level[m->f->group_of[m->g->value[m->f->base[y]].def]];
+        assert_true(wide[i] < narrow[i]);
+    }
+    for (unsigned i = 0; i < BRANCHES; i++)
+        for (unsigned j = 0; j < i; j++)
+            assert_true(narrow[i] < wide[j] || narrow[j] < wide[i]);
+}
+
 /* ---- deep graphs ---- */
 
 /* A chain of layers and its gradients. */
@@ -644,6 +667,7 @@ int main(void)
         IN_GRAPH(pinned_by_the_runtime),
         IN_GRAPH(small_groups_share_launches),
         IN_GRAPH(dependent_groups_never_share),
+        IN_GRAPH(large_values_are_not_in_use_together),
         cmocka_unit_test(deep_graphs_take_time_in_proportion),
     };
     return cmocka_run_group_tests_name("fusion", tests, NULL, NULL);
