@@ -4,9 +4,9 @@
  * Groups are taken one after the other as they no longer wait for any: one that leaves less
  * memory in use than before comes at once, else the one that adds least; of equals the one
  * that was ready last, since caches hold what it reads.  What is recomputed is ready when a
- * reader waits for nothing else.  The most bytes in use where every group is a launch of its
- * own are the budget of a second walk: there a launch has as much work as fills processors,
- * as far as the budget goes, and whatever is small.
+ * reader waits for nothing else.  The most bytes in use where every group is a launch of
+ * its own are the budget of a second walk: there a launch has as much work as fills
+ * processors, as far as the budget goes, and whatever is small.
  */
 #include "compiler/passes/fuse.h"
 
@@ -90,7 +90,8 @@ static void note_group(struct launcher *l, uint32_t grp)
  */
 typedef void edge_fn(struct launcher *l, uint32_t grp, uint32_t other);
 
-static void each_edge(struct launcher *l, uint32_t grp, const uint32_t *by_node, edge_fn *fn)
+static void each_edge(struct launcher *l, uint32_t grp, const uint32_t *by_node,
+                      edge_fn *fn)
 {
     const struct fuse_cx *c = l->c;
     const struct group *gr = &c->f->group[grp];
