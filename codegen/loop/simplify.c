@@ -6,6 +6,7 @@
  */
 #include <string.h>
 
+#include "codegen/loop/number.h"
 #include "codegen/loop/sched.h"
 
 struct simplify {
@@ -26,18 +27,9 @@ static sx_id leaf_drop(void *cx, struct sxb *to, const struct sx_node *leaf, sx_
     return 0;
 }
 
-static sx_id import(struct simplify *m, const struct sxb *from, sx_id e)
+static sx_id import(struct simplify *m, sx_id e)
 {
-    return e ? sx_rewrite(&m->k->sx, from, e, leaf_drop, m) : 0;
-}
-
-static void import_stage(struct simplify *m, const struct sxb *from, struct kstage *s)
-{
-    s->value = import(m, from, s->value);
-    for (uint32_t i = 0; i < s->nseg; i++) {
-        s->seg[i].factor[0] = import(m, from, s->seg[i].factor[0]);
-        s->seg[i].factor[1] = import(m, from, s->seg[i].factor[1]);
-    }
+    return e ? sx_rewrite(&m->k->sx, &m->from->sx, e, leaf_drop, m) : 0;
 }
 
 static void copy_stage(struct simplify *m, struct kstage *s)
@@ -48,7 +40,11 @@ static void copy_stage(struct simplify *m, struct kstage *s)
             m->a, s->operand[i].guard, s->operand[i].nguard * sizeof *s->operand[i].guard);
     s->store = arena_copy(m->a, s->store, s->nstore * sizeof *s->store);
     s->seg = arena_copy(m->a, s->seg, s->nseg * sizeof *s->seg);
-    import_stage(m, &m->from->sx, s);
+    s->value = import(m, s->value);
+    for (uint32_t i = 0; i < s->nseg; i++) {
+        s->seg[i].factor[0] = import(m, s->seg[i].factor[0]);
+        s->seg[i].factor[1] = import(m, s->seg[i].factor[1]);
+    }
 }
 
 static void list_drop(uint8_t *list, uint8_t *n, const bool *dropped)
@@ -176,38 +172,6 @@ static void check_index(struct index *i, const void *cx)
         p->ok = false;
 }
 
-/* Is e all that a stage computes, not a part of it? */
-static bool is_root(const struct kernel *k, sx_id e)
-{
-    for (uint32_t i = 0; i < k->nstage; i++) {
-        const struct kstage *s = &k->stage[i];
-        if (s->value == e)
-            return true;
-        for (uint32_t g = 0; g < s->nseg; g++)
-            if (s->seg[g].factor[0] == e || s->seg[g].factor[1] == e)
-                return true;
-    }
-    return false;
-}
-
-/* Do expressions ask for the numbers of x and y only as x * extent of y + y? */
-static bool numbered_as_one(struct kernel *k, const struct pair *p)
-{
-    const sx_id x = sx_axis(&k->sx, p->x), y = sx_axis(&k->sx, p->y);
-    const sx_id n = sx_int(&k->sx, p->inner.c), row = sx_make(&k->sx, SX_IMUL, x, n, 0);
-    const sx_id place = sx_make(&k->sx, SX_IADD, row, y, 0);
-    if (p->inner.b || is_root(k, x) || is_root(k, y) || is_root(k, row))
-        return false;
-    for (sx_id e = 1; e < k->sx.n; e++) {
-        sx_id in[3];
-        const unsigned arity = sx_operands(&k->sx.node[e], in);
-        for (unsigned i = 0; i < arity; i++)
-            if ((in[i] == x && e != row) || ((in[i] == y || in[i] == row) && e != place))
-                return false;
-    }
-    return true;
-}
-
 static bool pair_merges(struct simplify *m, struct pair *p)
 {
     struct kernel *k = m->k;
@@ -223,16 +187,7 @@ static bool pair_merges(struct simplify *m, struct pair *p)
     p->inner = ey;
     p->ok = true;
     each_index(k, check_index, p);
-    return p->ok && (!numbered || numbered_as_one(k, p));
-}
-
-/* Every expression again, without the axes that are gone. */
-static void import_again(struct simplify *m)
-{
-    const struct sxb before = m->k->sx;
-    sx_init(&m->k->sx, m->a);
-    for (uint32_t i = 0; i < m->k->nstage; i++)
-        import_stage(m, &before, &m->k->stage[i]);
+    return p->ok && (!numbered || (!ey.b && numbers_pair(k, p->x, p->y, ey.c)));
 }
 
 static bool merge_once(struct simplify *m)
@@ -247,7 +202,7 @@ static bool merge_once(struct simplify *m)
             gone[x] = true;
             m->dropped[x] = true;
             if (m->numbered[x])
-                import_again(m);
+                numbers_drop(k, x);
             k->axis[y] = ext_mul(k->axis[x], k->axis[y]);
             each_index(k, drop_index, gone);
             for (uint32_t i = 0; i < k->nstage; i++) {
