@@ -94,7 +94,8 @@ bool numbers_pair(const struct kernel *k, uint8_t x, uint8_t y, int32_t n)
         const struct kstage *s = &k->stage[i];
         ok &= fits(&all[s->value], &p);
         for (uint32_t g = 0; g < s->nseg; g++)
-            ok &= fits(&all[s->seg[g].factor[0]], &p) && fits(&all[s->seg[g].factor[1]], &p);
+            ok &=
+                fits(&all[s->seg[g].factor[0]], &p) && fits(&all[s->seg[g].factor[1]], &p);
     }
     arena_free(a);
     return ok;
