@@ -248,6 +248,7 @@ struct hyp_source {
     uint32_t nmean;
     double mean[4], std[4];
     bool random, drop_last, scheduled;
+    bool unread;    /* by anything: it is not opened */
     uint32_t batch; /* host slot in setup program */
     struct hyp_field *field;
     uint32_t nfield;

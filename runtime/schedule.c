@@ -75,8 +75,10 @@ void schedule_enter(struct run *r)
 void schedule_restore_sources(struct run *r)
 {
     for (uint32_t i = 0; i < r->plan->nsource; i++)
-        data_set_pass(r->source[i].src,
-                      r->plan->source[i].scheduled ? r->now.source[i].pass : 0, r->x->seed);
+        if (r->source[i].src)
+            data_set_pass(r->source[i].src,
+                          r->plan->source[i].scheduled ? r->now.source[i].pass : 0,
+                          r->x->seed);
 }
 
 bool schedule_ready(struct run *r)

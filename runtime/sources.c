@@ -213,7 +213,8 @@ enum hyp_status sources_open(struct run *r, struct hyp_error *err)
         st = make_staging(r, err);
     exec_host(r->x);
     for (uint32_t i = 0; st == HYP_OK && i < r->plan->nsource; i++)
-        st = open_source(r, r->source_memory, i, err);
+        if (!r->plan->source[i].unread)
+            st = open_source(r, r->source_memory, i, err);
     return st;
 }
 

@@ -88,6 +88,8 @@ void complete_zsh(FILE *out);
 void man_page(FILE *out);
 void command_manual(FILE *out);
 
+/* What compiling has freed, back to the system. */
+void cli_trim(void);
 /* On a terminal, and NO_COLOR is not set. */
 bool cli_colour(FILE *out);
 /* `hypno: error: ...` on standard error; returns EXIT_MISTAKE. */

@@ -4,11 +4,16 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "compiler/cli/cmd.h"
 #include "compiler/cli/fault.h"
 #include "runtime/base/alloc.h"
 #include "runtime/base/arena.h"
+
+enum { LARGE_BLOCK = 8 << 20 };
 
 double cli_now(void)
 {
@@ -44,6 +49,22 @@ void cli_hint(const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     va_end(ap);
     fputc('\n', stderr);
+}
+
+/* Large blocks go back to the system when they are freed: glibc would keep any as large as
+ * the largest freed before, a file of 30 MB as a hole. */
+static void return_large_blocks(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK);
+#endif
+}
+
+void cli_trim(void)
+{
+#ifdef M_MMAP_THRESHOLD
+    malloc_trim(0);
+#endif
 }
 
 /* Called by arenas; nothing may be allocated any more. */
@@ -112,6 +133,7 @@ int main(int argc, char **argv)
     static struct args a;
     int status;
 
+    return_large_blocks();
     arena_on_oom(out_of_memory);
     if (!args_parse(&a, argc, argv))
         return EXIT_USAGE;

@@ -153,6 +153,7 @@ struct compiled *open_model(const char *path, const struct compile_options *o,
     bool ok = false;
     note_source(path);
     struct compiled *c = compile_model(path, o, until, &ok);
+    cli_trim();
     if (c->model && c->model->merged)
         fault_model(doc_print(c->model->merged, c->arena));
     if (!ok) {

@@ -46,6 +46,7 @@ void plan_sources(struct builder *b)
                                  .random = s->random && (s->scheduled || s->ordered),
                                  .drop_last = s->drop_last,
                                  .scheduled = s->scheduled,
+                                 .unread = !s->used,
                                  .keep_phase = -1};
         memcpy(d->mean, s->mean, sizeof d->mean);
         memcpy(d->std, s->std, sizeof d->std);

@@ -138,6 +138,8 @@ static void unused_states(struct mb *b)
 
 void mb_unused(struct mb *b)
 {
+    for (uint32_t i = 0; i < b->ndata; i++)
+        b->p->source[i].used = b->data[i].used;
     if (diag_errors(b->ds) || b->m->options.condition)
         return; /* what failed was not reached; what a condition leaves out is meant to be
                  */

@@ -48,6 +48,7 @@ struct prog_source {
     struct prog_field *field;
     uint32_t nfield;
     bool scheduled; /* read by a scheduled phase */
+    bool used;      /* by anything */
     struct loc loc;
 };
 

@@ -9,7 +9,7 @@
 enum {
     ORDERS = 4,
     TRIES = 12,        /* of each order, while the bound is not reached */
-    REFINED_MAX = 1000 /* intervals; beyond, the first try of each order has to do */
+    REFINED_MAX = 2000 /* intervals; beyond, the first try of each order has to do */
 };
 
 struct ranked {

@@ -317,6 +317,13 @@ def test_not_finite():
     assert os.path.isdir("r/fault")
 
 
+def test_unused_sources_are_not_opened():
+    """No file of it has to be there, and it takes no memory."""
+    write("m.yaml", MODEL.replace("data:\n", "data:\n  spare: {source: cifar10, split: test}\n"))
+    text = hypno("train", "m.yaml", "--out", "r", "--cycles", "1", "--data", ".")[1]
+    has(text, "source `spare` is never used")
+
+
 def test_index_out_of_range():
     write("m.yaml", MODEL.replace("mean((g(f(x)) - x)**2)", "mean((g(f(x)) - x)**2) + mean(arange(3)[seen.label])"))
     _, err = hypno("train", "m.yaml", "--out", "r", status=1)
