@@ -177,8 +177,9 @@ static bool find_walkers(const struct kernel *k, const bool *inlined,
         else
             w->rest[w->nrest++] = x;
     }
-    return rows == 1 && w->ncol > 1 && w->col[w->ncol - 1] == last &&
-           is_small(k->axis[last]) && k->axis[w->row].c <= MOST_ROWS;
+    return rows == 1 && (w->ncol > 1 || (s->order == ORDER_CHUNK && seg->nred > 1)) &&
+           w->ncol && w->col[w->ncol - 1] == last && is_small(k->axis[last]) &&
+           k->axis[w->row].c <= MOST_ROWS;
 }
 
 static bool same_walkers(const struct walkers *x, const struct walkers *y)
