@@ -212,6 +212,43 @@ static void private_buffers_are_laid_out(void **state)
     arena_free(a);
 }
 
+/* The nest of a draw over [batch, 32 channels, 2, 2]; `by` is added to it. */
+static char *nest_of_draw(struct arena *a, const char *place, const char *by)
+{
+    const char *text = arena_fmt(a,
+                                 "kernel \"d\" scalars 4\n"
+                                 "  axes n0:1B c1:32 y2:2 x3:2\n"
+                                 "  buf #0 f32[1B, 32, 2, 2] write \"d\"\n"
+                                 "  buf #1 f32[1B, 32, 2, 2] read \"by\"\n"
+                                 "  draw 0 scalar $0 sample 0\n"
+                                 "  stage 0 map f32 [n0, c1, y2, x3] \"d\"\n"
+                                 "    %%0 = #1[%s]\n"
+                                 "    over {} = add(%%0, normal(rng(0, iand(#1=%s, -2i)), "
+                                 "rng(0, ior(#1, 1i)), #1))\n"
+                                 "    #0[128*n0 + 4*c1 + 2*y2 + x3] = it\n",
+                                 by, place);
+    const struct kernel *k = kernel_parse(a, text, diag_sink_new(a, 4), 0);
+    assert_non_null(k);
+    return nest_print(nest_schedule(k, target_find("avx512"), a), a);
+}
+
+/* Axes that a draw's element is numbered along merge, in whatever order the sum is. */
+static void numbered_axes_merge(void **state)
+{
+    static const char all[] = "128*n0 + 4*c1 + 2*y2 + x3", some[] = "128*n0 + 2*y2 + x3";
+    static const char nested[] = "iadd(imul(iadd(imul(@1, 2i), @2), 2i), @3)";
+    static const char turned[] = "iadd(@3, iadd(imul(@2, 2i), imul(@1, 4i)))";
+    static const char apart[] = "iadd(imul(iadd(imul(@1, 2i), @3), 2i), @2)";
+    struct arena *a = arena_new();
+    (void)state;
+    assert_non_null(strstr(nest_of_draw(a, nested, all), "vec a3 = 0 to 64"));
+    assert_non_null(strstr(nest_of_draw(a, turned, all), "vec a3 = 0 to 64"));
+    assert_non_null(strstr(nest_of_draw(a, nested, some), "0 to 4 step 1"));
+    assert_non_null(strstr(nest_of_draw(a, apart, some), "0 to 2 step 1"));
+    assert_null(strstr(nest_of_draw(a, apart, all), "0 to 4 step 1"));
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +257,7 @@ int main(void)
         cmocka_unit_test(choices_are_judged),
         cmocka_unit_test(keys_follow_the_text),
         cmocka_unit_test(private_buffers_are_laid_out),
+        cmocka_unit_test(numbered_axes_merge),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }
