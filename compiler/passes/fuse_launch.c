@@ -16,6 +16,8 @@
 #define LAUNCH_SECONDS 1e-3
 #define SMALL_SHARE    (1.0 / 16)
 #define SMALL_BYTES    (1 << 16)
+#define TRIES          5
+#define MORE           1.01 /* than the budget is good enough */
 
 struct use { /* of a base value in the arena */
     double bytes;
@@ -297,6 +299,22 @@ static void walk(struct launcher *l, double enough, double most)
     }
 }
 
+/* What is taken first in a launch may not fit; a little less work in each, and it does. */
+static void fill_launches(struct launcher *l, double budget)
+{
+    double least = 0, best = LAUNCH_SECONDS, enough = LAUNCH_SECONDS;
+    for (unsigned t = 0; t < TRIES; t++, enough *= 0.9) {
+        walk(l, enough, budget);
+        if (l->peak <= budget * MORE)
+            return;
+        if (t == 0 || l->peak < least) {
+            least = l->peak;
+            best = enough;
+        }
+    }
+    walk(l, best, budget);
+}
+
 void fuse_launches(struct fuse_cx *c)
 {
     struct launcher l = {.c = c};
@@ -305,5 +323,5 @@ void fuse_launches(struct fuse_cx *c)
     survey(&l);
     walk(&l, 0, 0);
     /* what the last cache holds is as good as nothing */
-    walk(&l, LAUNCH_SECONDS, l.peak > c->t->l3 ? l.peak : c->t->l3);
+    fill_launches(&l, l.peak > c->t->l3 ? l.peak : c->t->l3);
 }
