@@ -256,7 +256,8 @@ static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
         return;
     const bool along =
         ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
-    if (!along || (!s->k->axis[g->red[0]].b && window_places(s) >= WORTH_PLACES))
+    if (!along || (!s->k->axis[g->red[0]].b && (window_places(s) >= WORTH_PLACES ||
+                                                steps_collide(x, (unsigned)s->g->row))))
         p->kind = PACK_BLOCKS;
 }
 
