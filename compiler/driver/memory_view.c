@@ -137,7 +137,7 @@ static char cell(const struct view *v, double t0, double t1, double lo, double h
 static void chart_axis(uint32_t nlaunch, unsigned width, FILE *out)
 {
     char line[CHART_WIDTH + 24];
-    const uint32_t step = nlaunch > 40 ? 10 : nlaunch > 8 ? 5 : 1;
+    const uint32_t step = nlaunch > 120 ? 20 : nlaunch > 40 ? 10 : nlaunch > 8 ? 5 : 1;
     memset(line, ' ', sizeof line);
     for (uint32_t at = 0; at < nlaunch; at += step) {
         char number[16];
