@@ -1,8 +1,9 @@
 /*
  * Inside fusion.  Files: fuse.c (candidates, phases, merging, the log), fuse_roles.c (what
  * each node is), fuse_edges.c (what waits for what, who reads what), fuse_order.c
- * (positions, detours), fuse_legal.c (what may share a kernel), fuse_work.c (what a
- * kernel does) and fuse_cost.c (what that costs), fuse_inline.c, fuse_heap.c.
+ * (positions, detours), fuse_launch.c (launches, and their order), fuse_legal.c (what may
+ * share a kernel), fuse_work.c (what a kernel does) and fuse_cost.c (what that costs),
+ * fuse_inline.c, fuse_heap.c.
  */
 #ifndef HYP_COMPILER_PASSES_FUSE_H
 #define HYP_COMPILER_PASSES_FUSE_H
