@@ -160,6 +160,11 @@ void doc_add(struct arena *a, struct doc *to, const char *key, struct loc loc,
     doc_push(a, to, e);
 }
 
+bool doc_is_none(const struct doc *d)
+{
+    return d->kind == DOC_SCALAR && strcmp(d->text.text, "none") == 0;
+}
+
 bool doc_equal(const struct doc *a, const struct doc *b)
 {
     if (!a || !b || a->kind != b->kind)

@@ -64,6 +64,7 @@ struct doc *doc_read(struct arena *a, struct diag_sink *ds, uint32_t file, const
 struct doc *doc_get(const struct doc *map,
                     const char *key); /* NULL: absent, or no mapping */
 struct doc_entry *doc_find(const struct doc *map, const char *key);
+bool doc_is_none(const struct doc *d); /* the word `none` */
 
 /* Building, for elaboration. `loc` is the place the text is made for. */
 struct doc *doc_scalar(struct arena *a, struct loc loc, const char *text);

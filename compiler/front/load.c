@@ -108,7 +108,7 @@ static bool is_imported(struct loader *l, const char *path)
 static void load_import(struct loader *l, const struct loading *here, const struct doc *d)
 {
     struct loading next = {NULL, d->loc, here};
-    if (d->bad || d->kind != DOC_SCALAR || strcmp(d->text.text, "none") == 0)
+    if (d->bad || d->kind != DOC_SCALAR || doc_is_none(d))
         return;
     next.path = resolve(l, here, d);
     if (!next.path || is_imported(l, next.path))

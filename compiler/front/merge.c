@@ -20,11 +20,6 @@ enum { MOST_COMPARED = 256 }; /* "did you mean" is for mappings that people writ
 static struct doc *lay_map(struct model *m, const struct doc *base, const struct doc *over,
                            enum schema_context context);
 
-static bool is_none(const struct doc *d)
-{
-    return d->kind == DOC_SCALAR && strcmp(d->text.text, "none") == 0;
-}
-
 static struct doc *copy_map(struct arena *a, const struct doc *d)
 {
     struct doc *to = doc_map(a, d->loc);
@@ -37,7 +32,7 @@ static struct doc *copy_map(struct arena *a, const struct doc *d)
 /* `over` with `original` replaced by `was` (NULL: there is nothing, and it stays). */
 static struct doc *with_original(struct model *m, struct doc *over, struct expr *was)
 {
-    struct expr *e = over->bad || over->kind == DOC_MAP || is_none(over)
+    struct expr *e = over->bad || over->kind == DOC_MAP || doc_is_none(over)
                          ? NULL
                          : expr_parse(m->arena, m->diags, over);
     if (!e || !was || !expr_mentions(e, "original"))
@@ -55,7 +50,7 @@ static struct doc *with_original(struct model *m, struct doc *over, struct expr 
 
 static struct expr *expr_of(struct model *m, struct doc *d)
 {
-    if (!d || d->bad || d->kind == DOC_MAP || is_none(d))
+    if (!d || d->bad || d->kind == DOC_MAP || doc_is_none(d))
         return NULL;
     return expr_parse(m->arena, m->diags, d);
 }
@@ -64,10 +59,7 @@ static struct expr *expr_of(struct model *m, struct doc *d)
 static struct doc *replace(struct model *m, enum schema_form form, struct doc *base,
                            struct doc *over)
 {
-    const bool expr = form == FORM_EXPR || form == FORM_EXPRS || form == FORM_NODES ||
-                      form == FORM_EACH || form == FORM_BODIES || form == FORM_STEPS ||
-                      form == FORM_LEARN;
-    if (!expr || over->bad || over->kind != DOC_SCALAR ||
+    if (!schema_form[form].exprs || over->bad || over->kind != DOC_SCALAR ||
         !strstr(over->text.text, "original"))
         return over;
     return with_original(m, over, expr_of(m, base));
@@ -108,7 +100,7 @@ static void warn_similar(struct model *m, const struct doc *base, const struct d
 {
     const char *name[MOST_COMPARED];
     unsigned n = 0;
-    if (base->n > MOST_COMPARED || over->n > MOST_COMPARED || is_none(e->value))
+    if (base->n > MOST_COMPARED || over->n > MOST_COMPARED || doc_is_none(e->value))
         return;
     for (uint32_t i = 0; i < base->n; i++)
         if (!doc_find(over, base->entry[i].key.text))
@@ -322,7 +314,7 @@ static struct doc *rename_parameters(struct model *m, struct doc *body,
 static struct doc *lay_body(struct model *m, struct doc *b, const struct doc_entry *o)
 {
     struct doc *over = o->value;
-    if (over->bad || b->bad || is_none(b))
+    if (over->bad || b->bad || doc_is_none(b))
         return over;
     if (over->kind == DOC_MAP) {
         struct doc *map = b;
@@ -404,32 +396,16 @@ struct doc *merge_value(struct model *m, const struct schema_key *row, struct do
     const bool maps = b->kind == DOC_MAP && o->kind == DOC_MAP && !b->bad && !o->bad;
     if (!maps)
         return replace(m, row->form, b, o);
-    switch (row->form) {
-    case FORM_SUB:
-        return lay_map(m, b, o, row->sub);
-    case FORM_STAGES:
-        return lay_map(m, b, o, CTX_STAGE);
-    case FORM_BODIES:
-        return lay_bodies(m, b, o, strcmp(row->key, "functions") == 0);
-    case FORM_NODES:
-        return lay_nodes(m, b, o, CTX_NONE);
-    case FORM_EACH:
-    case FORM_EXPRS:
-    case FORM_LEARN:
-    case FORM_CREDIT:
-    case FORM_STEPS:
-        return lay_names(m, b, o, row);
-    case FORM_NONE:
-    case FORM_TEXT:
-    case FORM_TEXTS:
-    case FORM_WORD:
-    case FORM_EXPR:
-    case FORM_PATHS:
-    case FORM_EVERY:
-    case FORM_CYCLE:
-    default:
+    const enum schema_inside inside = schema_form[row->form].inside;
+    if (inside == INSIDE_VALUE)
         return o;
-    }
+    if (inside == INSIDE_KEYS)
+        return lay_map(m, b, o, row->sub);
+    if (row->form == FORM_BODIES)
+        return lay_bodies(m, b, o, strcmp(row->key, "functions") == 0);
+    if (row->form == FORM_NODES)
+        return lay_nodes(m, b, o, CTX_NONE);
+    return lay_names(m, b, o, row);
 }
 
 /* A key that the base lacks: `functions` may still build on the library's. */
@@ -457,7 +433,7 @@ static struct doc *lay_map(struct model *m, const struct doc *base, const struct
             continue;
         if (!row || !b)
             doc_push(m->arena, to, new_entry(m, row, o));
-        else if (is_none(b->value) || is_none(o->value))
+        else if (doc_is_none(b->value) || doc_is_none(o->value))
             b->value = o->value;
         else
             b->value = merge_value(m, row, b->value, o->value);

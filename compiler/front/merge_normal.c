@@ -6,8 +6,6 @@
 #include "compiler/front/probe.h"
 #include "runtime/base/arena.h"
 
-enum split { SPLIT_NAMES, SPLIT_NODES };
-
 enum { MOST_VALUES = 1000000 };
 
 struct normal {
@@ -83,13 +81,13 @@ static void add_node(struct normal *n, struct doc *to, struct doc *seen,
 
 /* A mistake was reported here: its names stay known, if they are names. */
 static void add_bad(struct normal *n, struct doc *to, struct doc *seen,
-                    const struct doc_entry *e, enum split split)
+                    const struct doc_entry *e, enum schema_lists lists)
 {
     struct expr_key k;
     const struct diag_mark mark = diag_mark(n->ds);
     const bool named = expr_parse_key(n->a, n->ds, &e->key, &k);
     diag_rewind(n->ds, mark);
-    if (!named || (k.is_call && split == SPLIT_NODES))
+    if (!named || (k.is_call && lists == LISTS_TUPLE))
         return;
     if (!k.is_call && !k.is_rate)
         add_names(n, to, seen, &k, e->value);
@@ -99,34 +97,32 @@ static void add_bad(struct normal *n, struct doc *to, struct doc *seen,
 
 /* One entry whose key is a name, a key list, a signature or a rate. */
 static void add_entry(struct normal *n, struct doc *to, struct doc *seen,
-                      const struct doc_entry *e, enum split split)
+                      const struct doc_entry *e, enum schema_lists lists)
 {
     struct expr_key k;
     if (e->value->bad) {
-        add_bad(n, to, seen, e, split);
+        add_bad(n, to, seen, e, lists);
     } else if (!expr_parse_key(n->a, n->ds, &e->key, &k)) {
         e->value->bad = true;
     } else if (k.is_call || k.is_rate) {
         if (!is_double(n, seen, k.path[0], k.path_loc[0], e->value) || k.is_rate)
             doc_push(n->a, to, *e);
-    } else if (split == SPLIT_NODES) {
+    } else if (lists == LISTS_TUPLE) {
         add_node(n, to, seen, e, &k);
     } else {
         add_names(n, to, seen, &k, e->value);
     }
 }
 
-static struct doc *normal_entries(struct normal *n, struct doc *d, enum split split,
+static struct doc *normal_entries(struct normal *n, struct doc *d, enum schema_lists lists,
                                   enum schema_context sub)
 {
-    if (d->kind != DOC_MAP || d->bad)
-        return d;
     struct doc *to = like(n->a, d), *seen = doc_map(n->a, d->loc);
     for (uint32_t i = 0; i < d->n; i++) {
         struct doc_entry e = d->entry[i];
         if (sub != CTX_NONE && e.value->kind == DOC_MAP && !e.value->bad)
             e.value = normal_map(n, e.value, sub);
-        add_entry(n, to, seen, &e, split);
+        add_entry(n, to, seen, &e, lists);
     }
     return to;
 }
@@ -134,32 +130,12 @@ static struct doc *normal_entries(struct normal *n, struct doc *d, enum split sp
 static struct doc *normal_form(struct normal *n, const struct schema_key *row,
                                struct doc *d)
 {
-    switch (row->form) {
-    case FORM_SUB:
-        return d->kind == DOC_MAP && !d->bad ? normal_map(n, d, row->sub) : d;
-    case FORM_EACH:
-    case FORM_BODIES:
-        return normal_entries(n, d, SPLIT_NAMES, row->sub);
-    case FORM_LEARN:
-    case FORM_EXPRS:
-        return normal_entries(n, d, SPLIT_NAMES, CTX_NONE);
-    case FORM_NODES:
-        return normal_entries(n, d, SPLIT_NODES, CTX_NONE);
-    case FORM_STAGES:
-        return d->kind == DOC_MAP && !d->bad ? normal_map(n, d, CTX_STAGE) : d;
-    case FORM_NONE:
-    case FORM_TEXT:
-    case FORM_TEXTS:
-    case FORM_WORD:
-    case FORM_EXPR:
-    case FORM_PATHS:
-    case FORM_EVERY:
-    case FORM_CREDIT:
-    case FORM_STEPS:
-    case FORM_CYCLE:
-    default:
+    const struct schema_form_row *form = &schema_form[row->form];
+    if (d->kind != DOC_MAP || d->bad)
         return d;
-    }
+    if (form->inside == INSIDE_KEYS)
+        return normal_map(n, d, row->sub);
+    return form->lists == LISTS_KEPT ? d : normal_entries(n, d, form->lists, row->sub);
 }
 
 static struct doc *normal_map(struct normal *n, const struct doc *d,
@@ -173,7 +149,7 @@ static struct doc *normal_map(struct normal *n, const struct doc *d,
             e.value = normal_form(n, row, e.value);
             doc_push(n->a, to, e);
         } else if (schema_title[context].names == NAMES_NODES) {
-            add_entry(n, to, seen, &e, SPLIT_NODES);
+            add_entry(n, to, seen, &e, LISTS_TUPLE);
         } else {
             doc_push(n->a, to, e);
         }
@@ -185,11 +161,6 @@ struct doc *merge_normal(struct arena *a, struct diag_sink *ds, struct doc *file
 {
     struct normal n = {a, ds, 0};
     return file->kind == DOC_MAP ? normal_map(&n, file, CTX_FILE) : file;
-}
-
-static bool is_none(const struct doc *d)
-{
-    return d->kind == DOC_SCALAR && strcmp(d->text.text, "none") == 0;
 }
 
 /* `all` under each entry: keys that the entry lacks; of probes those that it takes. */
@@ -246,7 +217,7 @@ static struct doc *drop(struct dropping *x, struct doc *d)
         const bool value = strcmp(e.key.text, "learn") == 0;
         const bool other =
             strcmp(e.key.text, "conditions") == 0 || strcmp(e.key.text, "experiments") == 0;
-        const bool gone = is_none(e.value) && !value;
+        const bool gone = doc_is_none(e.value) && !value;
         x->nvalue++;
         if (!other && !gone)
             e.value = drop(x, e.value);

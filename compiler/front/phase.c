@@ -434,9 +434,7 @@ static void refuse_ticks(struct mb *b, const struct phase_info *info)
     static const char *const keys[] = {"ticks", "learn"};
     for (unsigned i = 0; i < ARRAY_LEN(keys); i++) {
         const struct doc_entry *e = doc_find(info->doc, keys[i]);
-        const bool rests =
-            e && e->value->kind == DOC_SCALAR && !strcmp(e->value->text.text, "none");
-        if (e && !rests)
+        if (e && !doc_is_none(e->value))
             diag(b->ds, E0001, e->loc, "`%s` is not built yet", keys[i]);
     }
 }

@@ -216,7 +216,7 @@ static void read_every(struct probe_cx *c)
         p->every = strstr(end, "epoch") ? EVERY_EPOCH : EVERY_CYCLES;
         p->period = (uint32_t)n;
     } else if (strcmp(text, "epoch") != 0) {
-        diag(b->ds, E0108, d->loc, "expected %s", schema_form_words(FORM_EVERY));
+        diag(b->ds, E0108, d->loc, "expected %s", schema_form[FORM_EVERY].words);
     }
 }
 

@@ -1,7 +1,14 @@
-/* The table of keys as data, and lookup in it. */
+/* The tables of keys and forms as data, and lookup in them. */
 #include "compiler/front/schema.h"
 
 #include <string.h>
+
+const struct schema_form_row schema_form[] = {
+#define FORM(id, inside, lists, exprs, json, words)                                        \
+    [FORM_##id] = {INSIDE_##inside, LISTS_##lists, exprs, json, words},
+#include "compiler/front/schema_form.def"
+#undef FORM
+};
 
 const struct schema_title schema_title[CTX_COUNT] = {
 #define CONTEXT(id, title, shorthand, names, what)                                         \
@@ -35,43 +42,4 @@ bool schema_has_all(enum schema_context context)
 {
     return context == CTX_SOURCE || context == CTX_LAYER || context == CTX_DISCRIMINATOR ||
            context == CTX_PROBE || context == CTX_EXPERIMENT;
-}
-
-const char *schema_form_words(enum schema_form form)
-{
-    switch (form) {
-    case FORM_TEXT:
-        return "a text";
-    case FORM_TEXTS:
-        return "a list of texts";
-    case FORM_WORD:
-        return "a word";
-    case FORM_EXPR:
-        return "an expression";
-    case FORM_PATHS:
-        return "a list of names";
-    case FORM_EVERY:
-        return "`epoch`, `5 epochs`, `100 cycles`, `end` or a list of epochs";
-    case FORM_CREDIT:
-        return "`full`, `one_layer`, or one of them for `up` and `down`";
-    case FORM_LEARN:
-        return "a mapping of names to expressions, or `none`";
-    case FORM_EXPRS:
-    case FORM_NODES:
-        return "a mapping of names to expressions";
-    case FORM_BODIES:
-        return "a mapping of signatures to bodies";
-    case FORM_STEPS:
-        return "a mapping of groups to losses, or a list of such steps";
-    case FORM_STAGES:
-        return "a stage, or a list of stages";
-    case FORM_CYCLE:
-        return "a list of phases";
-    case FORM_SUB:
-    case FORM_EACH:
-        return "a mapping";
-    case FORM_NONE:
-    default:
-        return "a value";
-    }
 }

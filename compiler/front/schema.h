@@ -1,6 +1,7 @@
 /*
- * The one table of keys (schema.def), and what is made from it: checks of files as they are
- * read, the walk that merging and normalising follow, the manual and the JSON Schema.
+ * The table of keys (schema.def) and that of their values' forms (schema_form.def), and
+ * what is made from them: checks of files as they are read, the walk that merging,
+ * normalising and `--set` follow, the manual and the JSON Schema.
  */
 #ifndef HYP_COMPILER_FRONT_SCHEMA_H
 #define HYP_COMPILER_FRONT_SCHEMA_H
@@ -10,24 +11,12 @@
 #include "compiler/front/expr.h"
 
 enum schema_form {
-    FORM_NONE,
-    FORM_TEXT,   /* a text for people, or a path of a file */
-    FORM_TEXTS,  /* a list of them */
-    FORM_WORD,   /* one name, perhaps of a list */
-    FORM_EXPR,   /* an expression; a YAML list is a list literal */
-    FORM_PATHS,  /* names or paths: a list, or one */
-    FORM_EVERY,  /* of probes */
-    FORM_CREDIT, /* a word, or a word for each direction */
-    FORM_LEARN,  /* `none`, or as EXPRS */
-    FORM_SUB,    /* a mapping of the keys of `sub` */
-    FORM_EACH,   /* names -> mappings of the keys of `sub`, or its shorthand */
-    FORM_BODIES, /* names or signatures -> bodies */
-    FORM_EXPRS,  /* names or paths -> expressions; a key list is an entry for each name */
-    FORM_NODES,  /* names -> expressions; a key list takes a tuple apart */
-    FORM_STEPS,  /* groups -> losses, or a list of such mappings */
-    FORM_STAGES, /* one stage, or a list */
-    FORM_CYCLE   /* a list of phases and entries */
+#define FORM(id, inside, lists, exprs, json, words) FORM_##id,
+#include "compiler/front/schema_form.def"
+#undef FORM
 };
+enum schema_inside { INSIDE_VALUE, INSIDE_KEYS, INSIDE_NAMES };
+enum schema_lists { LISTS_KEPT, LISTS_SPLIT, LISTS_TUPLE };
 enum schema_names { NAMES_CLOSED, NAMES_NODES, NAMES_PHASES };
 enum schema_context {
     CTX_NONE,
@@ -37,6 +26,12 @@ enum schema_context {
 #undef CONTEXT
 #undef KEY
     CTX_COUNT
+};
+struct schema_form_row {
+    enum schema_inside inside;
+    enum schema_lists lists;
+    bool exprs;
+    const char *json, *words;
 };
 struct schema_title {
     const char *title, *what;
@@ -51,6 +46,7 @@ struct schema_key {
     bool must;
     const char *words, *doc, *example;
 };
+extern const struct schema_form_row schema_form[];
 extern const struct schema_title schema_title[CTX_COUNT];
 extern const struct schema_key schema_key[];
 extern const unsigned schema_nkey;
@@ -58,7 +54,6 @@ extern const unsigned schema_nkey;
 const struct schema_key *schema_find(enum schema_context context, const char *key);
 bool schema_has_all(
     enum schema_context context); /* do entries of this kind inherit from `all`? */
-const char *schema_form_words(enum schema_form form); /* "an expression" */
 
 /*
  * Check a whole file, or an override of one: unknown keys, forms, names, and every

@@ -28,11 +28,6 @@ static const char *kind_words(const struct doc *d)
     return d->kind == DOC_SCALAR && d->text.n == 0 ? "nothing" : word[d->kind];
 }
 
-static bool is_none(const struct doc *d)
-{
-    return d->kind == DOC_SCALAR && strcmp(d->text.text, "none") == 0;
-}
-
 static void wrong_form(struct check *c, struct doc *d, const char *wanted)
 {
     if (d->bad)
@@ -161,7 +156,7 @@ static bool check_key(struct check *c, struct doc_entry *e, unsigned rule)
 
 static bool check_is_map(struct check *c, struct doc *d, const char *wanted)
 {
-    if (d->bad || is_none(d))
+    if (d->bad || doc_is_none(d))
         return false;
     if (d->kind == DOC_MAP)
         return true;
@@ -171,7 +166,7 @@ static bool check_is_map(struct check *c, struct doc *d, const char *wanted)
 
 static void check_expr(struct check *c, struct doc *d)
 {
-    if (!is_none(d))
+    if (!doc_is_none(d))
         expr_parse(c->a, c->ds, d);
 }
 
@@ -189,7 +184,7 @@ static void check_exprs(struct check *c, struct doc *d, unsigned rule, const cha
 static void check_word(struct check *c, struct doc *d, const char *words,
                        const char *wanted)
 {
-    if (d->bad || is_none(d))
+    if (d->bad || doc_is_none(d))
         return;
     if (d->kind != DOC_SCALAR || d->text.n == 0) {
         wrong_form(c, d, wanted);
@@ -217,7 +212,7 @@ static void check_word(struct check *c, struct doc *d, const char *words,
 static void check_paths(struct check *c, struct doc *d, const char *wanted)
 {
     struct expr_key k;
-    if (d->bad || is_none(d))
+    if (d->bad || doc_is_none(d))
         return;
     if (d->kind == DOC_LIST) {
         for (uint32_t i = 0; i < d->n; i++)
@@ -239,7 +234,7 @@ static bool is_whole(const struct doc *d)
 
 static void check_every(struct check *c, struct doc *d)
 {
-    bool ok = is_none(d);
+    bool ok = doc_is_none(d);
     if (d->kind == DOC_LIST) {
         for (uint32_t i = 0; i < d->n; i++)
             if (!is_whole(d->entry[i].value))
@@ -254,7 +249,7 @@ static void check_every(struct check *c, struct doc *d)
                (strcmp(s + digits, " cycles") == 0 || strcmp(s + digits, " epochs") == 0));
     }
     if (!ok)
-        wrong_form(c, d, schema_form_words(FORM_EVERY));
+        wrong_form(c, d, schema_form[FORM_EVERY].words);
 }
 
 static void check_each(struct check *c, const struct schema_key *row, struct doc *d)
@@ -266,12 +261,12 @@ static void check_each(struct check *c, const struct schema_key *row, struct doc
     if (row->sub != CTX_SETTING && row->sub != CTX_FILE && row->sub != CTX_PROBE &&
         row->sub != CTX_EXPERIMENT)
         rule |= KEY_NAMES;
-    if (!check_is_map(c, d, schema_form_words(row->form)))
+    if (!check_is_map(c, d, schema_form[row->form].words))
         return;
     for (uint32_t i = 0; i < d->n; i++) {
         struct doc *v = d->entry[i].value;
         check_key(c, &d->entry[i], rule);
-        if (v->bad || is_none(v))
+        if (v->bad || doc_is_none(v))
             continue;
         if (v->kind == DOC_MAP)
             check_map(c, v, row->sub);
@@ -284,10 +279,10 @@ static void check_each(struct check *c, const struct schema_key *row, struct doc
 
 static void check_steps(struct check *c, struct doc *d)
 {
-    if (d->bad || is_none(d))
+    if (d->bad || doc_is_none(d))
         return;
     if (d->kind != DOC_LIST) {
-        check_exprs(c, d, KEY_LIST, schema_form_words(FORM_STEPS));
+        check_exprs(c, d, KEY_LIST, schema_form[FORM_STEPS].words);
         return;
     }
     for (uint32_t i = 0; i < d->n; i++)
@@ -297,7 +292,7 @@ static void check_steps(struct check *c, struct doc *d)
 static void check_stages(struct check *c, struct doc *d)
 {
     if (d->kind != DOC_LIST) {
-        if (check_is_map(c, d, schema_form_words(FORM_STAGES)))
+        if (check_is_map(c, d, schema_form[FORM_STAGES].words))
             check_map(c, d, CTX_STAGE);
         return;
     }
@@ -308,7 +303,7 @@ static void check_stages(struct check *c, struct doc *d)
 
 static void check_cycle(struct check *c, struct doc *d)
 {
-    if (d->bad || is_none(d))
+    if (d->bad || doc_is_none(d))
         return;
     if (d->kind != DOC_LIST) {
         wrong_form(c, d, "a list of phases");
@@ -326,7 +321,7 @@ static void check_cycle(struct check *c, struct doc *d)
 static void check_credit(struct check *c, const struct schema_key *row, struct doc *d)
 {
     if (d->kind != DOC_MAP) {
-        check_word(c, d, row->words, schema_form_words(FORM_CREDIT));
+        check_word(c, d, row->words, schema_form[FORM_CREDIT].words);
         return;
     }
     for (uint32_t i = 0; i < d->n; i++) {
@@ -334,7 +329,7 @@ static void check_credit(struct check *c, const struct schema_key *row, struct d
         if (strcmp(e->key.text, "up") != 0 && strcmp(e->key.text, "down") != 0)
             diag(c->ds, E0201, e->loc, "unknown key `%s` in credit", e->key.text);
         else
-            check_word(c, e->value, row->words, schema_form_words(FORM_CREDIT));
+            check_word(c, e->value, row->words, schema_form[FORM_CREDIT].words);
     }
 }
 
@@ -344,13 +339,13 @@ static void check_text(struct check *c, struct doc *d, enum schema_form form)
         for (uint32_t i = 0; i < d->n; i++)
             check_text(c, d->entry[i].value, FORM_TEXT);
     } else if (d->kind != DOC_SCALAR || d->text.n == 0) {
-        wrong_form(c, d, schema_form_words(form));
+        wrong_form(c, d, schema_form[form].words);
     }
 }
 
 static void check_form(struct check *c, const struct schema_key *row, struct doc *d)
 {
-    const char *wanted = schema_form_words(row->form);
+    const char *wanted = schema_form[row->form].words;
     if (d->bad)
         return;
     switch (row->form) {

@@ -39,7 +39,7 @@ static void put_form(FILE *out, const struct schema_key *row)
             s += n + (s[n] == ' ');
         }
     } else if (row->sub == CTX_NONE) {
-        put_cell(out, schema_form_words(row->form));
+        put_cell(out, schema_form[row->form].words);
     } else {
         fputs(row->form == FORM_EACH || row->form == FORM_BODIES ? "for each name, [" : "[",
               out);
@@ -119,19 +119,23 @@ static void put_ref(struct json_writer *w, enum schema_context c)
     json_string(w, ref);
 }
 
-static void put_type(struct json_writer *w, const char *const *type, unsigned n)
+/* One type, or several with spaces between. */
+static void put_type(struct json_writer *w, const char *types)
 {
+    const bool several = strchr(types, ' ') != NULL;
     json_key(w, "type");
-    if (n > 1)
+    if (several)
         json_open(w, '[');
-    for (unsigned i = 0; i < n; i++)
-        json_string(w, type[i]);
-    if (n > 1)
+    while (*types) {
+        char type[16];
+        const size_t n = strcspn(types, " ");
+        snprintf(type, sizeof type, "%.*s", (int)n, types);
+        json_string(w, type);
+        types += n + (types[n] == ' ');
+    }
+    if (several)
         json_close(w);
 }
-
-/* Editors see YAML's own types: a number is a text to us. */
-static const char *const scalar_type[] = {"string", "number", "boolean", "array"};
 
 static void put_words(struct json_writer *w, const char *words)
 {
@@ -154,7 +158,7 @@ static void put_words(struct json_writer *w, const char *words)
 /* names -> mappings of a context, or its shorthand, or `none` */
 static void put_each(struct json_writer *w, enum schema_context sub)
 {
-    put_type(w, (const char *const[]){"object"}, 1);
+    put_type(w, "object");
     json_key(w, "additionalProperties");
     json_open(w, '{');
     json_key(w, "anyOf");
@@ -163,7 +167,8 @@ static void put_each(struct json_writer *w, enum schema_context sub)
     put_ref(w, sub);
     json_close(w);
     json_open(w, '{');
-    put_type(w, scalar_type, schema_title[sub].shorthand == FORM_EXPR ? 4 : 1);
+    put_type(w, schema_title[sub].shorthand == FORM_EXPR ? schema_form[FORM_EXPR].json
+                                                         : "string");
     json_close(w);
     json_close(w);
     json_close(w);
@@ -177,7 +182,7 @@ static void put_one_or_list(struct json_writer *w, enum schema_context sub)
     put_ref(w, sub);
     json_close(w);
     json_open(w, '{');
-    put_type(w, (const char *const[]){"array"}, 1);
+    put_type(w, "array");
     json_key(w, "items");
     json_open(w, '{');
     put_ref(w, sub);
@@ -188,50 +193,17 @@ static void put_one_or_list(struct json_writer *w, enum schema_context sub)
 
 static void put_value(struct json_writer *w, const struct schema_key *row)
 {
-    static const char *const map[] = {"object", "string"};
-    static const char *const steps[] = {"object", "array", "string"};
-    switch (row->form) {
-    case FORM_SUB:
-        put_ref(w, row->sub);
-        break;
-    case FORM_EACH:
-    case FORM_BODIES:
-        put_each(w, row->sub);
-        break;
-    case FORM_STAGES:
+    const struct schema_form_row *form = &schema_form[row->form];
+    if (row->form == FORM_WORD && *row->words)
+        put_words(w, row->words);
+    else if (*form->json)
+        put_type(w, form->json);
+    else if (row->form == FORM_STAGES)
         put_one_or_list(w, row->sub);
-        break;
-    case FORM_CREDIT:
-    case FORM_EXPRS:
-    case FORM_NODES:
-    case FORM_LEARN:
-        put_type(w, map, 2);
-        break;
-    case FORM_STEPS:
-        put_type(w, steps, 3);
-        break;
-    case FORM_CYCLE:
-    case FORM_TEXTS:
-        put_type(w, steps + 1, 2);
-        break;
-    case FORM_WORD:
-        if (*row->words) {
-            put_words(w, row->words);
-            break;
-        }
-        put_type(w, scalar_type, 3);
-        break;
-    case FORM_TEXT:
-        put_type(w, scalar_type, 3);
-        break;
-    case FORM_NONE:
-    case FORM_EXPR:
-    case FORM_PATHS:
-    case FORM_EVERY:
-    default:
-        put_type(w, scalar_type, 4);
-        break;
-    }
+    else if (form->inside == INSIDE_KEYS)
+        put_ref(w, row->sub);
+    else
+        put_each(w, row->sub);
 }
 
 static void put_context(struct json_writer *w, enum schema_context c)
@@ -240,7 +212,7 @@ static void put_context(struct json_writer *w, enum schema_context c)
     json_open(w, '{');
     json_key(w, "description");
     json_string(w, schema_title[c].what);
-    put_type(w, (const char *const[]){"object"}, 1);
+    put_type(w, "object");
     json_key(w, "properties");
     json_open(w, '{');
     for (unsigned i = 0; i < schema_nkey; i++) {
@@ -260,7 +232,7 @@ static void put_context(struct json_writer *w, enum schema_context c)
         json_bool(w, false);
     } else {
         json_open(w, '{');
-        put_type(w, scalar_type, 4);
+        put_type(w, schema_form[FORM_EXPR].json);
         json_close(w);
     }
     json_close(w);

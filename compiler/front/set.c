@@ -229,7 +229,7 @@ static struct doc *in_list(struct set *s, const struct schema_key *row,
     }
     struct doc *item = old->entry[i].value, *over = s->value;
     if (next < s->n && row->form == FORM_STAGES)
-        over = in_map(s, item, CTX_STAGE, next);
+        over = in_map(s, item, row->sub, next);
     else if (next < s->n)
         over = nest(s, next, s->n - next, s->value);
     if (!over)
@@ -241,46 +241,32 @@ static struct doc *in_list(struct set *s, const struct schema_key *row,
     return to;
 }
 
+static struct doc *no_keys(struct set *s, const struct schema_key *row, uint32_t at)
+{
+    diag(s->m->diags, E0804, part_loc(s, at, s->n - at),
+         "`--set`: `%s` has no keys of its own", row->key);
+    diag_hint(s->m->diags, "its value is %s", schema_form[row->form].words);
+    return NULL;
+}
+
 static struct doc *in_form(struct set *s, const struct schema_key *row,
                            const struct doc *old, uint32_t at)
 {
+    const enum schema_inside inside = schema_form[row->form].inside;
     if (at == s->n)
         return s->value;
-    switch (row->form) {
-    case FORM_SUB:
+    if (inside == INSIDE_VALUE)
+        return no_keys(s, row, at);
+    if ((row->form == FORM_STAGES || row->form == FORM_STEPS) && old &&
+        old->kind == DOC_LIST)
+        return in_list(s, row, old, at);
+    if (inside == INSIDE_KEYS)
         return in_map(s, old, row->sub, at);
-    case FORM_EACH:
-    case FORM_BODIES:
+    if (row->sub != CTX_NONE)
         return in_each(s, row, old, at);
-    case FORM_STAGES:
-    case FORM_STEPS:
-        if (old && old->kind == DOC_LIST)
-            return in_list(s, row, old, at);
-        if (row->form == FORM_STAGES)
-            return in_map(s, old, CTX_STAGE, at);
-        return nest(s, at, s->n - at, s->value);
-    case FORM_EXPRS:
-        if (strcmp(row->key, "constants") == 0 && !doc_get(old, part(s, at, s->n - at)))
-            return no_entry(s, row, old, at);
-        return nest(s, at, s->n - at, s->value);
-    case FORM_NODES:
-    case FORM_LEARN:
-    case FORM_CREDIT:
-        return nest(s, at, s->n - at, s->value);
-    case FORM_NONE:
-    case FORM_TEXT:
-    case FORM_TEXTS:
-    case FORM_WORD:
-    case FORM_EXPR:
-    case FORM_PATHS:
-    case FORM_EVERY:
-    case FORM_CYCLE:
-    default:
-        diag(s->m->diags, E0804, part_loc(s, at, s->n - at),
-             "`--set`: `%s` has no keys of its own", row->key);
-        diag_hint(s->m->diags, "its value is %s", schema_form_words(row->form));
-        return NULL;
-    }
+    if (strcmp(row->key, "constants") == 0 && !doc_get(old, part(s, at, s->n - at)))
+        return no_entry(s, row, old, at);
+    return nest(s, at, s->n - at, s->value);
 }
 
 static struct doc *in_map(struct set *s, const struct doc *old, enum schema_context context,
