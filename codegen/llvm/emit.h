@@ -150,14 +150,16 @@ LLVMValueRef ll_icmp(struct ll *l, LLVMIntPredicate p, LLVMValueRef x, LLVMValue
 LLVMValueRef ll_fcmp(struct ll *l, LLVMRealPredicate p, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef ll_select(struct ll *l, LLVMValueRef c, LLVMValueRef x, LLVMValueRef y);
 LLVMValueRef ll_neg(struct ll *l, LLVMValueRef x);
-/* An intrinsic that is overloaded by its result (and for casts by its operand). */
+/* An intrinsic with these types overloaded, emitted where the builder is. */
+LLVMValueRef ll_call(struct ll *l, const char *name, LLVMTypeRef *over, unsigned nover,
+                     LLVMValueRef *x, unsigned n);
+/* Numbered: one that is overloaded by its result (and for casts by its operand). */
 LLVMValueRef ll_intrinsic(struct ll *l, const char *name, LLVMTypeRef result,
                           bool by_operand, LLVMValueRef *x, unsigned n);
 LLVMValueRef ll_shuffle(struct ll *l, LLVMValueRef x, LLVMValueRef y, const int32_t *at,
                         int32_t width);                           /* -1: any */
 LLVMValueRef ll_lane(struct ll *l, LLVMValueRef v, int32_t lane); /* a scalar stays */
 
-/* ---- scope.c ---- */
 void ll_region_open(struct ll *l, LLVMBasicBlockRef setup);
 void ll_region_close(struct ll *l);
 LLVMBasicBlockRef ll_block(struct ll *l, const char *name);
@@ -191,21 +193,29 @@ unsigned ll_index_depth(const struct ll *l, const struct index *x);
 /* Of the first lane: rem modulo mod, a power of two. */
 void ll_index_mod(const struct ll *l, const struct index *x, int64_t *mod, int64_t *rem);
 
-/* ---- memory.c: loads, stores, tiles ---- */
+/* ---- memory.c: loads and stores ---- */
 LLVMValueRef ll_load(struct ll *l, const struct nload *x);
 /* Is what data add to an index in range: i1, scalar or vector; NULL: nothing is added. */
 LLVMValueRef ll_pick_holds(struct ll *l, const struct pick *p);
 void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v);
 void ll_fetch(struct ll *l, const struct stmt *st);
 LLVMValueRef ll_current(struct ll *l, const struct stmt *st); /* what dst holds */
-void ll_tiles_init(struct ll *l, unsigned stage);
-void ll_tile_start(struct ll *l, const struct stmt *st);
-LLVMTypeRef ll_dtype(struct ll *l, uint8_t dtype);
+LLVMTypeRef ll_dtype(struct ll *l, uint8_t dtype);      /* in memory: a bool is a byte */
+LLVMTypeRef ll_value_type(struct ll *l, uint8_t dtype); /* as a value */
+/* The n elements of a STACK tile become v. */
+void ll_fill(struct ll *l, uint32_t tile, uint64_t n, LLVMValueRef v);
 /* Around a stage: what stores to watched buffers saw goes to hyp_kargs.watch. */
 void ll_watch_start(struct ll *l);
 void ll_watch_end(struct ll *l);
 /* Ends a stage: others see what was stored around the caches. */
 void ll_stores_end(struct ll *l);
+
+/* ---- tile.c ---- */
+void ll_tiles_init(struct ll *l, unsigned stage);
+void ll_tile_start(struct ll *l, const struct stmt *st);
+/* Of a REG tile. */
+LLVMValueRef ll_tile_read(struct ll *l, uint32_t id, const struct index *x);
+void ll_tile_write(struct ll *l, uint32_t id, const struct index *x, LLVMValueRef v);
 
 /* ---- prim.c, expr.c, draw.c ---- */
 LLVMValueRef ll_prim(struct ll *l, const struct sx_node *node, const uint8_t in[3],

@@ -1,8 +1,8 @@
 /*
- * Loads, stores and tiles.  How the index moves along the lanes decides what a load is: not
- * at all, a scalar that is spread; by one, a vector; else a gather of scalars.  A guard
- * never lets an address outside the buffer be read: vectors are masked, scalars read the
- * buffer's first element instead.  What data add to an index is 0 where it is out of range.
+ * Loads and stores.  How the index moves along the lanes decides what a load is: not at
+ * all, a scalar that is spread; by one, a vector; else a gather of scalars.  A guard never
+ * lets an address outside the buffer be read: vectors are masked, scalars read the buffer's
+ * first element instead.  What data add to an index is 0 where it is out of range.
  */
 #include <string.h>
 
@@ -19,6 +19,11 @@ struct memory { /* memory of a buffer or STACK tile */
 LLVMTypeRef ll_dtype(struct ll *l, uint8_t dtype)
 {
     return dtype == DT_F32 ? l->h->f32 : dtype == DT_BOOL ? l->h->i8 : l->h->i32;
+}
+
+LLVMTypeRef ll_value_type(struct ll *l, uint8_t dtype)
+{
+    return dtype == DT_BOOL ? l->h->i1 : ll_dtype(l, dtype);
 }
 
 static unsigned align_of(uint8_t dtype)
@@ -48,8 +53,6 @@ static struct memory memory_of(struct ll *l, bool tile, uint32_t id)
                                l->n->tile[id].dtype};
     return (struct memory){buffer(l, id), &l->buf_version[id], l->n->buf[id].dtype};
 }
-
-/* ---- loads ---- */
 
 static LLVMValueRef from_memory(struct ll *l, LLVMValueRef v, uint8_t dtype)
 {
@@ -90,7 +93,7 @@ static LLVMValueRef pick_offset(struct ll *l, const struct pick *p)
     return ll_bin(l, LLVMMul, ll_cast(l, LLVMSExt, v, l->h->i64), ll_ext(l, p->coef));
 }
 
-/* ---- loads from memory ---- */
+/* ---- loads ---- */
 
 static LLVMValueRef scalar_load(struct ll *l, const struct memory *m, LLVMValueRef p,
                                 LLVMValueRef cond)
@@ -111,13 +114,12 @@ static LLVMValueRef scalar_load(struct ll *l, const struct memory *m, LLVMValueR
     return v;
 }
 
-static LLVMValueRef masked(struct ll *l, const char *name, LLVMTypeRef type,
-                           LLVMValueRef *x, LLVMTypeRef where)
+static LLVMValueRef masked_load(struct ll *l, const struct memory *m, LLVMTypeRef type,
+                                LLVMValueRef p, LLVMValueRef mask)
 {
-    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMTypeRef over[2] = {type, where};
-    LLVMValueRef f = LLVMGetIntrinsicDeclaration(l->mod, id, over, 2);
-    return LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->h->cx, id, over, 2), f, x, 4, "");
+    LLVMTypeRef over[] = {type, l->h->ptr};
+    LLVMValueRef x[] = {p, ll_i32(l, align_of(m->dtype)), mask, LLVMConstNull(type)};
+    return ll_call(l, "llvm.masked.load", over, 2, x, 4);
 }
 
 /* A lane each. */
@@ -142,9 +144,7 @@ static LLVMValueRef vector_load(struct ll *l, const struct memory *m, LLVMValueR
     LLVMTypeRef type = ll_vector(ll_dtype(l, m->dtype), l->width);
     LLVMValueRef v;
     if (cond) {
-        LLVMValueRef x[] = {p, ll_i32(l, align_of(m->dtype)), mask_of(l, cond),
-                            LLVMConstNull(type)};
-        v = masked(l, "llvm.masked.load", type, x, l->h->ptr);
+        v = masked_load(l, m, type, p, mask_of(l, cond));
     } else {
         v = LLVMBuildLoad2(l->b, type, p, "");
         LLVMSetAlignment(v, align_of(m->dtype));
@@ -158,8 +158,7 @@ static LLVMValueRef gather(struct ll *l, const struct memory *m, const struct ll
                            LLVMValueRef off, LLVMValueRef cond)
 {
     LLVMTypeRef elem = ll_dtype(l, m->dtype);
-    LLVMTypeRef value = m->dtype == DT_BOOL ? l->h->i1 : elem;
-    LLVMValueRef v = LLVMGetPoison(ll_vector(value, l->width));
+    LLVMValueRef v = LLVMGetPoison(ll_vector(ll_value_type(l, m->dtype), l->width));
     for (int32_t i = 0; i < l->width; i++) {
         LLVMValueRef c = cond ? ll_lane(l, cond, i) : NULL;
         LLVMValueRef p = lane_pointer(l, at, elem, i);
@@ -210,9 +209,8 @@ static LLVMValueRef every_second(struct ll *l, const struct memory *m,
 {
     LLVMTypeRef elem = ll_dtype(l, m->dtype), wide = ll_vector(elem, 2 * l->width);
     int32_t pick[LL_LANES];
-    LLVMValueRef x[] = {lane_pointer(l, at, elem, 0), ll_i32(l, align_of(m->dtype)),
-                        mask_of_pairs(l, cond), LLVMConstNull(wide)};
-    LLVMValueRef v = masked(l, "llvm.masked.load", wide, x, l->h->ptr);
+    LLVMValueRef p = lane_pointer(l, at, elem, 0);
+    LLVMValueRef v = masked_load(l, m, wide, p, mask_of_pairs(l, cond));
     for (int32_t i = 0; i < l->width; i++)
         pick[i] = 2 * i;
     return ll_shuffle(l, v, NULL, pick, l->width);
@@ -270,190 +268,6 @@ static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const stru
     return gather(l, m, &at, NULL, cond);
 }
 
-/* ---- REG tiles ---- */
-
-static int64_t tile_size(const struct tile *t)
-{
-    int64_t n = 1;
-    for (unsigned d = 0; d < t->rank; d++)
-        n *= t->dim[d];
-    return n;
-}
-
-static bool tile_at(struct ll *l, const struct index *x, const struct tile *t,
-                    struct ll_at *at)
-{
-    int64_t size = tile_size(t);
-    *at = ll_index(l, x, NULL, NULL);
-    bool ok = !at->base && !at->step.b;
-    for (int32_t i = 0; i < l->width && ok; i++)
-        ok = at->lane[i] >= 0 && at->lane[i] < size;
-    if (!ok)
-        ll_fault(l, "a register tile is indexed by a run-time value");
-    return ok;
-}
-
-/* The piece that exactly these lanes are, or -1. */
-static int whole_piece(const struct ll *l, const struct ll_tile *t, const struct ll_at *at)
-{
-    unsigned p = t->piece_of[at->lane[0]];
-    bool whole = at->contiguous && t->width[p] == l->width && t->start[p] == at->lane[0];
-    return whole ? (int)p : -1;
-}
-
-static LLVMValueRef tile_elem(struct ll *l, const struct ll_tile *t, int64_t at)
-{
-    unsigned p = t->piece_of[at];
-    return ll_lane(l, t->piece[p], (int32_t)(at - t->start[p]));
-}
-
-/*
- * The first of as many pieces as there are lanes, of which the lanes are a column, and how
- * wide they are; -1.
- */
-static int strip_at(const struct ll *l, const struct ll_tile *t, const struct ll_at *at,
-                    int32_t *c)
-{
-    const int32_t first = t->piece_of[at->lane[0]];
-    *c = t->width[first];
-    for (int32_t i = 0; i < l->width; i++)
-        if (at->lane[i] != at->lane[0] + i * *c || t->piece_of[at->lane[i]] != first + i ||
-            t->width[first + i] != *c)
-            return -1;
-    return *c > 1 && l->width % *c == 0 ? first : -1;
-}
-
-static bool is_turned(const struct ll *l, const struct ll_tile *t, int first)
-{
-    return t->strip && t->turned_in == LLVMGetInsertBlock(l->b) &&
-           !memcmp(t->strip, t->piece + first, (size_t)l->width * sizeof *t->piece);
-}
-
-/* Pieces first, first + c, ... side by side. */
-static LLVMValueRef joined(struct ll *l, const LLVMValueRef *piece, int32_t c)
-{
-    LLVMValueRef v[LL_LANES];
-    int32_t pick[LL_LANES], n = l->width / c;
-    for (int32_t i = 0; i < n; i++)
-        v[i] = piece[i * c];
-    for (int32_t i = 0; i < l->width; i++)
-        pick[i] = i;
-    for (; n > 1; n /= 2)
-        for (int32_t i = 0; i < n; i += 2)
-            v[i / 2] = ll_shuffle(l, v[i], v[i + 1], pick, 2 * l->width / n);
-    return v[0];
-}
-
-/*
- * Every c lanes of c vectors are turned by themselves: log2 c steps, in which a vector and
- * that half of them further on take turns lane by lane, those of the lower halves first.
- */
-static void turn_strip(struct ll *l, struct ll_tile *t, int first, int32_t c)
-{
-    const int32_t w = l->width;
-    int32_t pick[2][LL_LANES];
-    LLVMValueRef was[LL_LANES];
-    if (!t->strip)
-        t->strip = arena_array(l->arena, 2 * LL_LANES, sizeof *t->strip);
-    LLVMValueRef *v = t->strip + LL_LANES;
-    memcpy(t->strip, t->piece + first, (size_t)w * sizeof *v);
-    t->turned_in = LLVMGetInsertBlock(l->b);
-    for (int32_t i = 0; i < c; i++)
-        v[i] = joined(l, t->strip + i, c);
-    for (int32_t i = 0; i < w; i++) {
-        pick[0][i] = i % 2 * w + i - i % c + i % c / 2;
-        pick[1][i] = pick[0][i] + c / 2;
-    }
-    for (int32_t s = 1; s < c; s *= 2) {
-        memcpy(was, v, (size_t)c * sizeof *v);
-        for (int32_t i = 0; i < c; i++)
-            v[i] = ll_shuffle(l, was[i / 2], was[i / 2 + c / 2], pick[i % 2], w);
-    }
-}
-
-static LLVMValueRef tile_read(struct ll *l, uint32_t id, const struct index *x)
-{
-    struct ll_tile *t = &l->tile[id];
-    struct ll_at at;
-    LLVMTypeRef elem = ll_type(l, l->n->tile[id].dtype == DT_F32    ? SX_FLOAT
-                                  : l->n->tile[id].dtype == DT_BOOL ? SX_BOOL
-                                                                    : SX_I32);
-    if (!tile_at(l, x, &l->n->tile[id], &at))
-        return LLVMConstNull(ll_vector(elem, l->width));
-    if (l->width == 1 || at.uniform)
-        return tile_elem(l, t, at.lane[0]);
-    int p = whole_piece(l, t, &at);
-    if (p >= 0)
-        return t->piece[p];
-    int32_t c;
-    const int strip = strip_at(l, t, &at, &c);
-    if (strip >= 0) {
-        if (!is_turned(l, t, strip))
-            turn_strip(l, t, strip, c);
-        return t->strip[LL_LANES + at.lane[0] - t->start[strip]];
-    }
-    unsigned q = t->piece_of[at.lane[0]];
-    int32_t pick[LL_LANES];
-    bool one = t->width[q] > 1;
-    for (int32_t i = 0; i < l->width && one; i++) {
-        one = t->piece_of[at.lane[i]] == q;
-        pick[i] = (int32_t)(at.lane[i] - t->start[q]);
-    }
-    if (one)
-        return ll_shuffle(l, t->piece[q], NULL, pick, l->width);
-    LLVMValueRef v = LLVMGetPoison(ll_vector(elem, l->width));
-    for (int32_t i = 0; i < l->width; i++)
-        v = LLVMBuildInsertElement(l->b, v, tile_elem(l, t, at.lane[i]), ll_i32(l, i), "");
-    return v;
-}
-
-static void write_elem(struct ll *l, struct ll_tile *t, int64_t at, LLVMValueRef x)
-{
-    unsigned p = t->piece_of[at];
-    if (t->width[p] == 1)
-        t->piece[p] = x;
-    else
-        t->piece[p] =
-            LLVMBuildInsertElement(l->b, t->piece[p], x, ll_i32(l, at - t->start[p]), "");
-}
-
-/* A run of lanes inside of one piece changes. */
-static bool write_run(struct ll *l, struct ll_tile *t, const struct ll_at *at,
-                      LLVMValueRef v)
-{
-    const unsigned p = t->piece_of[at->lane[0]];
-    const int32_t off = (int32_t)(at->lane[0] - t->start[p]), w = t->width[p];
-    int32_t wide[LL_LANES], pick[LL_LANES];
-    if (!at->contiguous || l->width == 1 || off + l->width > w)
-        return false;
-    for (int32_t i = 0; i < w; i++) {
-        const bool inside = i >= off && i < off + l->width;
-        wide[i] = inside ? i - off : -1;
-        pick[i] = inside ? w + i : i;
-    }
-    v = ll_shuffle(l, ll_splat(l, v, l->width), NULL, wide, w);
-    t->piece[p] = ll_shuffle(l, t->piece[p], v, pick, w);
-    return true;
-}
-
-static void tile_write(struct ll *l, uint32_t id, const struct index *x, LLVMValueRef v)
-{
-    struct ll_tile *t = &l->tile[id];
-    struct ll_at at;
-    if (!tile_at(l, x, &l->n->tile[id], &at))
-        return;
-    int p = whole_piece(l, t, &at);
-    if (p >= 0) {
-        t->piece[p] = ll_splat(l, v, l->width);
-        return;
-    }
-    if (write_run(l, t, &at, v))
-        return;
-    for (int32_t i = 0; i < l->width; i++)
-        if (!at.uniform || i == l->width - 1)
-            write_elem(l, t, at.lane[i], ll_lane(l, v, i));
-}
-
 /* Where data point outside: some element of the buffer. */
 static LLVMValueRef any_load(struct ll *l, const struct nload *x)
 {
@@ -461,12 +275,12 @@ static LLVMValueRef any_load(struct ll *l, const struct nload *x)
     LLVMValueRef cond = ll_guards(l, x->guard, x->nguard, &never), v;
     uint8_t dtype = x->tile ? l->n->tile[x->id].dtype : l->n->buf[x->id].dtype;
     if (never)
-        return LLVMConstNull(dtype == DT_BOOL ? l->h->i1 : ll_dtype(l, dtype));
+        return LLVMConstNull(ll_value_type(l, dtype));
     if (!x->tile || l->n->tile[x->id].space == TILE_STACK) {
         struct memory m = memory_of(l, x->tile, x->id);
         return memory_load(l, &m, &x->index, pick_offset(l, &x->pick), cond);
     }
-    v = tile_read(l, x->id, &x->index);
+    v = ll_tile_read(l, x->id, &x->index);
     return cond ? ll_select(l, cond, v, ll_zero(l, v)) : v;
 }
 
@@ -492,9 +306,7 @@ void ll_fetch(struct ll *l, const struct stmt *st)
     const struct ll_at at = ll_index(l, &st->index, m.first, elem);
     LLVMValueRef in[] = {lane_pointer(l, &at, elem, 0), ll_i32(l, 0), ll_i32(l, 3),
                          ll_i32(l, 1)};
-    const unsigned id = LLVMLookupIntrinsicID("llvm.prefetch", 13);
-    LLVMValueRef f = LLVMGetIntrinsicDeclaration(l->mod, id, &l->h->ptr, 1);
-    LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->h->cx, id, &l->h->ptr, 1), f, in, 4, "");
+    ll_call(l, "llvm.prefetch", &l->h->ptr, 1, in, 4);
 }
 
 /* ---- stores ---- */
@@ -527,12 +339,9 @@ static void store_around(struct ll *l, const struct stmt *st, LLVMValueRef store
 
 void ll_stores_end(struct ll *l)
 {
-    static const char fence[] = "llvm.x86.sse.sfence";
     if (!l->around || strncmp(LLVMGetTarget(l->mod), "x86_64", 6) != 0)
         return;
-    const unsigned id = LLVMLookupIntrinsicID(fence, sizeof fence - 1);
-    LLVMBuildCall2(l->b, LLVMIntrinsicGetType(l->h->cx, id, NULL, 0),
-                   LLVMGetIntrinsicDeclaration(l->mod, id, NULL, 0), NULL, 0, "");
+    ll_call(l, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
     l->around = false;
 }
 
@@ -582,7 +391,7 @@ void ll_watch_end(struct ll *l)
 void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v)
 {
     if (st->dst_tile && l->n->tile[st->dst].space == TILE_REG) {
-        tile_write(l, st->dst, &st->index, v);
+        ll_tile_write(l, st->dst, &st->index, v);
         return;
     }
     struct memory m = memory_of(l, st->dst_tile, st->dst);
@@ -608,62 +417,14 @@ void ll_store(struct ll *l, const struct stmt *st, LLVMValueRef v)
     ++*m.version;
 }
 
-/* ---- tiles come to life ---- */
-
-static void cut(struct ll *l, struct ll_tile *t, const struct tile *def)
+/* Vectors in a loop when there are many, the rest one by one. */
+void ll_fill(struct ll *l, uint32_t tile, uint64_t n, LLVMValueRef v)
 {
-    int32_t inner = def->dim[def->rank ? def->rank - 1 : 0], rows = 1;
-    for (unsigned d = 0; d + 1 < def->rank; d++)
-        rows *= def->dim[d];
-    uint32_t size = (uint32_t)(rows * inner);
-    t->piece = arena_array(l->arena, size, sizeof *t->piece);
-    t->start = arena_array(l->arena, size, sizeof *t->start);
-    t->width = arena_array(l->arena, size, sizeof *t->width);
-    t->piece_of = arena_array(l->arena, size, sizeof *t->piece_of);
-    for (int32_t r = 0; r < rows; r++)
-        for (int32_t at = 0, w = l->vec; at < inner; at += w) {
-            while (w > inner - at)
-                w /= 2;
-            t->start[t->npiece] = r * inner + at;
-            t->width[t->npiece] = w;
-            for (int32_t i = 0; i < w; i++)
-                t->piece_of[r * inner + at + i] = (uint16_t)t->npiece;
-            t->npiece++;
-        }
-}
-
-static uint64_t place_stack(struct ll *l, const struct stmt *st, uint64_t at)
-{
-    for (uint32_t i = 0; i < st->nbody; i++)
-        at = place_stack(l, st->body[i], at);
-    if (st->op != S_TILE || l->n->tile[st->tile].space != TILE_STACK)
-        return at;
-    const struct tile *t = &l->n->tile[st->tile];
-    LLVMValueRef off = ll_i64(l, (int64_t)at);
-    l->tile[st->tile].base = LLVMBuildGEP2(l->b, l->h->i8, l->scratch, &off, 1, t->name);
-    uint64_t bytes = (uint64_t)tile_size(t) * (t->dtype == DT_BOOL ? 1 : 4);
-    return at + ((bytes + 63) & ~(uint64_t)63);
-}
-
-void ll_tiles_init(struct ll *l, unsigned stage)
-{
-    const struct nstage *g = &l->n->stage[stage];
-    l->tile = arena_array(l->arena, l->n->ntile + 1U, sizeof *l->tile);
-    for (uint32_t i = 0; i < l->n->ntile; i++)
-        if (l->n->tile[i].space == TILE_REG)
-            cut(l, &l->tile[i], &l->n->tile[i]);
-    struct ll_place back = ll_hoist(l, 0);
-    uint64_t bytes = place_stack(l, g->root, 0);
-    ll_unhoist(l, back);
-    if (bytes > g->stack_bytes)
-        ll_fault(l, "stack tiles need more than the stage's stack_bytes");
-}
-
-/* n elements from p: vectors in a loop when there are many, the rest one by one. */
-static void fill(struct ll *l, const struct memory *m, uint64_t n, LLVMValueRef v)
-{
+    const struct memory m = memory_of(l, true, tile);
     uint64_t w = (uint64_t)l->vec, whole = n / w * w, at = 0;
-    LLVMTypeRef elem = ll_dtype(l, m->dtype);
+    LLVMTypeRef elem = ll_dtype(l, m.dtype);
+    if (m.dtype == DT_BOOL)
+        v = ll_cast(l, LLVMZExt, v, l->h->i8);
     LLVMValueRef wide = ll_splat(l, v, l->vec);
     if (whole / w > MEMSET_UNROLL) {
         LLVMBasicBlockRef before = LLVMGetInsertBlock(l->b), loop = ll_block(l, "fill");
@@ -671,7 +432,7 @@ static void fill(struct ll *l, const struct memory *m, uint64_t n, LLVMValueRef 
         LLVMBuildBr(l->b, loop);
         LLVMPositionBuilderAtEnd(l->b, loop);
         LLVMValueRef i = LLVMBuildPhi(l->b, l->h->i64, ""), zero = ll_i64(l, 0);
-        store_at(l, m, LLVMBuildGEP2(l->b, elem, m->first, &i, 1, ""), wide);
+        store_at(l, &m, LLVMBuildGEP2(l->b, elem, m.first, &i, 1, ""), wide);
         LLVMValueRef next = LLVMBuildAdd(l->b, i, ll_i64(l, (int64_t)w), "");
         LLVMAddIncoming(i, &zero, &before, 1);
         LLVMAddIncoming(i, &next, &loop, 1);
@@ -683,30 +444,7 @@ static void fill(struct ll *l, const struct memory *m, uint64_t n, LLVMValueRef 
     }
     for (; at < n; at += at < whole ? w : 1) {
         LLVMValueRef k = ll_i64(l, (int64_t)at);
-        store_at(l, m, LLVMBuildGEP2(l->b, elem, m->first, &k, 1, ""),
+        store_at(l, &m, LLVMBuildGEP2(l->b, elem, m.first, &k, 1, ""),
                  at < whole ? wide : v);
     }
-}
-
-void ll_tile_start(struct ll *l, const struct stmt *st)
-{
-    const struct tile *def = &l->n->tile[st->tile];
-    struct ll_tile *t = &l->tile[st->tile];
-    LLVMTypeRef type = def->dtype == DT_BOOL ? l->h->i1 : ll_dtype(l, def->dtype);
-    LLVMValueRef v = def->dtype == DT_F32
-                         ? ll_f32(l, st->init)
-                         : LLVMConstInt(type, (unsigned long long)(int64_t)st->init, true);
-    if (def->space == TILE_REG) {
-        for (uint32_t i = 0; i < t->npiece; i++)
-            t->piece[i] = st->has_init ? ll_splat(l, v, t->width[i])
-                                       : LLVMGetPoison(ll_vector(type, t->width[i]));
-        return;
-    }
-    ++t->version;
-    if (!st->has_init)
-        return;
-    struct memory m = memory_of(l, true, st->tile);
-    if (def->dtype == DT_BOOL)
-        v = ll_cast(l, LLVMZExt, v, l->h->i8);
-    fill(l, &m, (uint64_t)tile_size(def), v);
 }

@@ -274,6 +274,15 @@ LLVMValueRef ll_neg(struct ll *l, LLVMValueRef x)
     return found ? *m : (*m = LLVMBuildFNeg(l->b, x, ""));
 }
 
+LLVMValueRef ll_call(struct ll *l, const char *name, LLVMTypeRef *over, unsigned nover,
+                     LLVMValueRef *x, unsigned n)
+{
+    const unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef f = LLVMGetIntrinsicDeclaration(l->mod, id, over, nover);
+    LLVMTypeRef type = LLVMIntrinsicGetType(l->h->cx, id, over, nover);
+    return LLVMBuildCall2(l->b, type, f, x, n, "");
+}
+
 LLVMValueRef ll_intrinsic(struct ll *l, const char *name, LLVMTypeRef result,
                           bool by_operand, LLVMValueRef *x, unsigned n)
 {
@@ -290,10 +299,7 @@ LLVMValueRef ll_intrinsic(struct ll *l, const char *name, LLVMTypeRef result,
     if (found)
         return *m;
     LLVMTypeRef over[2] = {ll_vector(result, w), LLVMTypeOf(x[0])};
-    unsigned nover = by_operand ? 2 : 1;
-    LLVMValueRef f = LLVMGetIntrinsicDeclaration(l->mod, id, over, nover);
-    LLVMTypeRef type = LLVMIntrinsicGetType(l->h->cx, id, over, nover);
-    return *m = LLVMBuildCall2(l->b, type, f, x, n, "");
+    return *m = ll_call(l, name, over, by_operand ? 2 : 1, x, n);
 }
 
 LLVMValueRef ll_shuffle(struct ll *l, LLVMValueRef x, LLVMValueRef y, const int32_t *at,
