@@ -3,84 +3,12 @@
  * (docs/language.md, section 3).  It stops at the first mistake of an expression.  Depth
  * counts nodes from a leaf to the root, so that whoever walks a tree may recurse.
  */
-#include "compiler/front/expr.h"
+#include "compiler/front/parser.h"
 
 #include <float.h>
 #include <string.h>
 
-#include "compiler/front/lex.h"
 #include "runtime/base/arena.h"
-
-struct parser {
-    struct arena *a;
-    struct diag_sink *ds;
-    struct lexer lex;
-    struct token now, next;
-    const char *text;
-    unsigned nested; /* levels of recursion */
-    uint16_t *draw;  /* draws counted so far in this expression */
-    struct loc last; /* the token taken last */
-    bool failed;
-};
-
-static struct expr *parse_expr(struct parser *p);
-
-static void advance(struct parser *p)
-{
-    p->last = p->now.loc;
-    p->now = p->next;
-    p->next = lexer_next(&p->lex);
-}
-
-static void start(struct parser *p, struct arena *a, struct diag_sink *ds,
-                  const struct doc_text *t, uint16_t *draw)
-{
-    *p = (struct parser){.a = a, .ds = ds, .text = t->text, .draw = draw};
-    lexer_start(&p->lex, t);
-    p->now = lexer_next(&p->lex);
-    p->next = lexer_next(&p->lex);
-}
-
-static bool is_sign(const struct token *k, const char *sign)
-{
-    return k->kind == TK_SIGN && strcmp(k->sign, sign) == 0;
-}
-
-static bool is_word(const struct parser *p, const struct token *k, const char *word)
-{
-    return k->kind == TK_PATH && k->n == strlen(word) &&
-           memcmp(p->text + k->from, word, k->n) == 0;
-}
-
-static bool take_sign(struct parser *p, const char *sign)
-{
-    if (p->failed || !is_sign(&p->now, sign))
-        return false;
-    advance(p);
-    return true;
-}
-
-static const char *spelled(struct parser *p, const struct token *k)
-{
-    return arena_strn(p->a, p->text + k->from, k->n);
-}
-
-/* E0110, once. */
-static void unexpected(struct parser *p, const char *wanted)
-{
-    if (p->failed)
-        return;
-    p->failed = true;
-    if (p->now.kind == TK_END)
-        diag(p->ds, E0110, p->now.loc, "unexpected end of the expression");
-    else
-        diag(p->ds, E0110, p->now.loc, "unexpected `%s` in an expression",
-             spelled(p, &p->now));
-    if (is_sign(&p->now, ":"))
-        diag_hint(p->ds, "keyword arguments take `=`");
-    else
-        diag_hint(p->ds, "%s", wanted);
-}
 
 static void too_deep(struct parser *p, struct loc loc)
 {
@@ -90,19 +18,16 @@ static void too_deep(struct parser *p, struct loc loc)
     p->failed = true;
 }
 
-static bool enter(struct parser *p)
+/* What recurses in the grammar: a part one level further down. */
+static struct expr *deeper(struct parser *p, struct expr *(*part)(struct parser *))
 {
     if (++p->nested > EXPR_DEPTH)
         too_deep(p, p->now.loc);
-    return !p->failed;
-}
-
-/* From `from` to the token taken last; on one line. */
-static struct loc whole(const struct parser *p, struct loc from)
-{
-    if (p->last.line == from.line && p->last.col + p->last.len > from.col)
-        from.len = p->last.col + p->last.len - from.col;
-    return from;
+    if (p->failed)
+        return NULL;
+    struct expr *e = part(p);
+    p->nested--;
+    return e;
 }
 
 static struct expr *make(struct parser *p, enum expr_kind kind, struct loc loc)
@@ -150,14 +75,14 @@ static struct expr *with_children(struct parser *p, struct expr *e, struct expr 
     push(p, &r, x);
     if (y)
         push(p, &r, y);
-    return p->failed ? NULL : finish(p, e, r);
+    return finish(p, e, r);
 }
 
-static enum expr_unit unit_of(const struct parser *p, const struct token *k)
+static enum expr_unit unit_now(const struct parser *p)
 {
     static const char *const unit[] = {"", "s", "ms", "us", "Hz", "kHz"};
     for (unsigned i = UNIT_S; i <= UNIT_KHZ; i++)
-        if (is_word(p, k, unit[i]))
+        if (parser_sees_word(p, unit[i]))
             return (enum expr_unit)i;
     return UNIT_NONE;
 }
@@ -172,72 +97,52 @@ static struct expr *parse_number(struct parser *p)
         p->failed = true;
         return NULL;
     }
-    advance(p);
-    e->unit = (uint8_t)unit_of(p, &p->now);
+    parser_advance(p);
+    e->unit = (uint8_t)unit_now(p);
     if (e->unit != UNIT_NONE) {
-        advance(p);
-        e->loc = whole(p, e->loc);
+        parser_advance(p);
+        e->loc = parser_whole(p, e->loc);
     }
     return e;
-}
-
-/* The closing bracket of `open`. */
-static void expect_close(struct parser *p, const char *sign, const struct token *open)
-{
-    if (take_sign(p, sign) || p->failed)
-        return;
-    if (p->now.kind == TK_END) {
-        diag(p->ds, E0111, open->loc, "`%s` is never closed", open->sign);
-        p->failed = true;
-        return;
-    }
-    unexpected(p, arena_fmt(p->a, "`,` or `%s` may stand here", sign));
-    diag_note(p->ds, open->loc, "the `%s` stands here", open->sign);
 }
 
 static struct row parse_values(struct parser *p)
 {
     struct row r = {0};
     do
-        push(p, &r, parse_expr(p));
-    while (take_sign(p, ","));
+        push(p, &r, parser_expr(p));
+    while (parser_take(p, ","));
     return r;
 }
 
 static struct expr *parse_group(struct parser *p)
 {
     const struct token open = p->now;
-    const bool list = is_sign(&open, "[");
+    const bool list = token_is(&open, "[");
     struct row r = {0};
-    advance(p);
-    if (!list || !is_sign(&p->now, "]"))
+    parser_advance(p);
+    if (!list || !parser_sees(p, "]"))
         r = parse_values(p);
-    expect_close(p, list ? "]" : ")", &open);
+    parser_expect_close(p, list ? "]" : ")", &open);
     if (p->failed)
         return NULL;
     if (!list && r.n == 1)
         return r.e[0];
-    return finish(p, make(p, list ? EX_LIST : EX_TUPLE, whole(p, open.loc)), r);
-}
-
-static bool is_operator_word(const struct parser *p)
-{
-    return is_word(p, &p->now, "and") || is_word(p, &p->now, "or") ||
-           is_word(p, &p->now, "not");
+    return finish(p, make(p, list ? EX_LIST : EX_TUPLE, parser_whole(p, open.loc)), r);
 }
 
 static struct expr *parse_setting(struct parser *p)
 {
     const struct token dollar = p->now;
-    advance(p);
+    parser_advance(p);
     if (p->now.kind != TK_PATH || p->now.dotted || p->now.from != dollar.from + 1) {
-        unexpected(p, "the name of a setting follows `$` at once");
+        parser_unexpected(p, "the name of a setting follows `$` at once");
         return NULL;
     }
     struct expr *e = make(p, EX_SETTING, dollar.loc);
-    e->name = spelled(p, &p->now);
-    advance(p);
-    e->loc = whole(p, dollar.loc);
+    e->name = parser_name(p);
+    parser_advance(p);
+    e->loc = parser_whole(p, dollar.loc);
     return e;
 }
 
@@ -246,33 +151,33 @@ static struct expr *parse_atom(struct parser *p)
     struct expr *e = NULL;
     if (p->now.kind == TK_NUMBER)
         return parse_number(p);
-    if (is_sign(&p->now, "(") || is_sign(&p->now, "["))
+    if (parser_sees(p, "(") || parser_sees(p, "["))
         return parse_group(p);
-    if (is_sign(&p->now, "$"))
+    if (parser_sees(p, "$"))
         return parse_setting(p);
-    if (is_sign(&p->now, "_")) {
+    if (parser_sees(p, "_")) {
         e = make(p, EX_HOLE, p->now.loc);
-    } else if (p->now.kind == TK_PATH && !is_operator_word(p)) {
+    } else if (p->now.kind == TK_PATH && !parser_sees_operator(p)) {
         e = make(p, EX_NAME, p->now.loc);
-        e->name = spelled(p, &p->now);
+        e->name = parser_name(p);
     } else {
-        unexpected(p,
-                   "a number, a name, `$name`, `(`, `[`, `-`, `~` or `not` may stand here");
+        parser_unexpected(
+            p, "a number, a name, `$name`, `(`, `[`, `-`, `~` or `not` may stand here");
         return NULL;
     }
-    advance(p);
+    parser_advance(p);
     return e;
 }
 
 static struct expr *parse_argument(struct parser *p)
 {
-    if (p->now.kind != TK_PATH || p->now.dotted || !is_sign(&p->next, "="))
-        return parse_expr(p);
-    const char *name = spelled(p, &p->now);
+    if (p->now.kind != TK_PATH || p->now.dotted || !token_is(&p->next, "="))
+        return parser_expr(p);
+    const char *name = parser_name(p);
     const struct loc loc = p->now.loc;
-    advance(p);
-    advance(p);
-    struct expr *value = parse_expr(p);
+    parser_advance(p);
+    parser_advance(p);
+    struct expr *value = parser_expr(p);
     if (!value)
         return NULL;
     struct expr *e =
@@ -287,27 +192,27 @@ static struct expr *parse_call(struct parser *p, struct expr *callee)
     const struct token open = p->now;
     struct row r = {0};
     push(p, &r, callee);
-    advance(p);
-    if (!is_sign(&p->now, ")")) {
+    parser_advance(p);
+    if (!parser_sees(p, ")")) {
         do
             push(p, &r, parse_argument(p));
-        while (take_sign(p, ","));
+        while (parser_take(p, ","));
     }
-    expect_close(p, ")", &open);
-    return finish(p, make(p, EX_CALL, whole(p, callee->loc)), r);
+    parser_expect_close(p, ")", &open);
+    return finish(p, make(p, EX_CALL, parser_whole(p, callee->loc)), r);
 }
 
 static struct expr *parse_range(struct parser *p)
 {
     struct loc loc = p->now.loc;
     struct row r = {0};
-    struct expr *from = is_sign(&p->now, ":") ? NULL : parse_expr(p);
-    if (p->failed || !take_sign(p, ":"))
+    struct expr *from = parser_sees(p, ":") ? NULL : parser_expr(p);
+    if (p->failed || !parser_take(p, ":"))
         return from;
-    struct expr *to = is_sign(&p->now, ",") || is_sign(&p->now, "]") ? NULL : parse_expr(p);
+    struct expr *to = parser_sees(p, ",") || parser_sees(p, "]") ? NULL : parser_expr(p);
     push(p, &r, from);
     push(p, &r, to);
-    return finish(p, make(p, EX_RANGE, whole(p, loc)), r);
+    return finish(p, make(p, EX_RANGE, parser_whole(p, loc)), r);
 }
 
 static struct expr *parse_index(struct parser *p, struct expr *of)
@@ -315,46 +220,46 @@ static struct expr *parse_index(struct parser *p, struct expr *of)
     const struct token open = p->now;
     struct row r = {0};
     push(p, &r, of);
-    advance(p);
+    parser_advance(p);
     do
         push(p, &r, parse_range(p));
-    while (take_sign(p, ","));
-    expect_close(p, "]", &open);
-    return finish(p, make(p, EX_INDEX, whole(p, of->loc)), r);
+    while (parser_take(p, ","));
+    parser_expect_close(p, "]", &open);
+    return finish(p, make(p, EX_INDEX, parser_whole(p, of->loc)), r);
 }
 
 /* `@now`, or `@-` and a whole number */
 static struct expr *parse_at(struct parser *p, struct expr *of)
 {
     struct expr *e = make(p, EX_AT, of->loc);
-    advance(p);
-    if (is_word(p, &p->now, "now")) {
-        advance(p);
-    } else if (is_sign(&p->now, "-") && p->next.kind == TK_NUMBER && p->next.number >= 1 &&
+    parser_advance(p);
+    if (parser_sees_word(p, "now")) {
+        parser_advance(p);
+    } else if (parser_sees(p, "-") && p->next.kind == TK_NUMBER && p->next.number >= 1 &&
                p->next.number < UINT16_MAX &&
                !memchr(p->text + p->next.from, '.', p->next.n)) {
         e->delay = (uint16_t)p->next.number;
-        advance(p);
-        advance(p);
+        parser_advance(p);
+        parser_advance(p);
     } else {
-        unexpected(p, "`@now`, or `@-` and a number of ticks");
+        parser_unexpected(p, "`@now`, or `@-` and a number of ticks");
         return NULL;
     }
-    e->loc = whole(p, of->loc);
+    e->loc = parser_whole(p, of->loc);
     return with_children(p, e, of, NULL);
 }
 
 static struct expr *parse_part(struct parser *p, struct expr *of)
 {
     struct expr *e = make(p, EX_DOT, of->loc);
-    advance(p);
+    parser_advance(p);
     if (p->now.kind != TK_PATH) {
-        unexpected(p, "the name of a part follows `.`");
+        parser_unexpected(p, "the name of a part follows `.`");
         return NULL;
     }
-    e->name = spelled(p, &p->now);
-    advance(p);
-    e->loc = whole(p, of->loc);
+    e->name = parser_name(p);
+    parser_advance(p);
+    e->loc = parser_whole(p, of->loc);
     return with_children(p, e, of, NULL);
 }
 
@@ -362,13 +267,13 @@ static struct expr *parse_postfix(struct parser *p)
 {
     struct expr *e = parse_atom(p);
     while (e && !p->failed) {
-        if (is_sign(&p->now, "("))
+        if (parser_sees(p, "("))
             e = parse_call(p, e);
-        else if (is_sign(&p->now, "["))
+        else if (parser_sees(p, "["))
             e = parse_index(p, e);
-        else if (is_sign(&p->now, "@"))
+        else if (parser_sees(p, "@"))
             e = parse_at(p, e);
-        else if (is_sign(&p->now, "."))
+        else if (parser_sees(p, "."))
             e = parse_part(p, e);
         else
             return e;
@@ -383,36 +288,29 @@ static struct expr *binary(struct parser *p, enum expr_op op, struct loc loc,
 {
     struct expr *e = make(p, EX_BINARY, loc);
     e->op = (uint8_t)op;
-    return p->failed ? NULL : with_children(p, e, x, y);
+    return with_children(p, e, x, y);
 }
 
 static struct expr *parse_power(struct parser *p)
 {
     struct expr *x = parse_postfix(p);
     const struct loc loc = p->now.loc;
-    if (!take_sign(p, "**"))
+    if (!parser_take(p, "**"))
         return x;
-    if (!enter(p))
-        return NULL;
-    struct expr *y = parse_unary(p);
-    p->nested--;
+    struct expr *y = deeper(p, parse_unary);
     return binary(p, XO_POW, loc, x, y);
 }
 
 static struct expr *parse_unary(struct parser *p)
 {
-    if (!is_sign(&p->now, "-") && !is_sign(&p->now, "~"))
+    if (!parser_sees(p, "-") && !parser_sees(p, "~"))
         return parse_power(p);
     struct expr *e = make(p, EX_UNARY, p->now.loc);
-    e->op = is_sign(&p->now, "~") ? XO_DRAW : XO_NEG;
+    e->op = parser_sees(p, "~") ? XO_DRAW : XO_NEG;
     if (e->op == XO_DRAW)
         e->draw = ++*p->draw;
-    advance(p);
-    if (!enter(p))
-        return NULL;
-    struct expr *x = parse_unary(p);
-    p->nested--;
-    return p->failed ? NULL : with_children(p, e, x, NULL);
+    parser_advance(p);
+    return with_children(p, e, deeper(p, parse_unary), NULL);
 }
 
 struct infix {
@@ -424,7 +322,7 @@ static const struct infix *infix_now(const struct parser *p, const struct infix 
                                      unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        if (is_sign(&p->now, row[i].sign) || is_word(p, &p->now, row[i].sign))
+        if (parser_sees(p, row[i].sign) || parser_sees_word(p, row[i].sign))
             return &row[i];
     return NULL;
 }
@@ -437,7 +335,7 @@ static struct expr *parse_chain(struct parser *p, struct expr *(*part)(struct pa
     const struct infix *f;
     while (!p->failed && (f = infix_now(p, row, n)) != NULL) {
         const struct loc loc = p->now.loc;
-        advance(p);
+        parser_advance(p);
         struct expr *y = part(p);
         x = binary(p, f->op, loc, x, y);
     }
@@ -465,7 +363,7 @@ static struct expr *parse_compare(struct parser *p)
     if (p->failed || !f)
         return x;
     const struct loc loc = p->now.loc;
-    advance(p);
+    parser_advance(p);
     struct expr *y = parse_sum(p);
     if (!p->failed && infix_now(p, row, 6)) {
         diag(p->ds, E0112, p->now.loc, "comparisons do not chain");
@@ -477,16 +375,12 @@ static struct expr *parse_compare(struct parser *p)
 
 static struct expr *parse_not(struct parser *p)
 {
-    if (!is_word(p, &p->now, "not"))
+    if (!parser_sees_word(p, "not"))
         return parse_compare(p);
     struct expr *e = make(p, EX_UNARY, p->now.loc);
     e->op = XO_NOT;
-    advance(p);
-    if (!enter(p))
-        return NULL;
-    struct expr *x = parse_not(p);
-    p->nested--;
-    return p->failed ? NULL : with_children(p, e, x, NULL);
+    parser_advance(p);
+    return with_children(p, e, deeper(p, parse_not), NULL);
 }
 
 static struct expr *parse_and(struct parser *p)
@@ -495,14 +389,15 @@ static struct expr *parse_and(struct parser *p)
     return parse_chain(p, parse_not, row, 1);
 }
 
-static struct expr *parse_expr(struct parser *p)
+static struct expr *parse_or(struct parser *p)
 {
     static const struct infix row[] = {{"or", XO_OR}};
-    if (!enter(p))
-        return NULL;
-    struct expr *e = parse_chain(p, parse_and, row, 1);
-    p->nested--;
-    return e;
+    return parse_chain(p, parse_and, row, 1);
+}
+
+struct expr *parser_expr(struct parser *p)
+{
+    return deeper(p, parse_or);
 }
 
 static struct expr *parse_text(struct arena *a, struct diag_sink *ds,
@@ -514,14 +409,14 @@ static struct expr *parse_text(struct arena *a, struct diag_sink *ds,
              "limit exceeded: an expression has at most 64 KiB");
         return NULL;
     }
-    start(&p, a, ds, t, draw);
+    parser_start(&p, a, ds, t, draw);
     const struct loc from = p.now.loc;
     struct row r = parse_values(&p);
     if (!p.failed && p.now.kind != TK_END)
-        unexpected(&p, "an operator or the end of the expression may stand here");
+        parser_unexpected(&p, "an operator or the end of the expression may stand here");
     if (p.failed || r.n == 1)
         return p.failed ? NULL : r.e[0];
-    return finish(&p, make(&p, EX_TUPLE, whole(&p, from)), r);
+    return finish(&p, make(&p, EX_TUPLE, parser_whole(&p, from)), r);
 }
 
 static struct expr *parse_doc(struct arena *a, struct diag_sink *ds, struct doc *d,
@@ -569,89 +464,4 @@ struct expr *expr_parse(struct arena *a, struct diag_sink *ds, struct doc *d)
     d->expr = parse_doc(a, ds, d, &draw);
     d->bad = !d->expr;
     return d->expr;
-}
-
-/* `du/dt` */
-static bool parse_rate(struct parser *p, struct expr_key *out)
-{
-    if (p->now.kind != TK_PATH || p->now.dotted || p->now.n < 2 ||
-        p->text[p->now.from] != 'd' || !is_sign(&p->next, "/"))
-        return false;
-    out->path[0] = arena_strn(p->a, p->text + p->now.from + 1, p->now.n - 1);
-    out->path_loc[0] = p->now.loc;
-    out->path_loc[0].col++;
-    out->path_loc[0].len--;
-    out->npath = 1;
-    out->is_rate = true;
-    advance(p);
-    advance(p);
-    if (!is_word(p, &p->now, "dt"))
-        unexpected(p, "a rate is written `du/dt`");
-    else
-        advance(p);
-    return true;
-}
-
-static void parse_params(struct parser *p, struct expr_key *out)
-{
-    const struct token open = p->now;
-    uint32_t cap = 0;
-    out->is_call = true;
-    advance(p);
-    while (!p->failed && !is_sign(&p->now, ")")) {
-        if (p->now.kind != TK_PATH || p->now.dotted || is_operator_word(p)) {
-            if (p->now.kind == TK_END)
-                break;
-            unexpected(p, "the name of an argument may stand here");
-            return;
-        }
-        out->param =
-            arena_grow(p->a, out->param, &cap, out->nparam + 1, sizeof *out->param);
-        struct expr_param *q = &out->param[out->nparam++];
-        *q = (struct expr_param){spelled(p, &p->now), p->now.loc, NULL};
-        advance(p);
-        if (take_sign(p, "="))
-            q->value = parse_expr(p);
-        if (!take_sign(p, ","))
-            break;
-    }
-    expect_close(p, ")", &open);
-}
-
-static void parse_paths(struct parser *p, struct expr_key *out)
-{
-    uint32_t cap = 0, loc_cap = 0;
-    do {
-        if (p->now.kind != TK_PATH || is_operator_word(p)) {
-            unexpected(
-                p, "a name may stand here: letters, digits, `_`, and `.` between names");
-            return;
-        }
-        out->path = arena_grow(p->a, out->path, &cap, out->npath + 1, sizeof *out->path);
-        out->path_loc = arena_grow(p->a, out->path_loc, &loc_cap, out->npath + 1,
-                                   sizeof *out->path_loc);
-        out->path_loc[out->npath] = p->now.loc;
-        out->path[out->npath++] = spelled(p, &p->now);
-        advance(p);
-    } while (take_sign(p, ","));
-    if (!p->failed && out->npath == 1 && is_sign(&p->now, "("))
-        parse_params(p, out);
-}
-
-bool expr_parse_key(struct arena *a, struct diag_sink *ds, const struct doc_text *t,
-                    struct expr_key *out)
-{
-    struct parser p;
-    uint16_t draw = 0;
-    *out = (struct expr_key){.path = arena_array(a, 1, sizeof *out->path),
-                             .path_loc = arena_array(a, 1, sizeof *out->path_loc)};
-    start(&p, a, ds, t, &draw);
-    if (!parse_rate(&p, out)) {
-        out->path = NULL;
-        out->path_loc = NULL;
-        parse_paths(&p, out);
-    }
-    if (!p.failed && p.now.kind != TK_END)
-        unexpected(&p, "a key is a list of names, `name(arguments)` or `du/dt`");
-    return !p.failed;
 }

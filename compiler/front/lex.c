@@ -125,3 +125,8 @@ struct token lexer_next(struct lexer *x)
         k.loc.len += ((unsigned char)x->t->text[i] & 0xC0) != 0x80;
     return k;
 }
+
+bool token_is(const struct token *k, const char *sign)
+{
+    return k->kind == TK_SIGN && strcmp(k->sign, sign) == 0;
+}

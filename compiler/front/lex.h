@@ -28,5 +28,6 @@ struct lexer {
 };
 void lexer_start(struct lexer *x, const struct doc_text *t);
 struct token lexer_next(struct lexer *x);
+bool token_is(const struct token *k, const char *sign);
 
 #endif
