@@ -45,6 +45,37 @@ struct data_set {
     bool borrowed; /* columns and class names belong to another set */
 };
 
+/* ---- an open source ---- */
+
+/* u8 to f32, one table for each channel. */
+struct pixel_table {
+    float of[256];
+};
+
+struct data_src {
+    struct hyp_source_desc desc;
+    struct data_set set;
+    uint32_t n;
+    uint32_t *row;   /* the selected samples, in file order */
+    uint32_t *order; /* of this pass: indices into row */
+    uint64_t site;
+    unsigned npixel;
+    struct pixel_table *pixel; /* npixel of them; 1 where all channels are alike */
+};
+
+/* In data.c: without samples yet; samples 0 .. n - 1, in order; the order of the file. */
+enum hyp_status data_src_new(const struct hyp_source_desc *d, struct data_src **out,
+                             struct hyp_error *err);
+enum hyp_status data_all_rows(struct data_src *s, uint32_t n, struct hyp_error *err);
+void data_order_reset(struct data_src *s);
+/* Labels 0 .. nclass - 1; a column that holds anything else has no classes. */
+void data_count_classes(struct data_src *s);
+/* In data_batch.c: do scale, mean and std fit the fields; the tables of pixels. */
+enum hyp_status data_check_scale(const struct data_src *s, struct hyp_error *err);
+enum hyp_status data_make_pixels(struct data_src *s, struct hyp_error *err);
+
+/* ---- loaders ---- */
+
 typedef enum hyp_status data_open_fn(const struct data_where *w, struct data_set *out,
                                      struct hyp_error *err);
 typedef enum hyp_status data_fields_fn(const struct data_where *w, struct data_info *out,
