@@ -4,8 +4,6 @@
  *
  * Both sides are computed in one pass.  Which units vary, and so which are drawn, is known
  * only at its end; so all units are kept, a byte each while their whole numbers fit one.
- * Patterns are counted in a hash table of 64-bit digests; two patterns of one digest among
- * 10^5 have probability 10^-9.
  */
 #include <math.h>
 #include <stdatomic.h>
@@ -14,6 +12,7 @@
 
 #include "runtime/base/alloc.h"
 #include "runtime/base/philox.h"
+#include "runtime/pattern.h"
 #include "runtime/plot.h"
 #include "runtime/probe.h"
 
@@ -36,9 +35,9 @@ struct overlap {
     uint32_t drawn[DRAWS][MOST_UNITS]; /* units */
     bool floor, shuffled, rate;
     uint64_t seed, site;
-    struct draw_result *result;   /* by draw */
-    struct table *plotted;        /* the first draw's counts are kept for the plot */
-    const struct side_rows *rows; /* being kept by all threads */
+    struct draw_result *result;    /* by draw */
+    struct pattern_table *plotted; /* the first draw's counts are kept for the plot */
+    const struct side_rows *rows;  /* being kept by all threads */
     atomic_bool too_wide;
     atomic_bool failed; /* a thread had no memory */
 };
@@ -208,93 +207,10 @@ static enum hyp_status draw_patterns(struct overlap *o, struct hyp_error *err)
     return ok ? HYP_OK : no_memory(err);
 }
 
-/* ---- counting ---- */
-
-struct cell {
-    uint64_t key;
-    uint32_t count[2];
-};
-struct table {
-    struct cell *cell; /* the patterns seen, dense, in order of first sight */
-    uint32_t *slot;    /* of each */
-    uint32_t *at;      /* slot -> 1 + cell; 0: free */
-    uint32_t n, mask;
-};
-
-static bool table_init(struct table *t, uint32_t most)
-{
-    uint32_t size = 1024;
-    while (size < 2 * most)
-        size *= 2;
-    t->cell = hyp_malloc((most + (size_t)1) * sizeof *t->cell);
-    t->slot = hyp_malloc((most + (size_t)1) * sizeof *t->slot);
-    t->at = hyp_calloc(size, sizeof *t->at);
-    t->mask = size - 1;
-    t->n = 0;
-    return t->cell && t->slot && t->at;
-}
-
-static void table_fini(struct table *t)
-{
-    hyp_free(t->cell);
-    hyp_free(t->slot);
-    hyp_free(t->at);
-    *t = (struct table){0};
-}
-
-static void count(struct table *t, const uint64_t *key, uint32_t n, unsigned side)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t h = (uint32_t)(key[i] >> 32) & t->mask;
-        while (t->at[h] && t->cell[t->at[h] - 1].key != key[i])
-            h = (h + 1) & t->mask;
-        if (!t->at[h]) {
-            t->cell[t->n] = (struct cell){key[i], {0, 0}};
-            t->slot[t->n] = h;
-            t->at[h] = ++t->n;
-        }
-        t->cell[t->at[h] - 1].count[side]++;
-    }
-}
-
-/* Back to the first n cells and the first side's counts.  Cells leave in any order: what
- * was there before them never lies behind them in a chain. */
-static void table_forget(struct table *t, uint32_t n)
-{
-    for (uint32_t i = n; i < t->n; i++)
-        t->at[t->slot[i]] = 0;
-    for (uint32_t i = 0; i < n; i++)
-        t->cell[i].count[1] = 0;
-    t->n = n;
-}
-
-static struct divergence compare(const struct table *t, double na, double nb)
-{
-    if (t->n == 0)
-        return (struct divergence){NAN, NAN, NAN};
-    return divergence_of(&t->cell[0].count[0], &t->cell[0].count[1],
-                         sizeof *t->cell / sizeof(uint32_t), t->n, na, nb);
-}
-
-/* Digests of n samples of `units` columns, which lie `stride` apart. */
-static void digest(const int16_t *column, uint32_t units, size_t stride, uint32_t n,
-                   uint64_t *key)
-{
-    for (uint32_t i = 0; i < n; i++)
-        key[i] = 0x9E3779B97F4A7C15U;
-    for (uint32_t k = 0; k < units; k++, column += stride)
-        for (uint32_t i = 0; i < n; i++) {
-            key[i] = (key[i] ^ (uint16_t)column[i]) * 0xFF51AFD7ED558CCDU;
-            key[i] ^= key[i] >> 32;
-        }
-    for (uint32_t i = 0; i < n; i++)
-        key[i] |= 1;
-}
-
 /* ---- controls ---- */
 
 struct workspace { /* of one thread; samples of the larger side */
-    struct table table;
+    struct pattern_table table;
     int16_t *wake, *other; /* [units][cap] */
     uint64_t *key;
     uint32_t *group; /* samples sorted by how many units are not 0 */
@@ -357,10 +273,10 @@ static struct divergence against_permuted(const struct overlap *o, uint32_t draw
                 permute(v, NULL, n, &r);
         }
     }
-    digest(w->other, o->units, o->cap, n, w->key);
-    count(&w->table, w->key, n, 1);
-    const struct divergence d = compare(&w->table, n, n);
-    table_forget(&w->table, seen);
+    pattern_digest(w->other, o->units, o->cap, n, w->key);
+    pattern_count(&w->table, w->key, n, 1);
+    const struct divergence d = pattern_compare(&w->table, n, n);
+    pattern_forget(&w->table, seen);
     return d;
 }
 
@@ -368,13 +284,13 @@ static struct divergence against_permuted(const struct overlap *o, uint32_t draw
 static struct divergence count_wake(const struct overlap *o, struct workspace *w)
 {
     const uint32_t n = o->n[0], half = n / 2;
-    struct table *t = &w->table;
+    struct pattern_table *t = &w->table;
 
-    digest(w->wake, o->units, o->cap, n, w->key);
-    count(t, w->key, half, 0);
-    count(t, w->key + half, n - half, 1);
+    pattern_digest(w->wake, o->units, o->cap, n, w->key);
+    pattern_count(t, w->key, half, 0);
+    pattern_count(t, w->key + half, n - half, 1);
     const struct divergence d =
-        o->floor ? compare(t, half, n - half) : (struct divergence){NAN, NAN, NAN};
+        o->floor ? pattern_compare(t, half, n - half) : (struct divergence){NAN, NAN, NAN};
     for (uint32_t i = 0; i < t->n; i++) {
         t->cell[i].count[0] += t->cell[i].count[1];
         t->cell[i].count[1] = 0;
@@ -388,7 +304,7 @@ static void one_draw(struct overlap *o, uint32_t d, struct workspace *w)
 
     for (uint32_t k = 0; k < o->units; k++)
         take_column(o, 0, o->drawn[d][k], w->wake + (size_t)k * o->cap);
-    table_forget(&w->table, 0);
+    pattern_forget(&w->table, 0);
     out->floor = count_wake(o, w);
     if (o->shuffled)
         out->shuffled = against_permuted(o, d, false, w);
@@ -396,13 +312,13 @@ static void one_draw(struct overlap *o, uint32_t d, struct workspace *w)
         out->rate = against_permuted(o, d, true, w);
     for (uint32_t k = 0; k < o->units; k++)
         take_column(o, 1, o->drawn[d][k], w->other + (size_t)k * o->cap);
-    digest(w->other, o->units, o->cap, o->n[1], w->key);
-    count(&w->table, w->key, o->n[1], 1);
-    out->both = compare(&w->table, o->n[0], o->n[1]);
+    pattern_digest(w->other, o->units, o->cap, o->n[1], w->key);
+    pattern_count(&w->table, w->key, o->n[1], 1);
+    out->both = pattern_compare(&w->table, o->n[0], o->n[1]);
     if (d == 0 && o->plotted) {
         *o->plotted = w->table;
-        w->table = (struct table){0};
-        if (!table_init(&w->table, 2 * o->cap))
+        w->table = (struct pattern_table){0};
+        if (!pattern_init(&w->table, 2 * o->cap))
             o->failed = true;
     }
 }
@@ -417,8 +333,8 @@ static bool workspace_init(const struct overlap *o, struct workspace *w)
         .group = hyp_malloc((cap + 1) * sizeof *w->group),
         .active = hyp_malloc((cap + 1) * sizeof *w->active),
     };
-    return table_init(&w->table, 2 * o->cap) && w->wake && w->other && w->key && w->group &&
-           w->active;
+    return pattern_init(&w->table, 2 * o->cap) && w->wake && w->other && w->key &&
+           w->group && w->active;
 }
 
 static void draws_of_thread(void *cx, unsigned thread)
@@ -436,7 +352,7 @@ static void draws_of_thread(void *cx, unsigned thread)
     }
     if (!ok)
         o->failed = true;
-    table_fini(&w.table);
+    pattern_fini(&w.table);
     hyp_free(w.wake);
     hyp_free(w.other);
     hyp_free(w.key);
@@ -510,7 +426,7 @@ static enum hyp_status measure_untrained(const struct overlap *trained,
     return st;
 }
 
-static enum hyp_status plot_patterns(const struct overlap *o, const struct table *t,
+static enum hyp_status plot_patterns(const struct overlap *o, const struct pattern_table *t,
                                      struct hyp_error *err)
 {
     const struct metric_call *c = o->call;
@@ -544,18 +460,21 @@ static enum hyp_status set_all(struct overlap *o, struct hyp_error *err)
 {
     struct metric_call *c = o->call;
     const struct draw_result m = mean_result(o);
+    const struct {
+        const char *name;
+        double value;
+        bool wanted;
+    } number[] = {{NULL, m.both.kl, true},
+                  {"js", m.both.js, true},
+                  {"shared", m.both.shared, true},
+                  {"floor", m.floor.kl, o->floor},
+                  {"shuffled", m.shuffled.kl, o->shuffled},
+                  {"rate", m.rate.kl, o->rate}};
+    enum hyp_status st = HYP_OK;
 
-    enum hyp_status st = metric_number(c, NULL, m.both.kl, err);
-    if (st == HYP_OK)
-        st = metric_number(c, "js", m.both.js, err);
-    if (st == HYP_OK)
-        st = metric_number(c, "shared", m.both.shared, err);
-    if (st == HYP_OK && o->floor)
-        st = metric_number(c, "floor", m.floor.kl, err);
-    if (st == HYP_OK && o->shuffled)
-        st = metric_number(c, "shuffled", m.shuffled.kl, err);
-    if (st == HYP_OK && o->rate)
-        st = metric_number(c, "rate", m.rate.kl, err);
+    for (unsigned i = 0; st == HYP_OK && i < sizeof number / sizeof *number; i++)
+        if (number[i].wanted)
+            st = metric_number(c, number[i].name, number[i].value, err);
     if (st == HYP_OK && metric_wants(c->probe, "controls", "untrained")) {
         st = measure_untrained(o, err);
         if (st == HYP_OK)
@@ -567,7 +486,7 @@ static enum hyp_status set_all(struct overlap *o, struct hyp_error *err)
 enum hyp_status metric_pattern_overlap(struct metric_call *c, struct hyp_error *err)
 {
     char site[256];
-    struct table plotted = {0};
+    struct pattern_table plotted = {0};
     struct overlap o = {.call = c,
                         .limit = (int64_t)metric_param(c->probe, "samples", 60000),
                         .floor = metric_wants(c->probe, "controls", "floor"),
@@ -588,7 +507,7 @@ enum hyp_status metric_pattern_overlap(struct metric_call *c, struct hyp_error *
         st = plot_patterns(&o, &plotted, err);
     if (st == HYP_OK)
         st = set_all(&o, err);
-    table_fini(&plotted);
+    pattern_fini(&plotted);
     overlap_fini(&o);
     return st;
 }
