@@ -243,6 +243,13 @@ void sched_fetch_row(struct sched *s, struct index number, struct index row,
 /* A factor's line of `width` elements some steps along the sum (its axis is `red`). */
 void sched_fetch_factor(struct sched *s, const struct kstage *k, sx_id factor, uint8_t red,
                         int32_t width);
+/*
+ * The loops over a segment's reduced axes but the first, that also fetch the factor's
+ * elements there for the tile after this one (mr rows from `row`), if they come line by
+ * line.
+ */
+unsigned sched_fetching_rows(struct sched *s, const struct kstage *k, const struct kseg *g,
+                             unsigned which, struct index row, int32_t mr);
 /* In a walk that asks for it: what the operand, now at `here`, will read some time later.
  */
 void sched_fetch_ahead(struct sched *s, const struct koperand *p, const struct index *here);

@@ -5,7 +5,8 @@
  * at a tile's end they would all be waited for.  A row of them is fetched with every few
  * elements of the sum instead, so that they are there when the tile is done.
  *
- * So are a factor's elements that lie far apart along the sum, where they are not packed.
+ * So are a factor's elements that lie far apart along the sum, where they are not packed,
+ * and the rows of a filter's gradient: each is a few lines of every sample.
  *
  * A walk over rows fetches the next row, or what comes in a while, where processors do not.
  */
@@ -140,6 +141,43 @@ void sched_fetch_factor(struct sched *s, const struct kstage *k, sx_id factor, u
         st->index = index_offset(index_substitute(x, s->at), at);
     }
     s->at[red] = here;
+}
+
+/* Elements of the innermost axes from the `from`th on. */
+static int64_t walked(const struct sched *s, const struct kseg *g, unsigned from)
+{
+    int64_t n = 1;
+    for (unsigned i = from; i < g->nred && n <= LINE; i++)
+        n *= s->k->axis[g->red[i]].b ? LINE + 1 : s->k->axis[g->red[i]].c;
+    return n;
+}
+
+unsigned sched_fetching_rows(struct sched *s, const struct kstage *k, const struct kseg *g,
+                             unsigned which, struct index row, int32_t mr)
+{
+    const struct index *x = sched_plain_load(s, k, g->factor[which]);
+    const unsigned last = g->nred - 1U;
+    bool plain, along;
+    unsigned from = 1;
+    if (!x || g->nred < 2 || s->scalar)
+        return sched_loops(s, g->red + 1, last);
+    const struct ext step = index_coef(x, (unsigned)s->g->row, &plain),
+                     one = index_coef(x, g->red[last], &along);
+    if (!plain || !along || step.b || step.c < LINE || !ext_eq(one, ext_const(1)))
+        return sched_loops(s, g->red + 1, last);
+    while (walked(s, g, from) > LINE)
+        from++;
+    const unsigned opened = sched_loops(s, g->red + 1, from - 1);
+    const struct koperand *p = &k->operand[s->k->sx.node[g->factor[which]].a];
+    for (unsigned i = from; i < g->nred; i++)
+        s->at[g->red[i]] = index_const(0);
+    for (int32_t i = 0; i < mr; i++) {
+        struct stmt *st = nb_stmt(s, S_FETCH);
+        s->at[s->g->row] = index_offset(row, mr + i);
+        st->dst = p->stage ? s->home[p->id].id : p->id;
+        st->index = index_substitute(x, s->at);
+    }
+    return opened + sched_loops(s, g->red + from, g->nred - from);
 }
 
 /* ---- walks over rows ---- */

@@ -455,11 +455,13 @@ static void move_tile(struct sched *s, const struct panel *p, uint16_t reg,
 }
 
 /* The block's k: by axes, or as one number where no factor asks for more. */
-static unsigned k_loops(struct sched *s, const struct panel *p, bool flat, struct index *k)
+static unsigned k_loops(struct sched *s, const struct panel *p, bool flat, struct index row,
+                        int32_t mr, struct index *k)
 {
     if (!flat) {
         first_loop(s, p);
-        const unsigned n = sched_loops(s, p->seg->red + 1, p->seg->nred - 1U);
+        const unsigned n =
+            sched_fetching_rows(s, p->k, p->seg, 1U - s->g->image[p->nseg], row, mr);
         *k = block_k(s, p);
         return n + 1;
     }
@@ -480,7 +482,7 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
     struct index m = index_const(0), k, from = index_const(0);
     if (!p->whole)
         move_tile(s, p, h, row, mr, false);
-    unsigned opened = k_loops(s, p, flat, &k);
+    unsigned opened = k_loops(s, p, flat, row, mr, &k);
     if (mr > 1) {
         struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(mr), 1);
         m = index_axis(f->axis, 1);
