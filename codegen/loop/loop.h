@@ -267,6 +267,19 @@ uint32_t nest_unit_cost(const struct nest *n, uint32_t stage, const struct targe
  */
 uint64_t nest_private_bytes(const struct nest *n, int64_t batch_max, uint64_t *offset);
 
+/*
+ * A nest whose first stage only packs weights (buffers without batch that it does not
+ * write), in two: `pack` has that stage, `rest` all others.  Buffers of pack are n's
+ * buffers of[]: some it reads, and private ones, which it writes.  Buffers of rest: n's but
+ * the private ones, then those that pack writes, in its order, then its own private ones.
+ * false: it has no such stage.
+ */
+struct hoisted {
+    struct nest *pack, *rest;
+    uint16_t *of;
+};
+bool nest_hoist(const struct nest *n, struct arena *a, struct hoisted *out);
+
 /* SHA-256 of the text without names: equal kernels make equal nests. */
 void kernel_key(const struct kernel *k, uint8_t key[32]);
 /* SHA-256 of the canonical text without names, target row and back end: equal nests share

@@ -66,7 +66,7 @@ static void kernel(const struct ex *x, struct json_writer *w, const struct ex_ph
     json_open(w, '{');
     number(w, "kernel", k->kernel);
     number(w, "launch", k->launch);
-    text(w, "kind", ex_kind(p, k));
+    text(w, "kind", ex_kind(x, p, k));
     text(w, "variant", tuned ? tuned->variant : "table");
     number(w, "seconds", k->seconds);
     number(w, "moved", k->moved);

@@ -52,12 +52,19 @@ static void print_members(const struct ex *x, const struct place_names *m, int c
 
 /* ---- one kernel, whole ---- */
 
-const char *ex_kind(const struct ex_phase *p, const struct ex_kernel *k)
+static bool packs(const struct ex *x, const struct ex_kernel *k)
+{
+    return !x->c->ir.kernel[k->kernel];
+}
+
+const char *ex_kind(const struct ex *x, const struct ex_phase *p, const struct ex_kernel *k)
 {
     static const char *const text[] = {[GROUP_MAP] = "maps",
                                        [GROUP_CONTRACT] = "product",
                                        [GROUP_CHUNK] = "product in chunks"};
-    return k->group == NO_GROUP ? "copy" : text[p->f->group[k->group].kind];
+    if (k->group == NO_GROUP)
+        return packs(x, k) ? "packing" : "copy";
+    return text[p->f->group[k->group].kind];
 }
 
 static void flow_places(struct ex_flow *w, const struct place_names *m)
@@ -108,6 +115,37 @@ static const char *copied_to(const struct ex *x, const struct ex_phase *p,
     return "the arena, until it replaces a state";
 }
 
+static bool reads(const struct hyp_plan *p, const struct hyp_entry *e, uint32_t buffer)
+{
+    const struct hyp_kernel *k = &p->kernel[e->kernel];
+    for (uint32_t i = 0; i < k->nbuf; i++)
+        if (e->buf[i] == buffer && k->use[i] == HYP_READ)
+            return true;
+    return false;
+}
+
+/* What it packs, and who reads that. */
+static void print_packed(const struct ex *x, const struct ex_phase *p,
+                         const struct ex_kernel *k, struct ex_flow *h)
+{
+    const struct hyp_plan *plan = x->c->plan;
+    const struct hyp_entry *e = &plan->entry[k->entry];
+    char head[EX_PLACE];
+    for (uint32_t i = 0; i < e->nplace; i++) {
+        snprintf(head, sizeof head, "%s %s", i ? "and" : "of", e->place[i].name);
+        ex_flow_text(h, head);
+    }
+    for (uint32_t b = 0; b < plan->kernel[k->kernel].nbuf; b++)
+        for (uint32_t i = 0; plan->kernel[k->kernel].use[b] == HYP_WRITE && i < p->nkernel;
+             i++)
+            if (reads(plan, &plan->entry[p->kernel[i].entry], e->buf[b])) {
+                snprintf(head, sizeof head, "for k%u, launch %u", p->kernel[i].kernel,
+                         p->kernel[i].launch);
+                ex_flow_text(h, head);
+            }
+    fputc('\n', x->out);
+}
+
 void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
                      const struct ex_kernel *k)
 {
@@ -115,7 +153,8 @@ void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
     const struct place_names m = members_of(x, p, k);
     struct ex_flow w = {x->out, 14, 14, true}, h = {x->out, 4, 6, true};
 
-    snprintf(head, sizeof head, "k%u, launch %u: %s", k->kernel, k->launch, ex_kind(p, k));
+    snprintf(head, sizeof head, "k%u, launch %u: %s", k->kernel, k->launch,
+             ex_kind(x, p, k));
     fputs("    ", x->out);
     ex_flow_text(&h, head);
     if (k->group != NO_GROUP) {
@@ -134,6 +173,10 @@ void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
         snprintf(head, sizeof head, "scheduled `%s` by `hypno tune` (measured %s, was %s)",
                  tuned->variant, ex_time(t, tuned->after), ex_time(b, tuned->before));
         ex_flow_text(&h, head);
+    }
+    if (packs(x, k)) {
+        print_packed(x, p, k, &h);
+        return;
     }
     if (k->group == NO_GROUP) {
         fprintf(x->out, " to %s\n", copied_to(x, p, k));

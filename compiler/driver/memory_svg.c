@@ -24,7 +24,7 @@ static const struct {
     [VIEW_RESULT] = {"result", "#d9b38c"},
     [VIEW_ACTIVATION] = {"activation", "#7fcdb4"},
     [VIEW_GRADIENT] = {"gradient", "#e8a36b"},
-    [VIEW_SCRATCH] = {"scratch of one kernel", "#dda9c6"},
+    [VIEW_SCRATCH] = {"scratch and packed", "#dda9c6"},
 };
 
 struct drawing {

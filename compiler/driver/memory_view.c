@@ -44,8 +44,9 @@ static void name_own(const struct compiled *c, uint32_t entry, struct view_box *
                      struct arena *a)
 {
     const struct hyp_entry *e = &c->plan->entry[entry];
+    const char *what = c->ir.kernel[e->kernel] ? "scratch of" : "packed by";
     b->kind = VIEW_SCRATCH;
-    b->name = dotted(a, arena_fmt(a, "scratch of k%u, ", e->kernel),
+    b->name = dotted(a, arena_fmt(a, "%s k%u, ", what, e->kernel),
                      e->nplace ? e->place[0].name : "a copy");
 }
 
@@ -60,8 +61,8 @@ struct view view_arena(const struct compiled *c, uint32_t phase, struct arena *a
             .offset = l->offset, .bytes = l->bytes, .first = l->first, .last = l->last};
         if (l->value)
             name_value(c, l->value, b, a);
-        else if (l->buffer == UINT32_MAX)
-            name_own(c, l->entry, b, a);
+        else if (l->entry)
+            name_own(c, l->entry - 1, b, a);
         else {
             b->kind = VIEW_STATE;
             b->name = "a state, kept until it is replaced";
@@ -165,7 +166,7 @@ static void chart_legend(const struct view *v, FILE *out)
                 (double)b->bytes / 0x1p20, b->first, b->last, b->name, line);
     }
     if (own)
-        fprintf(out, "    # a kernel's own scratch\n");
+        fprintf(out, "    # kernels' own: scratch, and what is packed\n");
     if (v->n > named + own)
         fprintf(out, "    . %u smaller values\n", v->n - named - own);
     fputs("    : less than half full\n", out);

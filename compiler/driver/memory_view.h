@@ -16,7 +16,7 @@ enum view_kind {
     VIEW_RESULT,
     VIEW_ACTIVATION,
     VIEW_GRADIENT, /* and what optimizers make of it */
-    VIEW_SCRATCH,  /* a kernel's own */
+    VIEW_SCRATCH,  /* a kernel's own, and what is packed */
     VIEW_KINDS
 };
 struct view_box {

@@ -13,10 +13,10 @@
 #include "compiler/ir/program.h"
 #include "runtime/base/hash.h"
 
-struct plan_life {        /* of something in the arena of a phase */
-    value_id value;       /* 0: a kernel's own scratch, or a state kept for its commit */
-    uint32_t buffer;      /* of the plan; UINT32_MAX: a kernel's own */
-    uint32_t entry;       /* whose own it is */
+struct plan_life {   /* of something in the arena of a phase */
+    value_id value;  /* 0: a kernel's own, what is packed, or a state kept for its commit */
+    uint32_t buffer; /* of the plan; UINT32_MAX: a kernel's own */
+    uint32_t entry;  /* 1 + whose own it is, or who packs it; else 0 */
     uint32_t first, last; /* launches of the phase, from 0, inclusive */
     uint64_t offset, bytes;
 };
@@ -29,12 +29,14 @@ struct plan_ir {
     struct arena *arena;
     const struct program *program;
     const struct target *target;
-    uint32_t *leaf_buffer;             /* by leaf: 1 + buffer of the plan */
-    struct nest **nest;                /* by plan kernel */
-    struct kernel **kernel;            /* likewise: what the nest was made of */
+    uint32_t *leaf_buffer; /* by leaf: 1 + buffer of the plan */
+    struct nest **nest;    /* by plan kernel */
+    struct kernel *
+        *kernel; /* likewise: what the nest was made of; NULL: it packs weights */
     const struct tuned_kernel **tuned; /* likewise: its variant; NULL: the table's choice */
-    uint32_t *group;        /* by plan entry: 1 + group of its phase's fusion; 0: a copy */
-    struct fusion **fusion; /* by plan phase */
+    uint32_t
+        *group; /* by plan entry: 1 + group of its phase's fusion; 0: a copy or packing */
+    struct fusion **fusion;     /* by plan phase */
     struct plan_memory *memory; /* likewise */
     uint32_t nphase;
 };

@@ -42,8 +42,12 @@ const struct prog_phase *plan_phase_of(const struct program *p, region_id r);
 /* plan_kernel.c: what is equal is one */
 struct scheduled {
     struct nest *nest;
+    /* The same in two, where its first stage packs weights (nest_hoist()); else NULL. */
+    struct scheduled *pack, *rest;
+    const uint16_t *of;               /* by buffer of pack: the nest's */
+    bool packs;                       /* it is such a first stage */
     const struct tuned_kernel *tuned; /* what schedules it in the table's place, or NULL */
-    uint8_t of[32], key[32];          /* kernel_key() of what it was made of, nest_key() */
+    uint8_t from[32], key[32];        /* kernel_key() of what it was made of, nest_key() */
     uint32_t kernel;                  /* 1 + the plan's; 0: none yet */
 };
 /* The nest of a kernel, or of an equal one that came before. */

@@ -16,36 +16,67 @@ static uint32_t hash_of(const uint8_t key[32])
     return h;
 }
 
+static struct scheduled *part(const struct builder *b, struct nest *n, bool packs)
+{
+    struct scheduled *s = arena_alloc(b->a, sizeof *s);
+    s->nest = n;
+    s->packs = packs;
+    nest_key(n, b->target, b->plan->backend, s->key);
+    return s;
+}
+
+static void set_nest(const struct builder *b, struct scheduled *s, struct nest *n)
+{
+    struct hoisted h;
+    s->nest = n;
+    s->pack = s->rest = NULL;
+    nest_key(n, b->target, b->plan->backend, s->key);
+    if (!nest_hoist(n, b->a, &h))
+        return;
+    s->pack = part(b, h.pack, true);
+    s->rest = part(b, h.rest, false);
+    s->of = h.of;
+}
+
+/* It was measured as it runs: most kernels whose packing is another's are known without. */
+static const struct tuned_kernel *find_tuned(const struct builder *b,
+                                             const struct scheduled *s)
+{
+    const struct tuned *all = b->opt->tuned;
+    const struct tuned_kernel *k = NULL;
+    if (all && s->rest)
+        k = tuned_find(all, s->rest->key, b->opt->threads, b->plan->batch_max);
+    return all && !k ? tuned_find(all, s->key, b->opt->threads, b->plan->batch_max) : k;
+}
+
 /* As the table's row has it, unless a variant was found better than that. */
 static void schedule(struct builder *b, struct scheduled *s, const struct kernel *k)
 {
     struct target varied;
-    s->nest = nest_schedule(k, b->target, b->a);
-    nest_key(s->nest, b->target, b->plan->backend, s->key);
-    if (b->opt->tuned)
-        s->tuned = tuned_find(b->opt->tuned, s->key, b->opt->threads, b->plan->batch_max);
-    if (s->tuned && !target_vary(b->target, s->tuned->variant, &varied))
-        s->tuned = NULL;
-    if (!s->tuned)
+    set_nest(b, s, nest_schedule(k, b->target, b->a));
+    const struct tuned_kernel *tuned = find_tuned(b, s);
+    if (!tuned || !target_vary(b->target, tuned->variant, &varied))
         return;
-    s->nest = nest_schedule(k, &varied, b->a);
-    nest_key(s->nest, b->target, b->plan->backend, s->key);
+    set_nest(b, s, nest_schedule(k, &varied, b->a));
+    s->tuned = tuned;
+    if (s->rest)
+        s->rest->tuned = tuned;
 }
 
 struct scheduled *plan_nest(struct builder *b, const struct kernel *k)
 {
-    uint8_t of[32];
-    kernel_key(k, of);
-    for (uint32_t at = hash_of(of), i; hash_next(&b->by_kernel, hash_of(of), &at, &i);)
-        if (memcmp(b->scheduled[i]->of, of, sizeof of) == 0)
+    uint8_t from[32];
+    kernel_key(k, from);
+    for (uint32_t at = hash_of(from), i; hash_next(&b->by_kernel, hash_of(from), &at, &i);)
+        if (memcmp(b->scheduled[i]->from, from, sizeof from) == 0)
             return b->scheduled[i];
     struct scheduled *s = arena_alloc(b->a, sizeof *s);
-    memcpy(s->of, of, sizeof of);
+    memcpy(s->from, from, sizeof from);
     schedule(b, s, k);
     b->scheduled = arena_grow(b->a, b->scheduled, &b->cscheduled, b->nscheduled + 1,
                               sizeof(struct scheduled *));
     b->scheduled[b->nscheduled] = s;
-    hash_add(&b->by_kernel, b->a, hash_of(of), b->nscheduled++);
+    hash_add(&b->by_kernel, b->a, hash_of(from), b->nscheduled++);
     return s;
 }
 
@@ -92,13 +123,13 @@ static uint32_t add_kernel(struct builder *b, const struct scheduled *s,
     b->ir->tuned = arena_grow(b->a, b->ir->tuned, &b->ctuned, id + 1, sizeof *b->ir->tuned);
     struct hyp_kernel *k = &p->kernel[id];
     memcpy(k->key, s->key, sizeof k->key);
-    k->name = low->name;
+    k->name = s->packs ? arena_fmt(b->a, "packing for %s", low->name) : low->name;
     k->nbuf = s->nest->nbuf;
-    k->nscalar = low->nscalar;
+    k->nscalar = s->nest->nscalar;
     k->use = uses_of(b, s->nest);
     add_stages(b, k, id, s->nest);
     b->ir->nest[id] = s->nest;
-    b->ir->kernel[id] = kernel_copy(low->kernel, b->a);
+    b->ir->kernel[id] = s->packs ? NULL : kernel_copy(low->kernel, b->a);
     b->ir->tuned[id] = s->tuned;
     return id;
 }

@@ -9,51 +9,12 @@
 #include <string.h>
 
 #include "compiler/driver/place.h"
-#include "compiler/driver/plan_internal.h"
-#include "compiler/passes/memplan.h"
+#include "compiler/driver/plan_program.h"
 #include "runtime/base/arena.h"
-
-enum slot_kind { SLOT_STATE, SLOT_INPUT, SLOT_OUTPUT, SLOT_SCRATCH };
-struct slot {
-    uint8_t kind;
-    uint32_t buffer; /* of the plan; scratch: assigned after planning */
-    struct type type;
-    uint32_t first, last; /* launches */
-    value_id value;       /* scratch and output */
-};
-struct task { /* one kernel of the phase program */
-    struct lowered *low;
-    struct scheduled *scheduled;
-    const struct nest *nest; /* scheduled's */
-    uint32_t level;
-    uint64_t *private_at; /* offsets of the nest's private buffers */
-    uint64_t private_bytes;
-    uint32_t interval;
-    uint32_t step;  /* hyp_entry.step */
-    uint32_t group; /* 1 + that of fusion; 0: a copy */
-};
-struct phase_builder {
-    struct builder *b;
-    struct arena *scratch; /* of what the plan does not keep, kernels as lowered among it */
-    struct fusion *f;
-    uint32_t id;
-    struct hyp_phase *phase;
-    const struct hyp_phase *like; /* whose places for probes it shares; or NULL */
-    struct slot *slot;
-    uint32_t nslot, cslot;
-    uint32_t *slot_of;                /* by base value: 1 + slot */
-    struct hash_index leaves, params; /* slots by buffer; parameters by what they are */
-    struct task *task;
-    uint32_t ntask, ctask, nlevel;
-    struct interval *life; /* in the arena: of scratch slots and private buffers */
-    struct plan_life *what;
-    uint32_t nlife;
-    uint32_t cop, coutput, cinput;
-};
 
 /* ---- slots ---- */
 
-static uint32_t add_slot(struct phase_builder *p, struct slot s)
+uint32_t program_add_slot(struct phase_builder *p, struct slot s)
 {
     p->slot = arena_grow(p->scratch, p->slot, &p->cslot, p->nslot + 1, sizeof s);
     s.first = UINT32_MAX;
@@ -68,7 +29,7 @@ static uint32_t leaf_slot(struct phase_builder *p, leaf_id id)
     for (uint32_t at = buffer, i; hash_next(&p->leaves, buffer, &at, &i);)
         return i;
     hash_add(&p->leaves, p->scratch, buffer, p->nslot);
-    return add_slot(
+    return program_add_slot(
         p, (struct slot){.kind = b->g->leaf[id].what == LEAF_DATA ? SLOT_INPUT : SLOT_STATE,
                          .buffer = buffer,
                          .type = b->g->leaf[id].type});
@@ -83,10 +44,11 @@ static uint32_t slot_of(void *cx, value_id base)
 
     if (!p->slot_of[base])
         p->slot_of[base] =
-            1 + (n->op == OP_LEAF ? leaf_slot(p, n->attr)
-                                  : add_slot(p, (struct slot){.kind = SLOT_SCRATCH,
-                                                              .type = g->value[base].type,
-                                                              .value = base}));
+            1 + (n->op == OP_LEAF
+                     ? leaf_slot(p, n->attr)
+                     : program_add_slot(p, (struct slot){.kind = SLOT_SCRATCH,
+                                                         .type = g->value[base].type,
+                                                         .value = base}));
     return p->slot_of[base] - 1;
 }
 
@@ -114,31 +76,56 @@ static void send_far(const struct phase_builder *p, const struct lowered *low)
     }
 }
 
-static struct task *add_task(struct phase_builder *p, struct lowered *low, uint32_t level)
+void program_set_nest(struct phase_builder *p, struct task *t, struct scheduled *s,
+                      const uint32_t *slot)
 {
-    struct builder *b = p->b;
-    if (!low) {
-        b->failed = true;
-        return NULL;
-    }
+    t->scheduled = s;
+    t->nest = s->nest;
+    t->slot = slot;
+    t->private_at = arena_array(p->scratch, t->nest->nprivate + 1U, sizeof *t->private_at);
+    t->private_bytes = nest_private_bytes(t->nest, p->b->plan->batch_max, t->private_at);
+    if (!p->b->opt->f64)
+        return;
+    t->private_bytes *= 2;
+    for (uint32_t i = 0; i < t->nest->nprivate; i++)
+        t->private_at[i] *= 2;
+}
+
+struct task *program_add_task(struct phase_builder *p, const struct lowered *low,
+                              struct scheduled *s, const uint32_t *slot, uint32_t level)
+{
     p->task = arena_grow(p->scratch, p->task, &p->ctask, p->ntask + 1, sizeof *p->task);
     struct task *t = &p->task[p->ntask++];
     t->low = low;
     t->level = level;
-    watch_state(p, low);
-    send_far(p, low);
-    t->scheduled = plan_nest(b, low->kernel);
-    t->nest = t->scheduled->nest;
-    t->private_at = arena_array(p->scratch, t->nest->nprivate + 1U, sizeof *t->private_at);
-    t->private_bytes = nest_private_bytes(t->nest, b->plan->batch_max, t->private_at);
-    if (b->opt->f64) {
-        t->private_bytes *= 2;
-        for (uint32_t i = 0; i < t->nest->nprivate; i++)
-            t->private_at[i] *= 2;
-    }
+    program_set_nest(p, t, s, slot);
     if (level + 1 > p->nlevel)
         p->nlevel = level + 1;
     return t;
+}
+
+static struct task *add_task(struct phase_builder *p, struct lowered *low, uint32_t level)
+{
+    if (!low) {
+        p->b->failed = true;
+        return NULL;
+    }
+    watch_state(p, low);
+    send_far(p, low);
+    return program_add_task(p, low, plan_nest(p->b, low->kernel), low->slot, level);
+}
+
+const uint32_t *program_by_level(const struct phase_builder *p)
+{
+    uint32_t *first = arena_array(p->scratch, p->nlevel + 2U, sizeof *first);
+    uint32_t *order = arena_array(p->scratch, p->ntask + 1U, sizeof *order);
+    for (uint32_t i = 0; i < p->ntask; i++)
+        first[p->task[i].level + 1]++;
+    for (uint32_t l = 0; l < p->nlevel; l++)
+        first[l + 1] += first[l];
+    for (uint32_t i = 0; i < p->ntask; i++)
+        order[first[p->task[i].level]++] = i;
+    return order;
 }
 
 static void touch(struct slot *s, uint32_t level)
@@ -196,11 +183,11 @@ static void claim_outputs(struct phase_builder *p)
         if (r->why == ROOT_OUTPUT && g->node[g->value[base].def].op != OP_LEAF &&
             !p->slot_of[base])
             p->slot_of[base] =
-                1 +
-                add_slot(p, (struct slot){.kind = SLOT_OUTPUT,
-                                          .type = *graph_type(g, base),
-                                          .buffer = output_place(p, r, graph_type(g, base)),
-                                          .value = base});
+                1 + program_add_slot(
+                        p, (struct slot){.kind = SLOT_OUTPUT,
+                                         .type = *graph_type(g, base),
+                                         .buffer = output_place(p, r, graph_type(g, base)),
+                                         .value = base});
     }
 }
 
@@ -252,7 +239,7 @@ static void output_root(struct phase_builder *p, const struct root *r)
         add_output(p, r, s->buffer);
         return;
     }
-    const uint32_t to = add_slot(
+    const uint32_t to = program_add_slot(
         p, (struct slot){.kind = SLOT_OUTPUT,
                          .type = *graph_type(p->b->g, r->value),
                          .buffer = output_place(p, r, graph_type(p->b->g, r->value))});
@@ -277,7 +264,7 @@ static void commit_root(struct phase_builder *p, const struct root *r, uint32_t 
                  end);
         return;
     }
-    const uint32_t keep = add_slot(
+    const uint32_t keep = program_add_slot(
         p, (struct slot){.kind = SLOT_SCRATCH, .type = *graph_type(p->b->g, r->value)});
     add_task(p, lower_copy(p->f, r->value, keep, slot_of, p, p->scratch, p->b->ds), 0);
     struct lowered *low =
@@ -309,22 +296,28 @@ static uint32_t add_life(struct phase_builder *p, value_id value, uint64_t bytes
     return p->nlife++;
 }
 
-static bool in_arena(const struct slot *s)
+bool program_in_arena(const struct slot *s)
 {
     return s->kind == SLOT_SCRATCH && s->first != UINT32_MAX;
 }
 
+void program_touch(struct phase_builder *p)
+{
+    for (uint32_t i = 0; i < p->ntask; i++)
+        for (uint32_t k = 0; k < program_nslot(&p->task[i]); k++)
+            touch(&p->slot[p->task[i].slot[k]], p->task[i].level);
+}
+
 static void find_lives(struct phase_builder *p, uint32_t *of_slot)
 {
+    program_touch(p);
     for (uint32_t i = 0; i < p->ntask; i++) {
         struct task *t = &p->task[i];
-        for (uint32_t j = 0; j < t->low->kernel->nbuf; j++)
-            touch(&p->slot[t->low->slot[j]], t->level);
         if (t->private_bytes)
             t->interval = add_life(p, 0, t->private_bytes, t->level, t->level);
     }
     for (uint32_t i = 0; i < p->nslot; i++)
-        if (in_arena(&p->slot[i]))
+        if (program_in_arena(&p->slot[i]))
             of_slot[i] =
                 add_life(p, p->slot[i].value, plan_type_bytes(p->b, &p->slot[i].type),
                          p->slot[i].first, p->slot[i].last);
@@ -340,7 +333,7 @@ static void place_slot(struct phase_builder *p, struct slot *s, uint32_t life)
     s->buffer = plan_new_buffer(b, HYP_SEG_SCRATCH, plan_dtype(t->dtype), x->offset,
                                 x->bytes, plan_sample_bytes(b, t));
     p->what[life].buffer = s->buffer;
-    if (rows > 0 && x->bytes / (uint64_t)rows > b->row_max)
+    if (rows > 0 && !s->packed && x->bytes / (uint64_t)rows > b->row_max)
         b->row_max = x->bytes / (uint64_t)rows;
 }
 
@@ -354,185 +347,13 @@ static void plan_scratch(struct phase_builder *p)
     find_lives(p, of_slot);
     p->phase->arena_bytes = memplan(p->life, p->nlife, p->scratch, &p->phase->arena_bound);
     for (uint32_t i = 0; i < p->nslot; i++)
-        if (in_arena(&p->slot[i]))
+        if (program_in_arena(&p->slot[i]))
             place_slot(p, &p->slot[i], of_slot[i]);
     for (uint32_t i = 0; i < p->ntask; i++)
         for (uint32_t j = 0; j < p->task[i].nest->nprivate; j++)
             p->task[i].private_at[j] += p->life[p->task[i].interval].offset;
     if (p->phase->arena_bytes > b->plan->segment_bytes[HYP_SEG_SCRATCH])
         b->plan->segment_bytes[HYP_SEG_SCRATCH] = p->phase->arena_bytes;
-}
-
-/* ---- entries and ops ---- */
-
-static uint32_t param_slot(struct phase_builder *p, struct hyp_param x)
-{
-    struct builder *b = p->b;
-    struct hyp_plan *pl = b->plan;
-    const uint32_t hash = x.a * 8 + x.kind;
-    for (uint32_t at = hash, i; hash_next(&p->params, hash, &at, &i);)
-        if (pl->param[i].kind == x.kind && pl->param[i].a == x.a)
-            return i;
-    hash_add(&p->params, p->scratch, hash, pl->nparam);
-    pl->param = arena_grow(b->a, pl->param, &b->cparam, pl->nparam + 1, sizeof x);
-    pl->param[pl->nparam] = x;
-    return pl->nparam++;
-}
-
-static struct hyp_param param_of(struct builder *b, const struct binding *x)
-{
-    switch (x->kind) {
-    case BIND_HOST: {
-        const bool f = graph_type(b->g, x->host)->dtype == DT_F32;
-        return (struct hyp_param){f ? HYP_PARAM_HOST_F32 : HYP_PARAM_HOST_I32,
-                                  host_slot(&b->host, x->host)};
-    }
-    case BIND_DRAW_LO:
-        return (struct hyp_param){HYP_PARAM_DRAW_LO, 0};
-    case BIND_DRAW_HI:
-        return (struct hyp_param){HYP_PARAM_DRAW_HI, 0};
-    default:
-        return (struct hyp_param){HYP_PARAM_WORD, x->word};
-    }
-}
-
-static void add_entry(struct phase_builder *p, struct task *t)
-{
-    struct builder *b = p->b;
-    struct hyp_plan *pl = b->plan;
-    const uint32_t nk = t->low->kernel->nbuf;
-
-    const uint32_t kernel = plan_kernel(b, t->scheduled, t->low);
-    pl->entry = arena_grow(b->a, pl->entry, &b->centry, pl->nentry + 1, sizeof *pl->entry);
-    b->ir->group =
-        arena_grow(b->a, b->ir->group, &b->cgroup, pl->nentry + 1, sizeof *b->ir->group);
-    b->ir->group[pl->nentry] = t->group;
-    if (t->private_bytes)
-        p->what[t->interval].entry = pl->nentry;
-    struct hyp_entry *e = &pl->entry[pl->nentry++];
-    e->kernel = kernel;
-    e->buf = arena_array(b->a, t->nest->nbuf + 1U, sizeof *e->buf);
-    for (uint32_t i = 0; i < nk; i++)
-        e->buf[i] = p->slot[t->low->slot[i]].buffer;
-    for (uint32_t i = 0; i < t->nest->nprivate; i++)
-        e->buf[nk + i] = plan_new_buffer(b, HYP_SEG_SCRATCH, HYP_F32, t->private_at[i],
-                                         (i + 1 < t->nest->nprivate
-                                              ? t->private_at[i + 1]
-                                              : t->private_at[0] + t->private_bytes) -
-                                             t->private_at[i],
-                                         0);
-    e->scalar = arena_array(b->a, t->low->nscalar + 1U, sizeof *e->scalar);
-    for (uint32_t i = 0; i < t->low->nscalar; i++)
-        e->scalar[i] = param_slot(p, param_of(b, &t->low->scalar[i]));
-    e->place = arena_array(b->a, t->low->kernel->nplace + 1U, sizeof *e->place);
-    for (uint32_t i = 0; i < t->low->kernel->nplace; i++)
-        e->nplace = place_once(e->place, e->nplace,
-                               place_of(b->g, b->ds, t->low->kernel->place[i]));
-    e->step = t->step;
-}
-
-static void add_op(struct phase_builder *p, struct hyp_op op)
-{
-    p->phase->op = arena_grow(p->b->a, p->phase->op, &p->cop, p->phase->nop + 1, sizeof op);
-    p->phase->op[p->phase->nop++] = op;
-}
-
-/* The t of every weight that this program updates. */
-static void count_updates(struct phase_builder *p)
-{
-    struct hyp_phase *ph = p->phase;
-    uint32_t n = 0;
-
-    ph->count_list = arena_array(p->b->a, p->f->nroot + 1U, sizeof *ph->count_list);
-    for (uint32_t i = 0; i < p->f->nroot; i++) {
-        const struct root *r = p->f->root[i];
-        const char *path = r->leaf ? p->b->g->leaf[r->leaf].path : "";
-        if (r->why != ROOT_UPDATE || strncmp(path, "optimizer/", 10) == 0)
-            continue;
-        const char *name = arena_fmt(p->b->a, "optimizer/%s/t", path);
-        if (graph_find_leaf(p->b->g, LEAF_COUNTER, name))
-            ph->count_list[n++] = host_counter(&p->b->host, name) - HYP_COUNTER_FIRST;
-    }
-    if (n)
-        add_op(p, (struct hyp_op){HYP_OP_COUNT, 0, n, 0, 0});
-}
-
-/* What lies where, by launches in the place of levels, for reports. */
-static void note_lives(struct phase_builder *p, const uint32_t *launch_of, uint32_t nlaunch)
-{
-    for (uint32_t i = 0; i < p->nlife; i++) {
-        const struct interval *x = &p->life[i];
-        p->what[i].bytes = x->bytes;
-        p->what[i].offset = x->offset;
-        p->what[i].first = launch_of[x->first];
-        p->what[i].last = launch_of[x->last];
-    }
-    p->b->ir->memory[p->id] = (struct plan_memory){p->what, p->nlife, nlaunch};
-}
-
-static const uint32_t *tasks_by_level(const struct phase_builder *p)
-{
-    uint32_t *first = arena_array(p->scratch, p->nlevel + 2U, sizeof *first);
-    uint32_t *order = arena_array(p->scratch, p->ntask + 1U, sizeof *order);
-    for (uint32_t i = 0; i < p->ntask; i++)
-        first[p->task[i].level + 1]++;
-    for (uint32_t l = 0; l < p->nlevel; l++)
-        first[l + 1] += first[l];
-    for (uint32_t i = 0; i < p->ntask; i++)
-        order[first[p->task[i].level]++] = i;
-    return order;
-}
-
-static void emit_ops(struct phase_builder *p)
-{
-    const uint32_t first_param = p->b->plan->nparam;
-    uint32_t *launch_of = arena_array(p->scratch, p->nlevel + 1U, sizeof *launch_of);
-    uint32_t nlaunch = 0;
-    count_updates(p);
-    const uint32_t scalars = p->phase->nop;
-    add_op(p, (struct hyp_op){HYP_OP_SCALARS, 0, 0, first_param, 0});
-    const uint32_t *task = tasks_by_level(p), *end = task + p->ntask;
-    for (uint32_t level = 0; level < p->nlevel; level++) {
-        const uint32_t e0 = p->b->plan->nentry;
-        launch_of[level] = nlaunch;
-        for (; task < end && p->task[*task].level == level; task++)
-            add_entry(p, &p->task[*task]);
-        if (p->b->plan->nentry > e0) {
-            add_op(p, (struct hyp_op){HYP_OP_LAUNCH, e0, p->b->plan->nentry, 0, 0});
-            nlaunch++;
-        }
-    }
-    p->phase->op[scalars].d = p->b->plan->nparam;
-    note_lives(p, launch_of, nlaunch);
-}
-
-static void add_inputs(struct phase_builder *p)
-{
-    struct builder *b = p->b;
-    for (uint32_t i = 0; i < p->nslot; i++) {
-        if (p->slot[i].kind != SLOT_INPUT)
-            continue;
-        for (leaf_id l = 1; l < b->g->nleaf; l++) {
-            if (b->g->leaf[l].what != LEAF_DATA || !b->leaf_buffer[l] ||
-                b->leaf_buffer[l] - 1 != p->slot[i].buffer)
-                continue;
-            struct hyp_input in = {.buffer = p->slot[i].buffer};
-            const char *dot = strrchr(b->g->leaf[l].path, '.');
-            const size_t n = dot ? (size_t)(dot - b->g->leaf[l].path) : 0;
-            for (uint32_t s = 0; dot && s < b->plan->nsource; s++) {
-                const struct hyp_source *src = &b->plan->source[s];
-                if (strlen(src->name) != n || memcmp(src->name, b->g->leaf[l].path, n) != 0)
-                    continue;
-                in.source = s;
-                for (uint32_t k = 0; k < src->nfield; k++)
-                    if (strcmp(src->field[k].name, dot + 1) == 0)
-                        in.field = k;
-            }
-            p->phase->input = arena_grow(b->a, p->phase->input, &p->cinput,
-                                         p->phase->ninput + 1, sizeof in);
-            p->phase->input[p->phase->ninput++] = in;
-        }
-    }
 }
 
 /* ---- update steps ---- */
@@ -651,9 +472,9 @@ uint32_t plan_phase(struct builder *b, region_id region, const struct phase_wish
     if (!b->failed)
         finish_roots(&p);
     if (!b->failed) {
+        program_share_packs(&p);
         plan_scratch(&p);
-        add_inputs(&p);
-        emit_ops(&p);
+        program_emit(&p);
     }
     pl->phase[id] = ph;
     arena_free(p.scratch);

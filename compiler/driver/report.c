@@ -124,8 +124,8 @@ static void print_kernels(const struct compiled *c, const char *only, bool nests
         fprintf(out, "# k%u: ", i);
         print_members(&c->plan->entry[used[i] - 1], out);
         fprintf(out, "\n%s\n",
-                nests ? nest_print(c->ir.nest[i], text)
-                      : kernel_print(c->ir.kernel[i], text));
+                nests || !c->ir.kernel[i] ? nest_print(c->ir.nest[i], text)
+                                          : kernel_print(c->ir.kernel[i], text));
         arena_reset(text);
     }
     arena_free(text);

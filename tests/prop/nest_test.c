@@ -31,6 +31,8 @@ struct tried {
     struct arena *a;
 };
 
+static uint32_t hoists; /* nests that ran in two */
+
 static void complain(const struct tried *t, const char *what)
 {
     fprintf(stderr, "seed %llu, target %s, variant %s, batch %lld, %s: %s\n%s\n%s\n",
@@ -94,46 +96,110 @@ static void compare(const struct tried *t, const struct kernel_data *want,
     }
 }
 
-static void try_one(const struct tried *t)
+/* By number of the nest: what is known of the same buffer of the whole one. */
+static void **of_buffers(const struct tried *t, const uint16_t *of, uint32_t n,
+                         void *const *all)
+{
+    void **some = arena_array(t->a, n + 1, sizeof *some);
+    for (uint32_t i = 0; i < n; i++)
+        some[i] = all[of[i]];
+    return some;
+}
+
+static void run_nest(const struct tried *whole, const struct nest *n, const uint16_t *of,
+                     struct hyp_kargs args, uint8_t **stored)
+{
+    struct tried t = *whole;
+    struct interp_check check = {0};
+    void **at = of_buffers(&t, of, n->nbuf, (void *const *)stored);
+    t.n = n;
+    check.stored = (uint8_t *const *)at;
+    args.buf = of_buffers(&t, of, n->nbuf, args.buf);
+    for (uint32_t i = 0; i < n->nstage; i++) {
+        run_stage(&t, i, &args, &check);
+        if (check.fault[0])
+            complain(&t, check.fault);
+    }
+}
+
+/* The whole nest, or its packing and the rest. */
+static void run_parts(const struct tried *t, bool apart, struct hyp_kargs args,
+                      uint8_t **stored)
+{
+    struct hoisted h;
+    uint16_t *of = arena_array(t->a, t->n->nbuf + 1U, sizeof *of);
+    bool *seen = arena_array(t->a, t->n->nbuf + 1U, sizeof *seen);
+    uint32_t n = t->n->nbuf - t->n->nprivate;
+    for (uint32_t i = 0; i < t->n->nbuf; i++)
+        of[i] = (uint16_t)i;
+    if (!apart || !nest_hoist(t->n, t->a, &h)) {
+        run_nest(t, t->n, of, args, stored);
+        return;
+    }
+    run_nest(t, h.pack, h.of, args, stored);
+    for (uint32_t i = 0; i < h.pack->nbuf; i++)
+        if (h.pack->buf[i].use == BUF_WRITE) {
+            of[n++] = h.of[i];
+            seen[h.of[i]] = true;
+        }
+    for (uint32_t i = t->n->nbuf - t->n->nprivate; i < t->n->nbuf; i++)
+        if (!seen[i])
+            of[n++] = (uint16_t)i;
+    run_nest(t, h.rest, of, args, stored);
+    hoists++;
+}
+
+static void try_one(const struct tried *t, bool apart)
 {
     struct kernel_data want = kernel_data_new(t->k->buf, t->k->nbuf, t->k->nscalar, t->f64,
                                               t->batch, t->seed, t->a);
     struct kernel_data got = kernel_data_new(t->n->buf, t->n->nbuf, t->n->nscalar, t->f64,
                                              t->batch, t->seed, t->a);
     uint8_t **stored = arena_array(t->a, t->n->nbuf + 1, sizeof *stored);
-    struct interp_check check = {.stored = (uint8_t *const *)stored};
-    struct hyp_kargs args = {.buf = (void *const *)got.buf,
-                             .scalar = got.scalar,
-                             .batch = t->batch,
-                             .seed = 7,
-                             .watch = got.watch};
+    const struct hyp_kargs args = {.buf = (void *const *)got.buf,
+                                   .scalar = got.scalar,
+                                   .batch = t->batch,
+                                   .seed = 7,
+                                   .watch = got.watch};
     for (uint32_t b = 0; b < t->k->nbuf; b++)
         stored[b] = arena_array(t->a, (size_t)got.elems[b] + 1, 1);
     kernel_eval(t->k, t->f64, t->batch, 7, (void *const *)want.buf, want.scalar);
-    for (uint32_t i = 0; i < t->n->nstage; i++) {
-        run_stage(t, i, &args, &check);
-        if (check.fault[0])
-            complain(t, check.fault);
-    }
+    run_parts(t, apart, args, stored);
     compare(t, &want, &got, stored);
     if (kernel_data_told(&got) != kernel_data_bad(&got, t->n->buf, t->n->nbuf, t->f64))
         complain(t, "watched buffers are told of otherwise than they are");
 }
 
+static void nest_is_sound(const struct tried *t, const struct nest *nest)
+{
+    struct diag_sink *ds = diag_sink_new(t->a, 3);
+    char *text = nest_print(nest, t->a);
+    struct nest *n = nest_parse(t->a, text, ds, 0);
+    diag_print(ds, stderr, false);
+    if (!n || strcmp(nest_print(n, t->a), text) != 0)
+        complain(t, "the nest does not parse back");
+    const char *why = nest_validate(n, t->a);
+    if (why)
+        complain(t, why);
+}
+
 static void round_trips(const struct tried *t)
 {
-    char *k = kernel_print(t->k, t->a), *n = nest_print(t->n, t->a);
+    struct hoisted h;
+    char *k = kernel_print(t->k, t->a);
     struct diag_sink *ds = diag_sink_new(t->a, 3);
     struct kernel *k2 = kernel_parse(t->a, k, ds, 0);
-    struct nest *n2 = nest_parse(t->a, n, ds, 0);
     diag_print(ds, stderr, false);
     if (!k2 || strcmp(kernel_print(k2, t->a), k) != 0)
         complain(t, "the kernel does not parse back");
-    if (!n2 || strcmp(nest_print(n2, t->a), n) != 0)
-        complain(t, "the nest does not parse back");
     const char *why = kernel_validate(k2, t->a);
-    if (why || (why = nest_validate(n2, t->a)))
+    if (why)
         complain(t, why);
+    nest_is_sound(t, t->n);
+    if (!nest_hoist(t->n, t->a, &h))
+        return;
+    nest_is_sound(t, h.pack);
+    nest_is_sound(t, h.rest);
 }
 
 /* By the target's row, or by that as a variant has it. */
@@ -146,7 +212,7 @@ static void try_schedule(struct tried *t, const struct target *target, const cha
     t->variant = variant ? variant : "none";
     t->n = nest_schedule(t->k, &row, t->a);
     round_trips(t);
-    try_one(t);
+    try_one(t, (t->seed ^ (uint64_t)t->batch) & 1);
 }
 
 static void try_kernel(uint64_t seed, const struct kernel *k, struct arena *a)
@@ -178,6 +244,8 @@ static void nest_equals_kernel(void **unused)
     uint64_t n = count ? strtoull(count, NULL, 10) : from ? 1 : 300;
     for (uint64_t i = 0; i < n; i++)
         try_seed(first + i);
+    if (n >= 300)
+        assert_in_range(hoists, n / 50, n * 10);
 }
 
 /* ---- the largest of a row ---- */
