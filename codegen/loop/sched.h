@@ -133,7 +133,7 @@ struct sched {
     int32_t pack_nr;      /* columns of a panel */
     uint16_t *export_buf; /* by stage: 1 + private buffer that other groups read */
 };
-enum pack_kind { PACK_NONE, PACK_PANELS, PACK_BLOCKS, PACK_ROWS };
+enum pack_kind { PACK_NONE, PACK_PANELS, PACK_BLOCKS, PACK_ROWS, PACK_CHUNK };
 struct pack { /* by stage, segment (8 each) and factor */
     uint8_t kind;
     bool depends_on_col;
@@ -282,6 +282,14 @@ bool sched_in_blocks(const struct sched *s, const struct item *it, uint32_t seg,
                      unsigned which);
 sx_id sched_block(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
                   unsigned which, struct index k);
+
+/* sched_chunk.c: what a unit's block of rows computes of its chunk, before their columns;
+ * a factor of the sum that reads it */
+void sched_pack_chunk(struct sched *s);
+/* Along a chunked sum's first axis runs a block of it: opened. */
+unsigned sched_chunk_loop(struct sched *s, const struct item *it, uint8_t axis);
+sx_id sched_chunk_factor(struct sched *s, struct stmt *st, const struct item *it,
+                         uint32_t seg, unsigned which);
 
 /* sched_fold.c: folds whose places are lanes */
 bool sched_is_window_fold(const struct kernel *k, const struct kstage *s);

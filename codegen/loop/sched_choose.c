@@ -285,10 +285,41 @@ bool sched_packs_columns(const struct sched *s)
     return true;
 }
 
+/*
+ * A sum in chunks packs nothing, but what is more than a load is computed once for all
+ * columns of a block of rows.
+ */
+static void choose_chunk(struct sched *s, const struct item *it)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    const struct kseg *g = &k->seg[it->seg];
+    const struct group *gr = s->g;
+    int64_t size = k->chunk;
+    for (unsigned i = 1; i < g->nred; i++)
+        size *= s->k->axis[g->red[i]].b ? s->t->l1 : s->k->axis[g->red[i]].c;
+    if (gr->row < 0 || gr->col < 0 || gr->nouter || s->k->axis[gr->row].b ||
+        !many(s->k->axis[gr->col], 2 * sched_tile_shape(s).nr) ||
+        size * s->t->unit_rows * 4 > s->t->l1 / 2)
+        return;
+    for (unsigned w = 0; w < 2; w++) {
+        struct reads r = {0};
+        if (!g->factor[w] || sched_plain_load(s, k, g->factor[w]))
+            continue;
+        read_expr(s, k, g->factor[w], &r);
+        if (r.row && !r.col)
+            s->packs[(it->stage * 8U + it->seg) * 2 + w].kind = PACK_CHUNK;
+    }
+}
+
 /* ---- of a group ---- */
 
 void sched_choose_packs(struct sched *s)
 {
+    EACH_ITEM(s, i, it)
+    {
+        if (it->role == ROLE_ANCHOR && s->g->chunked && !s->g->window && !s->scalar)
+            choose_chunk(s, it);
+    }
     if (!sched_packs(s))
         return;
     bool ragged = columns_are_ragged(s);

@@ -100,3 +100,92 @@ void sched_combine(struct sched *s, struct item *it, struct index base, int32_t 
     }
     s->home[it->stage] = (struct home){HOME_TILE, tile, index_const(0)};
 }
+
+/* ---- what a chunk sums ---- */
+
+unsigned sched_chunk_loop(struct sched *s, const struct item *it, uint8_t axis)
+{
+    const int32_t chunk = s->k->stage[it->stage].chunk;
+    struct index lo = index_const(0);
+    index_add(&lo, &s->unit, ext_const(chunk));
+    struct stmt *f = nb_for(s, FOR_SEQ, lo, index_offset(lo, chunk), 1);
+    f->bound = s->k->axis[axis];
+    s->at[axis] = index_axis(f->axis, 1);
+    return 1;
+}
+
+struct chunk_pack {
+    const struct kstage *k;
+    const struct kseg *g;
+    uint16_t tile;
+    unsigned which;
+};
+
+/* [k of the chunk][row of the block], where the reduced axes and the row are now. */
+static struct index chunk_index(const struct sched *s, const struct kstage *k,
+                                const struct kseg *g)
+{
+    struct index at = s->at[g->red[0]], in = s->at[s->g->row], to = index_const(0);
+    index_add(&at, &s->unit, ext_const(-k->chunk));
+    for (unsigned i = 1; i < g->nred; i++) {
+        struct index up = index_const(0);
+        index_add(&up, &at, s->k->axis[g->red[i]]);
+        at = index_sum(up, s->at[g->red[i]]);
+    }
+    index_add(&in, &s->row0, ext_const(-1));
+    index_add(&to, &at, ext_const(s->t->unit_rows));
+    return index_sum(to, in);
+}
+
+static void put_rows(struct sched *s, void *cx, struct index base, int32_t width,
+                     int32_t lane)
+{
+    const struct chunk_pack *c = cx;
+    struct index j = index_const(0);
+    (void)lane;
+    if (width > 1) {
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
+        j = index_axis(f->axis, 1);
+    }
+    s->at[s->g->row] = index_sum(base, j);
+    struct stmt *st = nb_set_tile(s, c->tile, chunk_index(s, c->k, c->g));
+    st->place = c->k->place;
+    st->value = sched_expr(s, st, c->k, c->g->factor[c->which]);
+    sched_close(s, width > 1);
+}
+
+static void pack_factor(struct sched *s, const struct item *it, unsigned which)
+{
+    struct chunk_pack c = {.k = &s->k->stage[it->stage], .which = which};
+    struct pack *p = &s->packs[(it->stage * 8U + it->seg) * 2 + which];
+    const struct cols rows = {.lo = s->row0, .len = s->t->unit_rows, .width = s->t->vec};
+    int32_t size = c.k->chunk;
+    c.g = &c.k->seg[it->seg];
+    for (unsigned i = 1; i < c.g->nred; i++)
+        size *= s->k->axis[c.g->red[i]].c;
+    c.tile = nb_tile(s, "w", TILE_STACK, DT_F32, size, s->t->unit_rows, true);
+    p->buf = (uint16_t)(1 + c.tile);
+    unsigned opened = sched_chunk_loop(s, it, c.g->red[0]);
+    opened += sched_loops(s, c.g->red + 1, c.g->nred - 1U);
+    sched_cols(s, &rows, (unsigned)s->g->row, put_rows, &c);
+    sched_close(s, opened);
+}
+
+void sched_pack_chunk(struct sched *s)
+{
+    EACH_ITEM(s, i, it)
+    {
+        for (unsigned w = 0; it->role == ROLE_ANCHOR && it->part == PART_PARTIAL && w < 2;
+             w++)
+            if (s->packs[(it->stage * 8U + it->seg) * 2 + w].kind == PACK_CHUNK)
+                pack_factor(s, it, w);
+    }
+}
+
+sx_id sched_chunk_factor(struct sched *s, struct stmt *st, const struct item *it,
+                         uint32_t seg, unsigned which)
+{
+    const struct kstage *k = &s->k->stage[it->stage];
+    const struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + which];
+    return nb_load_tile(s, st, (uint16_t)(p->buf - 1), chunk_index(s, k, &k->seg[seg]));
+}

@@ -6,6 +6,7 @@
  *   PANELS  columns:  [column / nr][k][column % nr], the last panel filled up with zeros
  *   BLOCKS  rows:     [row / 24][k][row % 24], where rows are contiguous in memory
  *   ROWS    rows:     [row][k], for prologues of rows that lie along k
+ *   CHUNK   rows:     [k][row % 24], for prologues of sums in chunks (sched_chunk.c)
  *
  * k is the row-major number over the segment's reduced axes.
  */
@@ -105,6 +106,8 @@ sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint
     struct index at;
     if (p->kind == PACK_NONE)
         return sched_expr(s, st, k, g->factor[which]);
+    if (p->kind == PACK_CHUNK)
+        return sched_chunk_factor(s, st, it, seg, which);
     if (p->kind == PACK_PANELS)
         at = panel_index(s, g, p, t->base, t->lane, t->width);
     else if (p->kind == PACK_BLOCKS)

@@ -110,18 +110,6 @@ void tile_late_rest(struct sched *s, const struct tile_at *t)
     nb_close(s);
 }
 
-/* Along a chunked sum's first axis runs a block of it. */
-static unsigned chunk_loop(struct sched *s, const struct item *it, uint8_t axis)
-{
-    const int32_t chunk = s->k->stage[it->stage].chunk;
-    struct index lo = index_const(0);
-    index_add(&lo, &s->unit, ext_const(chunk));
-    struct stmt *f = nb_for(s, FOR_SEQ, lo, index_offset(lo, chunk), 1);
-    f->bound = s->k->axis[axis];
-    s->at[axis] = index_axis(f->axis, 1);
-    return 1;
-}
-
 /* The reduced axes.  `first`: of the first sum, along which other things are done. */
 static unsigned reduction_loops(struct sched *s, const struct tile_at *t,
                                 const struct item *it, const struct kseg *g, bool first)
@@ -135,7 +123,7 @@ static unsigned reduction_loops(struct sched *s, const struct tile_at *t,
         opened = sched_fetching_loop(s, g->red[0], t->row, t->base, t->mr, t->width);
     if (opened && !t->late)
         return opened;
-    const unsigned chunked = s->g->chunked ? chunk_loop(s, it, g->red[0]) : 0;
+    const unsigned chunked = s->g->chunked ? sched_chunk_loop(s, it, g->red[0]) : 0;
     return opened + chunked + sched_loops(s, g->red + chunked, g->nred - chunked);
 }
 

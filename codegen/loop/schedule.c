@@ -437,6 +437,7 @@ static void emit_group(struct sched *s, const struct group *g)
                                 (struct index){.off = s->k->axis[g->row]}, s->rows);
         s->row0 = index_axis(f->axis, 1);
         opened++;
+        sched_pack_chunk(s);
     }
     unit_body(s);
     sched_close(s, opened);

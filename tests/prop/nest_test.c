@@ -277,6 +277,37 @@ static void the_largest_has_one_value(void **unused)
     }
 }
 
+/* ---- sums in chunks of what is computed ---- */
+
+/* What belongs to rows is computed for a block of them and a chunk, before the columns. */
+static void chunks_compute_their_rows(void **unused)
+{
+    static const int rows[] = {1, 10, 24, 31}, columns[] = {70, 128}, inner[] = {1, 3};
+    (void)unused;
+    for (int i = 0; i < 4 * 2 * 2; i++) {
+        struct arena *a = arena_new();
+        struct diag_sink *ds = diag_sink_new(a, 3);
+        const int m = rows[i % 4], n = columns[i / 4 % 2], k = inner[i / 8];
+        const char *text =
+            arena_fmt(a,
+                      "kernel \"rows\" scalars 0\n  axes n0:%d o1:%d i2:1B j3:%d\n"
+                      "  buf #0 f32[1B, %d, %d] read \"x\"\n"
+                      "  buf #1 f32[1B, %d, %d] read \"y\"\n"
+                      "  buf #2 f32[%d, %d] write \"z\"\n"
+                      "  stage 0 map f32 [n0, i2, j3] \"e\"\n"
+                      "    %%0 = #0[n0 + %d*j3 + %d*i2]\n    over {} = exp(sub(%%0, 1))\n"
+                      "  stage 1 sum f32 [n0, o1] chunk 24 \"s\"\n"
+                      "    %%0 = stage 0\n    %%1 = #1[o1 + %d*j3 + %d*i2]\n"
+                      "    over {i2, j3} += %%0 * %%1\n    #2[%d*n0 + o1] = it\n",
+                      m, n, k, k, m, k, n, m, n, m, m * k, n, n * k, n);
+        const struct kernel *kernel = kernel_parse(a, text, ds, 0);
+        diag_print(ds, stderr, false);
+        assert_non_null(kernel);
+        try_kernel((uint64_t)i + 1, kernel, a);
+        arena_free(a);
+    }
+}
+
 /* ---- convolutions in all roles, with what follows them ---- */
 
 struct window {
@@ -373,6 +404,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nest_equals_kernel),
                                        cmocka_unit_test(the_largest_has_one_value),
+                                       cmocka_unit_test(chunks_compute_their_rows),
                                        cmocka_unit_test(nests_of_convolutions)};
     return cmocka_run_group_tests_name("nest", tests, NULL, NULL);
 }
