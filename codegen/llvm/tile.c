@@ -116,19 +116,63 @@ static LLVMValueRef turned(struct ll *l, struct ll_tile *t, const struct ll_at *
     return t->strip[LL_LANES + at->lane[0] - t->start[first]];
 }
 
-/* Lanes from anywhere: a shuffle where they are of one piece, else one by one. */
+/* Are all lanes of pieces as wide as that of the first? */
+static bool of_equal_pieces(const struct ll *l, const struct ll_tile *t,
+                            const struct ll_at *at)
+{
+    const int32_t w = t->width[t->piece_of[at->lane[0]]];
+    for (int32_t i = 0; i < l->width; i++)
+        if (t->width[t->piece_of[at->lane[i]]] != w)
+            return false;
+    return w > 1 && w >= l->width;
+}
+
+/* The different pieces that the lanes are of, in order of their first lanes. */
+static unsigned pieces_of(const struct ll *l, const struct ll_tile *t,
+                          const struct ll_at *at, unsigned *piece)
+{
+    unsigned n = 0;
+    for (int32_t i = 0; i < l->width; i++) {
+        unsigned k = 0;
+        while (k < n && piece[k] != t->piece_of[at->lane[i]])
+            k++;
+        piece[k] = t->piece_of[at->lane[i]];
+        n = k == n ? n + 1 : n;
+    }
+    return n;
+}
+
+/* Two pieces give their lanes at once, each further one takes a shuffle more. */
+static LLVMValueRef shuffled(struct ll *l, const struct ll_tile *t, const struct ll_at *at)
+{
+    unsigned piece[LL_LANES];
+    const unsigned n = pieces_of(l, t, at, piece);
+    const int32_t w = t->width[piece[0]];
+    LLVMValueRef v = t->piece[piece[0]];
+    for (unsigned k = 1; k < n || k == 1; k++) {
+        int32_t pick[LL_LANES];
+        for (int32_t i = 0; i < w; i++) {
+            const unsigned p = i < l->width ? t->piece_of[at->lane[i]] : UINT16_MAX;
+            const int32_t off = i < l->width ? (int32_t)(at->lane[i] - t->start[p]) : 0;
+            if (k == 1 && p == piece[0])
+                pick[i] = off;
+            else if (k < n && p == piece[k])
+                pick[i] = w + off;
+            else
+                pick[i] = k > 1 && i < l->width ? i : -1;
+        }
+        v = ll_shuffle(l, v, k < n ? t->piece[piece[k]] : NULL, pick,
+                       k + 1 < n ? w : l->width);
+    }
+    return v;
+}
+
+/* Lanes from anywhere: shuffles of the pieces that they are of, or one by one. */
 static LLVMValueRef collected(struct ll *l, const struct ll_tile *t, const struct ll_at *at,
                               LLVMTypeRef elem)
 {
-    const unsigned p = t->piece_of[at->lane[0]];
-    int32_t pick[LL_LANES];
-    bool one = t->width[p] > 1;
-    for (int32_t i = 0; i < l->width && one; i++) {
-        one = t->piece_of[at->lane[i]] == p;
-        pick[i] = (int32_t)(at->lane[i] - t->start[p]);
-    }
-    if (one)
-        return ll_shuffle(l, t->piece[p], NULL, pick, l->width);
+    if (of_equal_pieces(l, t, at))
+        return shuffled(l, t, at);
     LLVMValueRef v = LLVMGetPoison(ll_vector(elem, l->width));
     for (int32_t i = 0; i < l->width; i++)
         v = LLVMBuildInsertElement(l->b, v, tile_elem(l, t, at->lane[i]), ll_i32(l, i), "");

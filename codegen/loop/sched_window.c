@@ -13,7 +13,13 @@
 
 #include "codegen/loop/sched.h"
 
-enum { MOST_ROWS = 2048, MOST_PHASES = 2, MOST_UNROLLED = 4, FEW_PIECES = 8 };
+enum {
+    MOST_ROWS = 2048,
+    MOST_PHASES = 2,
+    MOST_UNROLLED = 4,
+    FEW_PIECES = 8,
+    MOST_SHARED = 8
+};
 
 struct panel {
     struct item *it;
@@ -369,12 +375,139 @@ static bool is_few(const struct sched *s, const struct panel *p)
     return pieces <= FEW_PIECES;
 }
 
+/* ---- rows of the image ---- */
+
+/*
+ * A load that walks rows of an image by two axes, the lanes' last and the last of the sum:
+ * element lane_step * lane + sum_step * k + off of a row of `width`, beyond whose ends it
+ * reads 0.
+ */
+struct image_row {
+    const struct koperand *p;
+    unsigned guard; /* which of the load's is the row's ends */
+    int32_t lane_step, sum_step, off, width;
+};
+
+static bool step_of(const struct index *x, unsigned axis, int32_t *step)
+{
+    bool plain;
+    const struct ext c = index_coef(x, axis, &plain);
+    *step = c.c;
+    return plain && !c.b && c.c;
+}
+
+static bool finds_row(const struct sched *s, const struct panel *p, struct image_row *r)
+{
+    const struct sx_node *x = &s->k->sx.node[p->seg->factor[s->g->image[p->nseg]]];
+    const unsigned lane = (unsigned)s->g->col, sum = p->seg->red[p->seg->nred - 1];
+    int32_t a, b;
+    unsigned found = 0;
+    if (x->op != SX_ARG)
+        return false;
+    r->p = &p->k->operand[x->a];
+    if (r->p->stage || r->p->pick.from || !step_of(&r->p->index, lane, &r->lane_step) ||
+        !step_of(&r->p->index, sum, &r->sum_step))
+        return false;
+    for (unsigned i = 0; i < r->p->nguard; i++) {
+        const struct guard *g = &r->p->guard[i];
+        if (!index_uses(&g->index, lane) && !index_uses(&g->index, sum))
+            continue;
+        if (found++ || g->index.n != 2 || !step_of(&g->index, lane, &a) ||
+            !step_of(&g->index, sum, &b) || a != r->lane_step || b != r->sum_step ||
+            g->bound.b || g->index.off.b || g->index.scalar)
+            return false;
+        r->guard = i;
+        r->off = g->index.off.c;
+        r->width = g->bound.c;
+    }
+    return found == 1;
+}
+
+/* Worth it where lanes are far apart, or few: a row then serves many vectors. */
+static bool packs_rows(const struct sched *s, const struct panel *p, struct image_row *r)
+{
+    const int32_t vec = s->t->vec;
+    if (s->g->nbox < 2 || p->seg->nred < 2 || s->scalar || !finds_row(s, p, r))
+        return false;
+    const int32_t n = last_lanes(s), k = extent(s, p->seg->red[p->seg->nred - 1]);
+    const int32_t a = r->lane_step * (n - 1), b = r->sum_step * (k - 1);
+    const int32_t least = r->off + (a < 0 ? a : 0) + (b < 0 ? b : 0);
+    const int32_t most = r->off + (a > 0 ? a : 0) + (b > 0 ? b : 0);
+    return r->lane_step > 1 && k <= MOST_SHARED && r->width <= 4 * vec && least >= -vec &&
+           most < (r->width + vec - 1) / vec * vec + vec;
+}
+
+/* A vector of zeros, the row (and zeros to a whole vector), a vector of zeros. */
+static uint16_t load_row(struct sched *s, const struct image_row *r)
+{
+    const int32_t vec = s->t->vec, whole = (r->width + vec - 1) / vec * vec;
+    const uint16_t tile = nb_tile(s, "r", TILE_REG, DT_F32, 1, vec + whole + vec, true);
+    struct guard *g = arena_array(s->scratch, r->p->nguard + 1U, sizeof *g);
+    uint8_t n = 0;
+    for (unsigned i = 0; i < r->p->nguard; i++)
+        if (i != r->guard)
+            g[n++] = (struct guard){index_substitute(&r->p->guard[i].index, s->at),
+                                    r->p->guard[i].bound};
+    const struct index from = index_offset(index_substitute(&r->p->index, s->at), -r->off);
+    for (int32_t at = 0, w; at < r->width; at += w) {
+        w = fit_width(vec, r->width - at);
+        struct index j = index_const(at);
+        struct stmt *f =
+            w > 1 ? nb_for(s, FOR_VEC, index_const(0), index_const(w), 1) : NULL;
+        if (f)
+            index_term(&j, (struct term){f->axis, 1, 0, {1, 0}});
+        struct stmt *st = nb_set_tile(s, tile, index_offset(j, vec));
+        st->value = nb_load_buf(s, st, r->p->id, index_sum(from, j), g, n);
+        if (is_cut(s))
+            guard_loads(s, st, s->g->box[0]);
+        sched_close(s, f ? 1 : 0);
+    }
+    return tile;
+}
+
+/* Every row is loaded once; lanes of all elements of the sum's last axis are of it. */
+static void pack_from_rows(struct sched *s, const struct panel *p,
+                           const struct image_row *r)
+{
+    const struct kseg *g = p->seg;
+    const uint8_t sum = g->red[g->nred - 1];
+    unsigned opened = sched_loops(s, g->red + 1, g->nred - 2U) + first_loop(s, p);
+    const struct lanes l = box_loops(s, p);
+    s->at[s->g->col] = s->at[sum] = index_const(0);
+    const uint16_t row = load_row(s, r);
+    struct stmt *u = nb_for(s, FOR_UNROLL, index_const(0), index_const(extent(s, sum)), 1);
+    s->at[sum] = index_axis(u->axis, 1);
+    const struct index k = block_k(s, p);
+    for (int32_t at = 0, w; at < last_lanes(s); at += w) {
+        struct index j = index_const(at), to = lane_index(s, l.at);
+        struct index from = index_const(s->t->vec + r->off);
+        w = fit_width(s->t->vec, last_lanes(s) - at);
+        struct stmt *f =
+            w > 1 ? nb_for(s, FOR_VEC, index_const(0), index_const(w), 1) : NULL;
+        if (f)
+            index_term(&j, (struct term){f->axis, 1, 0, {1, 0}});
+        index_add(&to, &k, ext_const(p->nr));
+        index_add(&from, &j, ext_const(r->lane_step));
+        index_add(&from, &s->at[sum], ext_const(r->sum_step));
+        struct stmt *st = nb_set_tile(s, p->packed, index_sum(to, j));
+        st->place = p->k->place;
+        st->value = nb_load_tile(s, st, row, from);
+        sched_close(s, f ? 1 : 0);
+    }
+    sched_close(s, opened + l.opened + 1);
+}
+
 /*
  * The first reduced axis is innermost: guards and strides are those of the others.  A few
  * vectors share its loop.
  */
 static void pack_block(struct sched *s, const struct panel *p)
 {
+    struct image_row row;
+    if (packs_rows(s, p, &row)) {
+        pack_from_rows(s, p, &row);
+        return;
+    }
     const struct kseg *g = p->seg;
     const bool few = is_few(s, p);
     unsigned opened = sched_loops(s, g->red + 1, g->nred - 1U);
