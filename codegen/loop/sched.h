@@ -4,7 +4,7 @@
  * schedule.c (driver, expressions, places of values), sched_map.c (columns and points),
  * sched_row.c, sched_contract.c (tiles of a product: sched_tile.h, sched_sum.c,
  * sched_epilogue.c), sched_fetch.c, sched_window.c, sched_choose.c, sched_pack.c,
- * sched_chunk.c, sched_scatter.c, build.c (statements).
+ * sched_strip.c, sched_chunk.c, sched_scatter.c, build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -290,6 +290,26 @@ void sched_pack_chunk(struct sched *s);
 unsigned sched_chunk_loop(struct sched *s, const struct item *it, uint8_t axis);
 sx_id sched_chunk_factor(struct sched *s, struct stmt *st, const struct item *it,
                          uint32_t seg, unsigned which);
+
+/* sched_strip.c: what lies along the sum in rows of memory, packed across these rows */
+struct strips {
+    const struct kstage *k;
+    sx_id factor;  /* of it: a plain load */
+    uint8_t along; /* the last axis of the sum: its element is the number in the row */
+    unsigned axis; /* whose elements are the rows; from `first` on */
+    struct index first;
+    int32_t rows, wide,
+        length; /* turned at once: rows, and elements of each; of `length` */
+    struct stmt *(*set)(struct sched *s, void *cx, struct index lane); /* of that row */
+    void *cx;
+};
+void sched_strips(struct sched *s, const struct strips *t);
+/*
+ * How many of the last reduced axes a load walks as one row of memory, and its length; 0:
+ * too short for a strip, or elements of the axis lie side by side already.
+ */
+unsigned sched_run(const struct sched *s, const struct kstage *k, const struct kseg *g,
+                   sx_id factor, unsigned axis, int32_t *length);
 
 /* sched_fold.c: folds whose places are lanes */
 bool sched_is_window_fold(const struct kernel *k, const struct kstage *s);

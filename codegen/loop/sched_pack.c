@@ -16,7 +16,7 @@
 
 enum {
     LANES = 8, /* of a vector in a block: three are its rows */
-    STRIP = 4, /* elements along k that are turned at once: 128 bits */
+    STRIP = 4  /* elements along k that are turned at once: 128 bits */
 };
 
 /* ---- indices ---- */
@@ -144,94 +144,43 @@ static void put(struct sched *s, const struct job *j, struct index at)
 
 /* ---- strips ---- */
 
-/*
- * How many of the last reduced axes a load walks as one row of memory, and its length; 0:
- * too short for a strip, or the rows lie side by side already.
- */
-static unsigned run_of(const struct sched *s, const struct job *j, unsigned axis,
-                       int32_t *length)
-{
-    const struct kstage *k = &s->k->stage[j->it->stage];
-    const struct kseg *g = &k->seg[j->seg];
-    const struct index *x = sched_plain_load(s, k, g->factor[j->which]);
-    unsigned n = 0;
-    bool plain;
-    *length = 1;
-    if (!x || ext_eq(index_coef(x, axis, &plain), ext_const(1)) || s->scalar)
-        return 0;
-    for (; n < g->nred; n++) {
-        const uint8_t red = g->red[g->nred - 1 - n];
-        const struct ext e = s->k->axis[red];
-        if (e.b || !ext_eq(index_coef(x, red, &plain), ext_const(*length)) || !plain)
-            break;
-        *length *= e.c;
-    }
-    return *length >= s->t->vec ? n : 0;
-}
-
 /* Where element `lane` of the rows or columns of a job goes, the loops of k being open. */
 typedef struct index place_fn(const struct sched *s, const struct job *j,
                               struct index lane);
 
 /* Lanes of a pack: rows or columns [first, first + n), a multiple of `size` at once. */
 struct lanes {
+    const struct job *j;
     unsigned axis;
     struct index first, lane;
     int32_t n, size;
     place_fn *place;
 };
 
-/* STRIP elements of `size` rows of memory into a tile, and across them out again. */
-static void turn_strip(struct sched *s, const struct job *j, const struct lanes *l,
-                       uint8_t along, struct index k)
+static struct stmt *set_lane(struct sched *s, void *cx, struct index lane)
 {
-    const struct kstage *st0 = &s->k->stage[j->it->stage];
-    const uint16_t t = nb_tile(s, "t", TILE_REG, DT_F32, l->size, STRIP, false);
-    for (unsigned out = 0; out < 2; out++) {
-        const int32_t outer = out ? STRIP : l->size, inner = out ? l->size : STRIP;
-        struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(outer), 1);
-        struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(inner), 1);
-        const uint8_t row = out ? v->axis : f->axis, col = out ? f->axis : v->axis;
-        const struct index at = index_sum(index_axis(row, STRIP), index_axis(col, 1));
-        s->at[l->axis] = index_sum(l->first, index_axis(row, 1));
-        s->at[along] = index_sum(k, index_axis(col, 1));
-        const struct index lane = index_sum(l->lane, index_axis(row, 1));
-        struct stmt *st =
-            out ? set_packed(s, j->p, l->place(s, j, lane)) : nb_set_tile(s, t, at);
-        st->place = st0->place;
-        st->value = out ? nb_load_tile(s, st, t, at)
-                        : sched_expr(s, st, st0, st0->seg[j->seg].factor[j->which]);
-        sched_close(s, 2);
-    }
-}
-
-static void turn_strips(struct sched *s, const struct job *j, const struct lanes *l,
-                        uint8_t along, int32_t length)
-{
-    const int32_t whole = length / STRIP * STRIP;
-    struct stmt *k = nb_for(s, FOR_SEQ, index_const(0), index_const(whole), STRIP);
-    turn_strip(s, j, l, along, index_axis(k->axis, 1));
-    nb_close(s);
-    if (whole == length)
-        return;
-    k = nb_for(s, FOR_SEQ, index_const(whole), index_const(length), 1);
-    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(l->size), 1);
-    s->at[along] = index_axis(k->axis, 1);
-    s->at[l->axis] = index_sum(l->first, index_axis(v->axis, 1));
-    put(s, j, l->place(s, j, index_sum(l->lane, index_axis(v->axis, 1))));
-    sched_close(s, 2);
+    const struct lanes *l = cx;
+    return set_packed(s, l->j->p, l->place(s, l->j, index_sum(l->lane, lane)));
 }
 
 /*
- * Lanes whose rows of memory lie along k: in strips, since a vector of elements far apart
- * takes a cache line each.  A vector of them after the other walks all of k, so that no
- * more rows than it has lanes are in the cache at once.  False: there is no such row.
+ * Lanes whose rows of memory lie along k: in strips.  A vector of them after the other
+ * walks all of k, so that no more rows than it has lanes are in the cache at once.  False:
+ * there is no such row.
  */
-static bool put_strips(struct sched *s, const struct job *j, struct lanes l)
+static bool put_strips(struct sched *s, struct lanes l)
 {
-    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    int32_t length;
-    const unsigned n = run_of(s, j, l.axis, &length);
+    const struct kstage *k = &s->k->stage[l.j->it->stage];
+    const struct kseg *g = &k->seg[l.j->seg];
+    struct strips t = {.k = k,
+                       .factor = g->factor[l.j->which],
+                       .axis = l.axis,
+                       .along = g->red[g->nred - 1],
+                       .rows = l.size,
+                       .wide = STRIP,
+                       .set = set_lane,
+                       .cx = &l};
+    const unsigned n = sched_run(s, k, g, t.factor, l.axis, &t.length);
     if (!n || l.n % l.size)
         return false;
     unsigned opened = sched_loops(s, g->red, g->nred - n);
@@ -243,7 +192,8 @@ static bool put_strips(struct sched *s, const struct job *j, struct lanes l)
         l.lane = index_sum(l.lane, index_axis(v->axis, 1));
         opened++;
     }
-    turn_strips(s, j, &l, g->red[g->nred - 1], length);
+    t.first = l.first;
+    sched_strips(s, &t);
     sched_close(s, opened);
     return true;
 }
@@ -263,10 +213,10 @@ static void put_panel(struct sched *s, const struct job *j, struct index base, i
                       int32_t width, bool zero)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    const struct lanes all = {(unsigned)s->g->col, index_offset(base, lane),
-                              index_const(lane),   width,
-                              s->t->vec,           panel_place};
-    if (!zero && put_strips(s, j, all))
+    const struct lanes all = {
+        j,         (unsigned)s->g->col, index_offset(base, lane), index_const(lane), width,
+        s->t->vec, panel_place};
+    if (!zero && put_strips(s, all))
         return;
     unsigned opened = sched_loops(s, g->red, g->nred);
     struct index l = index_const(lane);
@@ -338,9 +288,9 @@ static struct index block_place(const struct sched *s, const struct job *j,
 static void full_block(struct sched *s, const struct job *j, struct index row0)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    const struct lanes all = {(unsigned)s->g->row, row0,  index_const(0),
-                              s->t->unit_rows,     LANES, block_place};
-    if (put_strips(s, j, all))
+    const struct lanes all = {
+        j, (unsigned)s->g->row, row0, index_const(0), s->t->unit_rows, LANES, block_place};
+    if (put_strips(s, all))
         return;
     const unsigned opened = sched_loops(s, g->red, g->nred);
     struct stmt *q =

@@ -497,6 +497,54 @@ static void pack_from_rows(struct sched *s, const struct panel *p,
     sched_close(s, opened + l.opened + 1);
 }
 
+/* ---- strips ---- */
+
+/* Where lane `lane` of a strip goes. */
+struct turned {
+    const struct panel *p;
+    struct index box, last; /* number of the lane in the box, and in its last axis */
+};
+
+static struct stmt *set_turned(struct sched *s, void *cx, struct index lane)
+{
+    const struct turned *t = cx;
+    struct index to = lane_index(s, t->box);
+    const struct index k = block_k(s, t->p);
+    index_add(&to, &k, ext_const(t->p->nr));
+    return nb_set_tile(s, t->p->packed, index_sum(index_sum(to, t->last), lane));
+}
+
+/*
+ * Lanes that lie far apart, but along the sum in rows of memory: a row's piece is as long
+ * as there are rows, so that it is loaded once however few of them the cache keeps.
+ */
+static bool pack_strips(struct sched *s, const struct panel *p)
+{
+    const struct kseg *g = p->seg;
+    struct strips t = {.k = p->k,
+                       .factor = g->factor[s->g->image[p->nseg]],
+                       .axis = (unsigned)s->g->col,
+                       .along = g->red[g->nred - 1],
+                       .set = set_turned};
+    const unsigned n = sched_run(s, p->k, g, t.factor, t.axis, &t.length);
+    if (!n || n == g->nred || is_cut(s) || last_lanes(s) % s->t->vec)
+        return false;
+    unsigned opened = first_loop(s, p) + sched_loops(s, g->red + 1, g->nred - n - 1);
+    const struct lanes l = box_loops(s, p);
+    struct turned to = {p, l.at, index_const(0)};
+    t.cx = &to;
+    t.rows = t.wide = s->t->vec;
+    for (unsigned i = g->nred - n; i < g->nred; i++)
+        s->at[g->red[i]] = index_const(0);
+    struct stmt *v =
+        nb_for(s, FOR_SEQ, index_const(0), index_const(last_lanes(s)), s->t->vec);
+    to.last = index_axis(v->axis, 1);
+    t.first = index_sum(last_first(s, p), to.last);
+    sched_strips(s, &t);
+    sched_close(s, opened + l.opened + 1);
+    return true;
+}
+
 /*
  * The first reduced axis is innermost: guards and strides are those of the others.  A few
  * vectors share its loop.
@@ -508,6 +556,8 @@ static void pack_block(struct sched *s, const struct panel *p)
         pack_from_rows(s, p, &row);
         return;
     }
+    if (pack_strips(s, p))
+        return;
     const struct kseg *g = p->seg;
     const bool few = is_few(s, p);
     unsigned opened = sched_loops(s, g->red + 1, g->nred - 1U);

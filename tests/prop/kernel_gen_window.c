@@ -91,9 +91,42 @@ static sx_id read_image(struct gen *g, uint32_t st, const struct image *m)
     return v;
 }
 
+/* What is loaded, or computed of two loads. */
+static sx_id gen_factor(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n)
+{
+    const sx_id x = gen_read_new(g, st, ax, n);
+    return gen_maybe(g, 50) ? gen_mix(g, x, gen_broadcast(g, st, ax, n)) : x;
+}
+
+/*
+ * The gradient of filters of one place, perhaps in groups of channels: both factors have
+ * rows of memory along the sum.
+ */
+static void gen_one_place(struct gen *g)
+{
+    static const int32_t rows[] = {1, 3, 6, 13, 25}, lanes[] = {5, 8, 16, 24, 32, 48};
+    static const int32_t places[] = {3, 8, 16, 17, 19, 33};
+    const uint8_t n = gen_axis(g, 'n', gen_batch_or(g, 1 + gen_below(&g->state, 3)));
+    const uint8_t d = gen_axis(g, 'd', ext_const(1 + gen_below(&g->state, 2)));
+    const uint8_t f = gen_axis(g, 'f', ext_const(PICK(g, rows)));
+    const uint8_t c = gen_axis(g, 'c', ext_const(PICK(g, lanes)));
+    const uint8_t x = gen_axis(g, 'x', ext_const(PICK(g, places)));
+    const uint8_t space[] = {d, f, c}, red[] = {n, x}, of_rows[] = {n, d, f, x};
+    const uint8_t image[] = {n, d, c, x};
+    const uint32_t s = gen_sum(g, ORDER_CHUNK, space, 3, red, 2);
+    const unsigned first = gen_maybe(g, 50);
+    g->k->stage[s].seg[0].factor[first] = gen_read_new(g, s, image, 4);
+    g->k->stage[s].seg[0].factor[1 - first] = gen_factor(g, s, of_rows, 4);
+    gen_store_new(g, s);
+}
+
 /* The result of a convolution, or its weights' gradient: in a chain or in chunks. */
 void gen_images(struct gen *g)
 {
+    if (gen_maybe(g, 30)) {
+        gen_one_place(g);
+        return;
+    }
     static const uint8_t result[] = {IMG_N, IMG_F, IMG_Y, IMG_X};
     static const uint8_t weights[] = {IMG_F, IMG_C, IMG_U, IMG_V};
     static const uint8_t sum[] = {IMG_C, IMG_U, IMG_V}, rows[] = {IMG_N, IMG_Y, IMG_X};
@@ -109,7 +142,7 @@ void gen_images(struct gen *g)
     uint32_t s = gen_sum(g, chunks ? ORDER_CHUNK : ORDER_SEQ, space, 4, red, 3);
     const unsigned first = gen_maybe(g, 50);
     g->k->stage[s].seg[0].factor[first] = read_image(g, s, &m);
-    g->k->stage[s].seg[0].factor[1 - first] = gen_read_new(g, s, other, 4);
+    g->k->stage[s].seg[0].factor[1 - first] = gen_factor(g, s, other, 4);
     if (gen_maybe(g, 40))
         gen_store_new(g, s);
     uint32_t y = gen_stage(g, K_MAP, space, 4);
