@@ -224,14 +224,14 @@ static int64_t window_places(const struct sched *s)
     return n;
 }
 
-/* The group's outer axes and phase that the index walks; false: one of them is the batch.
+/* Of the axes in a set the group's outer ones and phase; false: one of them is the batch.
  */
-static bool find_shared(const struct sched *s, const struct index *x, struct pack *p)
+static bool find_shared(const struct sched *s, uint32_t set, struct pack *p)
 {
     const struct group *g = s->g;
     for (unsigned i = 0; i < g->nouter + (g->phase ? 1U : 0U); i++) {
         const uint8_t axis = i < g->nouter ? g->outer[i] : (uint8_t)(g->phase - 1);
-        if (!index_uses(x, axis))
+        if (!(set >> axis & 1))
             continue;
         if (s->k->axis[axis].b)
             return false;
@@ -240,9 +240,18 @@ static bool find_shared(const struct sched *s, const struct index *x, struct pac
     return true;
 }
 
+/* Is the factor computed, rather than loaded where a window may leave its image? */
+static bool is_computed(const struct sched *s, const struct kstage *k, sx_id e)
+{
+    const struct sx_node *x = &s->k->sx.node[e];
+    return x->op != SX_ARG ||
+           (k->operand[x->a].stage && s->home[k->operand[x->a].id].kind == HOME_NONE);
+}
+
 /*
  * The rows' factor of a convolution: in blocks.  Where its rows lie along k they serve as
  * they are, unless they are read again and again: their strides like to be powers of two.
+ * What is computed of several loads is so once, not for every panel.
  */
 static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
 {
@@ -251,11 +260,14 @@ static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
     const unsigned w = 1U - s->g->image[seg];
     const struct index *x = sched_plain_load(s, k, g->factor[w]);
     struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + w];
+    uint32_t set = 0;
     bool plain;
-    if (!x || !find_shared(s, x, p) || p->nshared + g->nred + 2U > HYP_RANK)
+    if ((!x && !is_computed(s, k, g->factor[w])) ||
+        !sched_factor_axes(s->k, s->gs.inlined, k, g->factor[w], &set) ||
+        !find_shared(s, set, p) || p->nshared + g->nred + 2U > HYP_RANK)
         return;
     const bool along =
-        ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
+        x && ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
     if (!along || (!s->k->axis[g->red[0]].b && (window_places(s) >= WORTH_PLACES ||
                                                 steps_collide(x, (unsigned)s->g->row))))
         p->kind = PACK_BLOCKS;
