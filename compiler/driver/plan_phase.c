@@ -64,16 +64,29 @@ static void watch_state(const struct phase_builder *p, const struct lowered *low
     }
 }
 
-/* What no cache holds until it is read need not go through them. */
+/* Of a buffer that the kernel writes and does not read; else 0. */
+static uint64_t bytes_written(const struct phase_builder *p, const struct lowered *low,
+                              uint32_t buf)
+{
+    const struct kbuf *b = &low->kernel->buf[buf];
+    return b->use == BUF_WRITE && b->dtype == DT_F32
+               ? plan_type_bytes(p->b, &p->slot[low->slot[buf]].type)
+               : 0;
+}
+
+/*
+ * What no cache holds until it is read need not go through them: all that a kernel writes,
+ * where that is larger than L3, but for what L2 has room for.
+ */
 static void send_far(const struct phase_builder *p, const struct lowered *low)
 {
-    const struct builder *b = p->b;
-    for (uint32_t i = 0; i < low->kernel->nbuf; i++) {
-        struct kbuf *buf = &low->kernel->buf[i];
-        buf->far =
-            buf->use == BUF_WRITE && buf->dtype == DT_F32 &&
-            plan_type_bytes(b, &p->slot[low->slot[i]].type) >= (uint64_t)b->target->l3;
-    }
+    const struct target *t = p->b->target;
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < low->kernel->nbuf; i++)
+        all += bytes_written(p, low, i);
+    for (uint32_t i = 0; i < low->kernel->nbuf; i++)
+        low->kernel->buf[i].far =
+            all >= (uint64_t)t->l3 && bytes_written(p, low, i) >= (uint64_t)t->l2;
 }
 
 void program_set_nest(struct phase_builder *p, struct task *t, struct scheduled *s,
