@@ -146,6 +146,11 @@ unsigned sx_operands(const struct sx_node *n, sx_id in[3]);
 bool sx_uses_arg(const struct sxb *b, sx_id root, uint32_t i);
 bool sx_uses_rng(const struct sxb *b, sx_id root);
 uint32_t sx_cost(const struct sxb *b, sx_id root); /* primitives after expansion */
+/*
+ * Is it +0 wherever the operands that `zero` (by number) names are, whatever all else is?
+ * What is not seen to be so counts as no.
+ */
+bool sx_is_zero_where(const struct sxb *b, sx_id root, const bool *zero);
 uint32_t sx_size(const struct sxb *b, sx_id root); /* nodes reachable */
 /* Nodes reachable from the roots, operands first: a deterministic post-order from the
  * roots. */

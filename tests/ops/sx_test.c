@@ -292,6 +292,41 @@ static void substitution_and_queries(void **state)
     }
 }
 
+/* Of operands 0 and 1 as 0, and 2 as anything: not where a sign or a NaN could differ. */
+static void zero_where_operands_are(void **state)
+{
+    static const bool zero[] = {true, true, false};
+    static const char *const yes[] = {"%0",
+                                      "mul(%0, %1)",
+                                      "tanh(%0)",
+                                      "relu(add(%0, mul(%1, 3)))",
+                                      "max(%0, -1)",
+                                      "sel(lt(%2, 0), %0, mul(%1, 2))",
+                                      "sel(lt(%0, 1), %1, %2)",
+                                      "sub(cos(%0), 1)",
+                                      "sel(lt(uniform01(rng(3, @0)), 0.5), %0, 0)",
+                                      "0"};
+    static const char *const no[] = {"%2",
+                                     "cos(%0)",
+                                     "add(%0, 1)",
+                                     "mul(%0, %2)",
+                                     "mul(%0, $0)",
+                                     "neg(%0)",
+                                     "mul(%0, -0.5)",
+                                     "add(%0, %2)",
+                                     "sel(lt(%2, 0), %0, neg(%0))",
+                                     "div(%0, %1)",
+                                     "sel(lt(%2, 0), %0, 1)",
+                                     "normal(rng(3, @0), rng(3, @0), @0)"};
+    struct fixture *f = *state;
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        if (!sx_is_zero_where(&f->b, parse(f, yes[i]), zero))
+            fail_msg("%s", yes[i]);
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        if (sx_is_zero_where(&f->b, parse(f, no[i]), zero))
+            fail_msg("%s", no[i]);
+}
+
 /* ---- random laws ---- */
 
 static uint32_t word(void *cx, uint32_t site, int32_t e)
@@ -550,12 +585,19 @@ int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(equal_nodes_are_one),        TEST(folding_keeps_ieee),
-        TEST(text_round_trips),           TEST(products_are_contracted_once),
-        TEST(primitives_round_to_f32),    TEST(powers_multiply),
-        TEST(substitution_and_queries),   TEST(words_become_numbers),
-        TEST(laws_have_their_moments),    TEST(whole_numbers_and_coins),
-        TEST(blocks_agree_with_elements), TEST(lanes_agree),
+        TEST(equal_nodes_are_one),
+        TEST(folding_keeps_ieee),
+        TEST(text_round_trips),
+        TEST(products_are_contracted_once),
+        TEST(primitives_round_to_f32),
+        TEST(powers_multiply),
+        TEST(substitution_and_queries),
+        TEST(zero_where_operands_are),
+        TEST(words_become_numbers),
+        TEST(laws_have_their_moments),
+        TEST(whole_numbers_and_coins),
+        TEST(blocks_agree_with_elements),
+        TEST(lanes_agree),
     };
     return cmocka_run_group_tests_name("sx", tests, NULL, NULL);
 }
