@@ -36,7 +36,7 @@ static struct index dim_index(const struct dimmap *d, const struct box *box)
 
 /* True if the index surely stays in 0..extent-1: a plain axis of that very extent, or
  * numbers. */
-static bool stays_inside(const struct lower *l, const struct index *ix, struct ext extent)
+bool low_stays_inside(const struct lower *l, const struct index *ix, struct ext extent)
 {
     int64_t lo = ix->off.c, hi = ix->off.c;
     if (ix->off.b)
@@ -72,7 +72,7 @@ static struct koperand load_port(struct lower *l, value_id v, const struct form 
     low_strides(l, port->shape, port->rank, stride);
     for (unsigned d = 0; d < port->rank; d++) {
         const struct index ix = dim_index(&port->dim[d], box);
-        if (!stays_inside(l, &ix, port->shape[d]))
+        if (!low_stays_inside(l, &ix, port->shape[d]))
             low_add_guard(l, &o, ix, port->shape[d]);
         if (stride[d].b && ix.off.b)
             l->failed = true;
@@ -135,7 +135,7 @@ static void fix_axes(struct lower *l, const struct form *f, unsigned out,
             box->at[m->axis[0]] = ix;
             box->known[m->axis[0]] = true;
         }
-        if (!stays_inside(l, &ix, extent))
+        if (!low_stays_inside(l, &ix, extent))
             low_add_guard(l, &box->holes, ix, extent);
     }
 }
@@ -225,6 +225,20 @@ static void find_box(struct lower *l, struct link *k)
     reduce_rest(l, k->f, k->link, &k->box, &k->seg);
 }
 
+/* The map at the point of the box: a factor is 0 where a load of it would be. */
+static uint32_t inline_factor(struct lower *l, const struct node *map,
+                              const struct port *port, const struct box *box)
+{
+    struct koperand o = box->holes;
+    struct index at[HYP_RANK];
+    for (unsigned d = 0; d < port->rank; d++) {
+        at[d] = dim_index(&port->dim[d], box);
+        if (!low_stays_inside(l, &at[d], port->shape[d]))
+            low_add_guard(l, &o, at[d], port->shape[d]);
+    }
+    return low_inline(l, map, at, (struct inside){o.guard, o.nguard});
+}
+
 static bool prepare_link(struct lower *l, struct link *k)
 {
     find_box(l, k);
@@ -235,10 +249,7 @@ static bool prepare_link(struct lower *l, struct link *k)
         if (p == k->n->port)
             continue;
         const struct node *in = low_inlined(l, graph_in(l->g, k->n)[i++]);
-        struct index at[HYP_RANK];
-        for (unsigned d = 0; in && d < f->port[p].rank; d++)
-            at[d] = dim_index(&f->port[p].dim[d], &k->box);
-        k->inner[i - 1] = in ? 1 + low_inline(l, in, at) : 0;
+        k->inner[i - 1] = in ? 1 + inline_factor(l, in, &f->port[p], &k->box) : 0;
     }
     return true;
 }

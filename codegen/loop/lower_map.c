@@ -12,7 +12,9 @@ struct map_cx {
     const struct node *n;
     sx_id *arg;             /* memo of operands */
     uint32_t *inner;        /* by operand: 1 + stage of the map inlined there */
+    bool *zero;             /* by operand: it is 0 outside */
     const struct index *at; /* the output's dims */
+    struct inside inside;
 };
 
 /* Where the dims of operand v are, of a map whose dims are at `at`. */
@@ -25,6 +27,21 @@ static void operand_at(struct lower *l, const struct node *n, value_id v,
         l->failed = true;
     for (unsigned d = 0; d < t->rank; d++)
         out[d] = to[d] < 0 ? index_const(0) : at[to[d]];
+}
+
+/* Outside of what a window reads nothing is loaded. */
+static struct koperand guarded_load(struct map_cx *m, uint32_t i, value_id v,
+                                    const struct index *at)
+{
+    struct koperand o = low_load(m->l, v, at);
+    const struct type *t = graph_type(m->l->g, v);
+    bool leaves = false;
+    for (unsigned d = 0; m->inside.n && d < t->rank; d++)
+        leaves |= !low_stays_inside(m->l, &at[d], t->dim[d]);
+    for (unsigned k = 0; leaves && k < m->inside.n; k++)
+        low_add_guard(m->l, &o, m->inside.guard[k].index, m->inside.guard[k].bound);
+    m->zero[i] = leaves;
+    return o;
 }
 
 static sx_id map_operand(struct map_cx *m, uint32_t i)
@@ -41,7 +58,7 @@ static sx_id map_operand(struct map_cx *m, uint32_t i)
     if (made >= 0)
         return low_use_stage(l, m->s, v, (uint32_t)made);
     operand_at(l, m->n, v, m->at, at);
-    return sx_arg(&l->k->sx, low_add_operand(l, m->s, low_load(l, v, at)),
+    return sx_arg(&l->k->sx, low_add_operand(l, m->s, guarded_load(m, i, v, at)),
                   low_sx_type(l, v));
 }
 
@@ -97,20 +114,63 @@ const struct node *low_inlined(const struct lower *l, value_id v)
     return l->f->role[def] == ROLE_INLINE ? &l->g->node[def] : NULL;
 }
 
-/* The stage of a map where its dims are at `at`, after those it reads. */
-static void map_stage(struct lower *l, const struct node *n, const struct index *at)
+/* ---- where windows read ---- */
+
+static sx_id is_inside(struct map_cx *m)
 {
-    struct map_cx m = {.l = l, .n = n, .at = at};
+    struct sxb *b = &m->l->k->sx;
+    sx_id all = 0;
+    for (unsigned i = 0; i < m->inside.n; i++) {
+        const struct guard *g = &m->inside.guard[i];
+        const sx_id at = sx_make(b, SX_I2U, number_of(m->l, b, &g->index), 0, 0);
+        const sx_id in = sx_make(b, SX_LT, at, sx_u32(b, (uint32_t)g->bound.c), 0);
+        all = all ? sx_make(b, SX_AND, all, in, 0) : in;
+        low_space_of(m->l, m->s, &g->index);
+        m->l->failed |= g->bound.b != 0;
+    }
+    return all;
+}
+
+/* 0 outside: as it is of zeros, or by choice.  Number of its kind, since a sum of -0 is not
+ * one of +0. */
+static bool cut_off(struct map_cx *m, bool wanted)
+{
+    struct lower *l = m->l;
+    struct sxb *b = &l->k->sx;
+    const uint8_t dtype = m->s->dtype;
+    if (!m->inside.n || (!l->f->host[l->g->value[m->n->out0].def] &&
+                         sx_is_zero_where(&l->g->sx, m->n->attr, m->zero)))
+        return true;
+    if (wanted)
+        m->s->value = sx_make(b, SX_SEL, is_inside(m), m->s->value,
+                              dtype == DT_F32   ? sx_const(b, 0)
+                              : dtype == DT_I32 ? sx_int(b, 0)
+                                                : sx_bool(b, false));
+    return wanted;
+}
+
+static struct inlined *inline_map(struct lower *l, const struct node *n,
+                                  const struct index *at, struct inside inside, bool zero);
+
+/* The stage of a map where its dims are at `at`, after those it reads.  True: it is 0 where
+ * that is outside, as it has to be if `zero` is set. */
+static bool map_stage(struct lower *l, const struct node *n, const struct index *at,
+                      struct inside inside, bool zero)
+{
+    struct map_cx m = {.l = l, .n = n, .at = at, .inside = inside};
 
     m.arg = arena_array(l->a, n->nin + 1U, sizeof *m.arg);
     m.inner = arena_array(l->a, n->nin + 1U, sizeof *m.inner);
+    m.zero = arena_array(l->a, n->nin + 1U, sizeof *m.zero);
     for (unsigned i = 0; i < n->nin; i++) {
         const value_id v = graph_in(l->g, n)[i];
         const struct node *in = low_inlined(l, v);
         struct index inner[HYP_RANK];
         if (in) {
             operand_at(l, n, v, at, inner);
-            m.inner[i] = 1 + low_inline(l, in, inner);
+            const struct inlined *x = inline_map(l, in, inner, inside, false);
+            m.inner[i] = 1 + x->stage;
+            m.zero[i] = x->zero;
         }
     }
     struct kstage *s = m.s = low_new_stage(l, n, K_MAP);
@@ -119,6 +179,10 @@ static void map_stage(struct lower *l, const struct node *n, const struct index 
         s->value = low_host(l, n->out0);
     else
         s->value = sx_rewrite(&l->k->sx, &l->g->sx, n->attr, map_leaf, &m);
+    for (uint32_t o = 0; o < s->noperand; o++)
+        for (unsigned k = 0; k < s->operand[o].nguard; k++)
+            low_space_of(l, s, &s->operand[o].guard[k].index);
+    return cut_off(&m, zero);
 }
 
 static bool same_place(const struct index *x, const struct index *y, unsigned rank)
@@ -130,27 +194,39 @@ static bool same_place(const struct index *x, const struct index *y, unsigned ra
 }
 
 /* One stage for every place. */
-uint32_t low_inline(struct lower *l, const struct node *n, const struct index *at)
+static struct inlined *inline_map(struct lower *l, const struct node *n,
+                                  const struct index *at, struct inside inside, bool zero)
 {
     const unsigned rank = graph_type(l->g, n->out0)->rank;
-    for (uint32_t i = 0; i < l->ninlined; i++)
-        if (l->inlined[i].node == n && same_place(l->inlined[i].at, at, rank))
-            return l->inlined[i].stage;
-    map_stage(l, n, at);
+    for (uint32_t i = 0; i < l->ninlined; i++) {
+        struct inlined *x = &l->inlined[i];
+        if (x->node == n && same_place(x->at, at, rank) && x->inside.n == inside.n &&
+            guards_equal(x->inside.guard, inside.guard, inside.n) && (x->zero || !zero))
+            return x;
+    }
+    const bool is_zero = map_stage(l, n, at, inside, zero);
     low_add_place(l, n->place);
     l->inlined =
         arena_grow(l->a, l->inlined, &l->cinlined, l->ninlined + 1, sizeof *l->inlined);
     struct inlined *x = &l->inlined[l->ninlined++];
-    x->node = n;
-    x->stage = l->k->nstage - 1;
-    x->at = arena_copy(l->a, at, rank * sizeof *at);
-    return x->stage;
+    *x = (struct inlined){.node = n,
+                          .stage = l->k->nstage - 1,
+                          .at = arena_copy(l->a, at, rank * sizeof *at),
+                          .inside = inside,
+                          .zero = is_zero};
+    return x;
+}
+
+uint32_t low_inline(struct lower *l, const struct node *n, const struct index *at,
+                    struct inside inside)
+{
+    return inline_map(l, n, at, inside, true)->stage;
 }
 
 void low_map(struct lower *l, const struct node *n)
 {
     struct index at[HYP_RANK];
     low_value_at(l, graph_type(l->g, n->out0), at);
-    map_stage(l, n, at);
+    map_stage(l, n, at, (struct inside){0}, false);
     low_finish(l, n->out0);
 }

@@ -149,21 +149,26 @@ struct kstage *low_new_stage(struct lower *l, const struct node *n, uint8_t op)
     return s;
 }
 
-/* In the order of the piece's axes, each once. */
+/* The axes of an index, in the order of the piece's axes, each once. */
+void low_space_of(struct lower *l, struct kstage *s, const struct index *ix)
+{
+    for (unsigned k = 0; k < ix->n; k++) {
+        const uint8_t axis = ix->t[k].axis;
+        unsigned to = s->naxis;
+        if (memchr(s->axis, axis, s->naxis))
+            continue;
+        for (; to && l->taken[s->axis[to - 1]] > l->taken[axis]; to--)
+            s->axis[to] = s->axis[to - 1];
+        s->axis[to] = axis;
+        s->naxis++;
+    }
+}
+
 void low_space(struct lower *l, struct kstage *s, const struct type *t,
                const struct index *at)
 {
     for (unsigned i = 0; i < t->rank; i++)
-        for (unsigned k = 0; k < at[i].n; k++) {
-            const uint8_t axis = at[i].t[k].axis;
-            unsigned to = s->naxis;
-            if (memchr(s->axis, axis, s->naxis))
-                continue;
-            for (; to && l->taken[s->axis[to - 1]] > l->taken[axis]; to--)
-                s->axis[to] = s->axis[to - 1];
-            s->axis[to] = axis;
-            s->naxis++;
-        }
+        low_space_of(l, s, &at[i]);
 }
 
 /* The stage that made value v, if it is in this group and lines up; -1 otherwise. */

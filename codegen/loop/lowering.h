@@ -51,9 +51,16 @@ struct reduced { /* products of the group walk their chains together: link by li
     unsigned link, place;
     uint8_t axis;
 };
+/* What a window reads: the value where all guards hold, and 0 elsewhere. */
+struct inside {
+    const struct guard *guard;
+    uint8_t n;
+};
 struct inlined {
     const struct node *node;
     const struct index *at; /* where the map's dims are for this stage */
+    struct inside inside;
+    bool zero; /* it is 0 outside */
     uint32_t stage;
 };
 
@@ -80,6 +87,7 @@ uint8_t low_sx_type(const struct lower *l, value_id v);
 struct kstage *low_new_stage(struct lower *l, const struct node *n, uint8_t op);
 void low_space(struct lower *l, struct kstage *s, const struct type *t,
                const struct index *at);
+void low_space_of(struct lower *l, struct kstage *s, const struct index *ix);
 uint32_t low_add_operand(struct lower *l, struct kstage *s, struct koperand o);
 /* Load of value v where its dim i is at[i]. */
 struct koperand low_load(struct lower *l, value_id v, const struct index *at);
@@ -95,13 +103,17 @@ bool low_refuse(struct lower *l, const struct node *n, const char *what);
 void low_map(struct lower *l, const struct node *n);
 /* The map that value v is inlined from; NULL: it lies somewhere. */
 const struct node *low_inlined(const struct lower *l, value_id v);
-/* The stage that computes it where its dims are there. */
-uint32_t low_inline(struct lower *l, const struct node *n, const struct index *at);
+/* The stage that computes it where its dims are there, and gives 0 where that is outside.
+ */
+uint32_t low_inline(struct lower *l, const struct node *n, const struct index *at,
+                    struct inside inside);
 
 /* lower_form.c */
 bool low_form(struct lower *l, const struct node *n);
 bool low_fold(struct lower *l, const struct node *n);
 void low_add_guard(struct lower *l, struct koperand *o, struct index ix, struct ext bound);
+/* Does the index surely stay in 0..extent-1? */
+bool low_stays_inside(const struct lower *l, const struct index *ix, struct ext extent);
 
 /* lower_piece.c */
 /* The group's form that needs pieces; 0: none. */

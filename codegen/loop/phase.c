@@ -231,18 +231,22 @@ static const struct kernel *join(const struct kernel *from, uint32_t len, struct
     return k;
 }
 
-/* Of sums that are no products the phases are summed side by side as they are. */
-static bool begins_with_product(const struct kstage *s)
+/* Of sums that are no products the phases are summed side by side as they are.  Maps before
+ * the first are computed by it. */
+static bool begins_with_product(const struct kernel *k)
 {
-    for (uint32_t i = 0; i < s->nseg; i++)
+    const struct kstage *s = k->stage, *end = s + k->nstage;
+    while (s < end && s->op == K_MAP && !s->nstore)
+        s++;
+    for (uint32_t i = 0; s < end && i < s->nseg; i++)
         if (!s->seg[i].factor[1])
             return false;
-    return s->op == K_SUM;
+    return s < end && s->op == K_SUM;
 }
 
 const struct kernel *kernel_phases(const struct kernel *k, struct arena *a)
 {
-    if (!k->nstage || !begins_with_product(&k->stage[0]))
+    if (!begins_with_product(k))
         return k;
     for (uint32_t pieces = 4; pieces > 1; pieces /= 2) {
         const struct kernel *joined =

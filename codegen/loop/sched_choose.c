@@ -224,11 +224,15 @@ static int64_t window_places(const struct sched *s)
     return n;
 }
 
-/* Of the axes in a set the group's outer ones and phase; false: one of them is the batch.
- */
-static bool find_shared(const struct sched *s, uint32_t set, struct pack *p)
+/* The group's outer axes and phase that the factor walks; false: one of them is the batch,
+ * or they are too many. */
+static bool find_shared(const struct sched *s, const struct kstage *k,
+                        const struct kseg *seg, sx_id factor, struct pack *p)
 {
     const struct group *g = s->g;
+    uint32_t set = 0;
+    if (!sched_factor_axes(s->k, s->gs.inlined, k, factor, &set))
+        return false;
     for (unsigned i = 0; i < g->nouter + (g->phase ? 1U : 0U); i++) {
         const uint8_t axis = i < g->nouter ? g->outer[i] : (uint8_t)(g->phase - 1);
         if (!(set >> axis & 1))
@@ -237,21 +241,23 @@ static bool find_shared(const struct sched *s, uint32_t set, struct pack *p)
             return false;
         p->shared[p->nshared++] = axis;
     }
-    return true;
+    return p->nshared + seg->nred + 2U <= HYP_RANK;
 }
 
-/* Is the factor computed, rather than loaded where a window may leave its image? */
+/* Is it a map that is computed where it is read? */
 static bool is_computed(const struct sched *s, const struct kstage *k, sx_id e)
 {
     const struct sx_node *x = &s->k->sx.node[e];
-    return x->op != SX_ARG ||
-           (k->operand[x->a].stage && s->home[k->operand[x->a].id].kind == HOME_NONE);
+    if (x->op != SX_ARG)
+        return true;
+    const struct koperand *p = &k->operand[x->a];
+    return p->stage && s->home[p->id].kind == HOME_NONE;
 }
 
 /*
  * The rows' factor of a convolution: in blocks.  Where its rows lie along k they serve as
  * they are, unless they are read again and again: their strides like to be powers of two.
- * What is computed of several loads is so once, not for every panel.
+ * What is computed is so once for all panels; along the batch it is laid down as it is.
  */
 static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
 {
@@ -260,14 +266,15 @@ static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
     const unsigned w = 1U - s->g->image[seg];
     const struct index *x = sched_plain_load(s, k, g->factor[w]);
     struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + w];
-    uint32_t set = 0;
     bool plain;
-    if ((!x && !is_computed(s, k, g->factor[w])) ||
-        !sched_factor_axes(s->k, s->gs.inlined, k, g->factor[w], &set) ||
-        !find_shared(s, set, p) || p->nshared + g->nred + 2U > HYP_RANK)
+    if (!find_shared(s, k, g, g->factor[w], p))
+        return;
+    if (is_computed(s, k, g->factor[w]))
+        p->kind = p->nshared || !s->k->axis[g->red[0]].b ? PACK_BLOCKS : PACK_ROWS;
+    if (!x)
         return;
     const bool along =
-        x && ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
+        ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
     if (!along || (!s->k->axis[g->red[0]].b && (window_places(s) >= WORTH_PLACES ||
                                                 steps_collide(x, (unsigned)s->g->row))))
         p->kind = PACK_BLOCKS;

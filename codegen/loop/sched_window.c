@@ -304,11 +304,24 @@ static struct index block_k(const struct sched *s, const struct panel *p)
 
 /* ---- packing ---- */
 
-/* Beyond the axis's end they read 0. */
+static bool moves_along(const struct index *x, const struct index *at)
+{
+    for (unsigned i = 0; i < at->n; i++)
+        if (index_uses(x, at->t[i].axis))
+            return true;
+    return false;
+}
+
+/*
+ * Beyond the axis's end nothing is loaded.  What lanes there hold nobody stores, so that it
+ * may be what an inlined map makes of it.
+ */
 static void guard_loads(struct sched *s, struct stmt *st, uint8_t axis)
 {
     for (uint32_t i = 0; i < st->nload; i++) {
         struct nload *l = &st->load[i];
+        if (!moves_along(&l->index, &s->at[axis]))
+            continue;
         struct guard *g = arena_array(s->arena, l->nguard + 1U, sizeof *g);
         if (l->nguard)
             memcpy(g, l->guard, l->nguard * sizeof *g);

@@ -92,7 +92,7 @@ static sx_id read_image(struct gen *g, uint32_t st, const struct image *m)
 }
 
 /* What is loaded, or computed of two loads. */
-static sx_id gen_factor(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n)
+static sx_id gen_mixed(struct gen *g, uint32_t st, const uint8_t *ax, uint8_t n)
 {
     const sx_id x = gen_read_new(g, st, ax, n);
     return gen_maybe(g, 50) ? gen_mix(g, x, gen_broadcast(g, st, ax, n)) : x;
@@ -116,11 +116,47 @@ static void gen_one_place(struct gen *g)
     const uint32_t s = gen_sum(g, ORDER_CHUNK, space, 3, red, 2);
     const unsigned first = gen_maybe(g, 50);
     g->k->stage[s].seg[0].factor[first] = gen_read_new(g, s, image, 4);
-    g->k->stage[s].seg[0].factor[1 - first] = gen_factor(g, s, of_rows, 4);
+    g->k->stage[s].seg[0].factor[1 - first] = gen_mixed(g, s, of_rows, 4);
     gen_store_new(g, s);
 }
 
-/* The result of a convolution, or its weights' gradient: in a chain or in chunks. */
+/* x where the image is, 0 outside. */
+static sx_id cut_to_image(struct gen *g, uint32_t st, sx_id x)
+{
+    struct sxb *b = &g->k->sx;
+    const struct koperand *p = &g->k->stage[st].operand[0];
+    for (unsigned d = 0; d < p->nguard; d++) {
+        const struct index *at = &p->guard[d].index;
+        sx_id n = sx_int(b, at->off.c);
+        for (unsigned i = 0; i < at->n; i++)
+            n = sx_make(b, SX_IADD, n,
+                        sx_make(b, SX_IMUL, sx_axis(b, at->t[i].axis),
+                                sx_int(b, at->t[i].coef.c), 0),
+                        0);
+        const sx_id in = sx_make(b, SX_LT, sx_make(b, SX_I2U, n, 0, 0),
+                                 sx_u32(b, (uint32_t)p->guard[d].bound.c), 0);
+        x = sx_make(b, SX_SEL, in, x, sx_const(b, 0));
+    }
+    return x;
+}
+
+/* A factor, computed where it is read: of the image, or of what lies along `other`. */
+static uint32_t gen_factor(struct gen *g, const struct image *m, const uint8_t *other)
+{
+    static const uint8_t window[] = {IMG_N, IMG_C, IMG_Y, IMG_X, IMG_U, IMG_V};
+    uint8_t ax[6];
+    for (unsigned i = 0; i < 6; i++)
+        ax[i] = m->ax[window[i]];
+    const uint32_t s = gen_stage(g, K_MAP, other ? other : ax, other ? 4 : 6);
+    struct kstage *k = &g->k->stage[s];
+    const sx_id x = other ? gen_read_new(g, s, other, 4) : read_image(g, s, m);
+    const sx_id y = gen_mix(g, x, gen_broadcast(g, s, k->axis, k->naxis));
+    k->value = !other && gen_maybe(g, 60) ? cut_to_image(g, s, y) : y;
+    return s;
+}
+
+/* The result of a convolution, or its weights' gradient: in a chain or in chunks.  Either
+ * factor may be a map. */
 void gen_images(struct gen *g)
 {
     if (gen_maybe(g, 30)) {
@@ -139,10 +175,15 @@ void gen_images(struct gen *g)
         red[i % 3] = m.ax[forward ? sum[i % 3] : rows[i % 3]];
     }
     const bool chunks = !forward && gen_maybe(g, 50);
+    const bool map = gen_maybe(g, 40), other_map = gen_maybe(g, 25);
+    const uint32_t image = map ? gen_factor(g, &m, NULL) : 0;
+    const uint32_t rest = other_map ? gen_factor(g, &m, other) : 0;
     uint32_t s = gen_sum(g, chunks ? ORDER_CHUNK : ORDER_SEQ, space, 4, red, 3);
     const unsigned first = gen_maybe(g, 50);
-    g->k->stage[s].seg[0].factor[first] = read_image(g, s, &m);
-    g->k->stage[s].seg[0].factor[1 - first] = gen_factor(g, s, other, 4);
+    g->k->stage[s].seg[0].factor[first] =
+        map ? gen_read_stage(g, s, image) : read_image(g, s, &m);
+    g->k->stage[s].seg[0].factor[1 - first] =
+        other_map ? gen_read_stage(g, s, rest) : gen_mixed(g, s, other, 4);
     if (gen_maybe(g, 40))
         gen_store_new(g, s);
     uint32_t y = gen_stage(g, K_MAP, space, 4);
