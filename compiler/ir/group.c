@@ -1,6 +1,8 @@
 /* How values line up with the space of a group. */
 #include "compiler/ir/group.h"
 
+#include "runtime/base/arena.h"
+
 const struct fuse_row fuse_kind_row[FUSE_KIND_COUNT] = {
 #define FUSE_KIND(id, word, doc) {word, doc, NULL},
 #include "compiler/ir/fuse.def"
@@ -86,13 +88,58 @@ static bool plain_port(const struct form *f, unsigned p)
     return true;
 }
 
-/* A convolution packs what it reads, and that as it lies. */
 static bool has_window(const struct form *f)
 {
     for (unsigned p = 0; p < f->nport; p++)
         if (!form_is_direct(f, p))
             return true;
     return false;
+}
+
+/* A dim of the batch is an axis as it is: what says that a point is outside is a number. */
+static bool batch_is_plain(const struct form *f, unsigned p)
+{
+    for (unsigned i = 0; i < f->port[p].rank; i++) {
+        const struct dimmap *d = &f->port[p].dim[i];
+        const struct ext e = f->port[p].shape[i];
+        bool batch = e.b || d->off.b;
+        for (unsigned k = 0; k < d->n; k++)
+            batch |= f->axis[d->axis[k]].b != 0;
+        if (batch && (d->n != 1 || d->coef[0] != 1 || d->off.c || d->off.b ||
+                      !ext_eq(f->axis[d->axis[0]], e)))
+            return false;
+    }
+    return true;
+}
+
+/* Is the output solved into pieces, in which a factor is computed where it is read? */
+static bool has_pieces(const struct form *f, unsigned out)
+{
+    struct form_piece *piece;
+    if (form_is_direct(f, out))
+        return true;
+    struct arena *a = arena_new();
+    const bool some = form_pieces(f, out, a, &piece) > 0;
+    arena_free(a);
+    return some;
+}
+
+/* A product, a convolution in any of its roles: operand i as it is packed. */
+static bool may_compute_factor(const struct form *f, unsigned out, unsigned i)
+{
+    const unsigned p = i < out ? i : i + 1;
+    if (f->nport != 3 || i > 1)
+        return false;
+    if (!has_window(f))
+        return plain_port(f, out) && plain_port(f, p);
+    return batch_is_plain(f, out) && batch_is_plain(f, p) && has_pieces(f, out);
+}
+
+bool group_reads_window(const struct graph *g, node_id reader)
+{
+    const struct node *n = &g->node[reader];
+    return n->op == OP_FORM && group_sum_kind(g, n) == SUM_OTHER &&
+           has_window(&g->form[n->attr]);
 }
 
 bool group_may_compute(const struct graph *g, const value_id *base, node_id reader,
@@ -107,8 +154,7 @@ bool group_may_compute(const struct graph *g, const value_id *base, node_id read
         if (!type_eq(graph_type(g, in), graph_type(g, v)))
             return false;
         if (n->op != OP_MAP && group_sum_kind(g, n) == SUM_OTHER &&
-            (n->op != OP_FORM || f->nport != 3 || i + 1U >= f->nport || has_window(f) ||
-             !plain_port(f, n->port) || !plain_port(f, i < n->port ? i : i + 1)))
+            (n->op != OP_FORM || !may_compute_factor(f, n->port, i)))
             return false;
     }
     return true;

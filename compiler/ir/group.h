@@ -111,5 +111,8 @@ enum group_sum group_sum_kind(const struct graph *g, const struct node *n);
  */
 bool group_may_compute(const struct graph *g, const value_id *base, node_id reader,
                        value_id v);
+/* Is the reader a sum that meets its operands through a window, most elements many times?
+ */
+bool group_reads_window(const struct graph *g, node_id reader);
 
 #endif

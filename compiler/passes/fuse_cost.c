@@ -27,6 +27,37 @@ double cost_product(const struct target *t, double rows, double cols, double k,
     return 2 * rows * cols * k / (t->t_ref * t->flops * e * TWO_CORES);
 }
 
+static double span(const struct form *f, const struct dimmap *m, unsigned k, int64_t batch)
+{
+    return fabs((double)m->coef[k]) * (double)ext_at(f->axis[m->axis[k]], batch);
+}
+
+/*
+ * Places of an image are packed once for each point of the window; the filters that share a
+ * place, or the places that share a filter's element, are rows over that.  Where the output
+ * is the image, every element of it has a place of its own, and the axes that make it are
+ * walked together (form_solve: the one that spans less is summed).
+ */
+double cost_window(const struct form *f, unsigned out, unsigned operand, int64_t batch)
+{
+    const struct port *p = &f->port[operand < out ? operand : operand + 1],
+                      *q = &f->port[out];
+    uint32_t set = 0;
+    double points = 1;
+    for (unsigned d = 0; d < p->rank; d++)
+        for (unsigned k = 0; k < p->dim[d].n; k++)
+            set |= 1U << p->dim[d].axis[k];
+    for (unsigned d = 0; d < q->rank; d++) {
+        const struct dimmap *m = &q->dim[d];
+        const unsigned o = m->n == 2 && span(f, m, 1, batch) > span(f, m, 0, batch);
+        if (m->n == 2 && set >> m->axis[o] & 1)
+            set |= 1U << m->axis[1 - o];
+    }
+    for (unsigned x = 0; x < f->naxis; x++)
+        points *= set >> x & 1 ? (double)ext_at(f->axis[x], batch) : 1;
+    return points;
+}
+
 double cost_kernel(const struct target *t, const struct fuse_work *w)
 {
     const double elements = w->prims / (t->t_ref * t->prims);

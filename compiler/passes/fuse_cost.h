@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "compiler/ir/target.h"
+#include "ops/form.h"
 
 struct fuse_work {
     double product;           /* seconds: sum of cost_product() */
@@ -27,6 +28,11 @@ struct fuse_work {
 double cost_product(const struct target *t, double rows, double cols, double k,
                     bool whole_rows);
 double cost_kernel(const struct target *t, const struct fuse_work *w);
+/*
+ * How often the packing of a convolution, read out at port `out`, reads an element of its
+ * operand, all together: a map that is inlined there is computed as often.
+ */
+double cost_window(const struct form *f, unsigned out, unsigned operand, int64_t batch);
 /* Where bytes are found that were last touched `distance` bytes of traffic ago. */
 enum mem_level cost_level(const struct target *t, double distance);
 

@@ -169,7 +169,8 @@ static void read_by_rest(struct remat_cx *c, node_id id, value_id base)
     if (!x->first)
         x->first = id;
     x->readers++;
-    x->alone |= !group_may_compute(c->g, c->base, id, base);
+    /* through a window it would be computed once a place */
+    x->alone |= group_reads_window(c->g, id) || !group_may_compute(c->g, c->base, id, base);
 }
 
 static void find_readers(struct remat_cx *c)

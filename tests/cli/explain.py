@@ -50,6 +50,32 @@ probes:
 """
 
 
+# A window without overlap reads each element once, another one 25 times.
+WINDOWS = """hypnograph: 1
+name: windows
+data:
+  seen: {source: digits, split: train, take: [0, 64], batch: 16}
+networks:
+  patches(x):
+    weights: {gate: {shape: [1, 28, 28], init: 'uniform(0, 1)', fixed: true}}
+    lit:    x * gate
+    return: conv(lit, 8, 4, 4)
+  edges(x):
+    lit:    exp(x)
+    return: conv(lit, 8, 5, pad=2)
+phases:
+  wake:
+    nodes:
+      x:     seen.image
+      error: mean(patches(x)**2) + mean(edges(x)**2)
+    update:
+      - patches, edges: error
+optimizers:
+  patches, edges: sgd(lr=0.1)
+schedule: {epochs: 1, cycle: [wake]}
+"""
+
+
 def shipped():
     """Every model that comes with hypnograph."""
     for top in ("graphs/papers", "examples"):
@@ -101,6 +127,15 @@ def test_explain_a_node():
     hypno("explain", "m.yaml", "wake", "--json", status=2)
     write("E0104", FATES)  # a file of that name is a model
     has(hypno("explain", "E0104")[0], "lines without a file are of E0104")
+
+
+def test_maps_before_windows():
+    """A convolution and its gradient compute what they read where that is cheaper; and say so where it is not."""
+    write("m.yaml", WINDOWS)
+    has(hypno("explain", "m.yaml", "patches.lit")[0], "inlined: all who read it compute it, and nobody stores it",
+        "read by patches :9 in k", "gradient of patches :9 in k", ": inline fused, saves ")
+    has(hypno("explain", "m.yaml", "edges.lit")[0], "computed in k", "into edges :12: inline refused: cost", "through a window")
+    has(hypno("explain", "m.yaml", "--all")[0], "inlined patches.lit :8", "holds   edges.lit :11", "cost            -  edges.lit :11 with edges :12")
 
 
 def test_a_kernel_names_its_nodes_once():

@@ -320,9 +320,36 @@ static uint32_t slot_of(void *cx, value_id v)
     return v;
 }
 
-/* relu of the read-out and some noise, of which the number of the element is a part. */
+/* The number of an element of a tensor at a port. */
+static sx_id element_number(struct graph *g, const struct form *f, unsigned port)
+{
+    sx_id e = sx_int(&g->sx, 0);
+    for (unsigned d = port < 2; d < f->port[port].rank; d++) {
+        const sx_id n = sx_int(&g->sx, f->port[port].shape[d].c);
+        e = sx_make(&g->sx, SX_IADD, sx_make(&g->sx, SX_IMUL, e, n, 0), sx_axis(&g->sx, d),
+                    0);
+    }
+    return e;
+}
+
+/* What the convolution is to compute itself: 0 where x is, or the other thing. */
+static value_id before(struct graph *g, const struct form *f, unsigned port, value_id x)
+{
+    const site_id site = graph_site(g, "phase/before~1", g->at, port < 2);
+    const sx_id e = element_number(g, f, port), v = sx_arg(&g->sx, 0, SX_FLOAT);
+    const sx_id fn =
+        port == 1
+            ? sx_make(&g->sx, SX_SEL, sx_bernoulli(&g->sx, site, e, sx_const(&g->sx, 0.5)),
+                      v, sx_const(&g->sx, 0))
+            : sx_make(&g->sx, SX_ADD, sx_make(&g->sx, SX_FN_cos, v, 0, 0),
+                      sx_normal(&g->sx, site, e), 0);
+    return graph_map(g, fn, &x, 1, NULL);
+}
+
+/* relu of the read-out and some noise, of which the number of the element is a part.
+ * maps: bits of the operands that are. */
 static void window_graph(struct graph *g, struct arena *a, const struct form *f,
-                         uint8_t port)
+                         uint8_t port, unsigned maps)
 {
     value_id in[2], y;
     graph_init(g, a);
@@ -332,17 +359,15 @@ static void window_graph(struct graph *g, struct arena *a, const struct form *f,
     for (unsigned j = 0, n = 0; j < 3; j++) {
         struct type t = {.dtype = DT_F32, .rank = f->port[j].rank, .sample = j < 2};
         memcpy(t.dim, f->port[j].shape, sizeof t.dim);
-        if (j != port)
-            in[n++] = graph_leaf(g, j < 2 ? LEAF_DATA : LEAF_PARAM, 0, 0,
-                                 arena_fmt(a, "t%u", j), t);
+        if (j == port)
+            continue;
+        in[n] =
+            graph_leaf(g, j < 2 ? LEAF_DATA : LEAF_PARAM, 0, 0, arena_fmt(a, "t%u", j), t);
+        in[n] = maps >> n & 1 ? before(g, f, j, in[n]) : in[n];
+        n++;
     }
     y = graph_form(g, f, port, in, port < 2, DT_F32);
-    sx_id e = sx_int(&g->sx, 0);
-    for (unsigned d = port < 2; d < f->port[port].rank; d++) {
-        const sx_id n = sx_int(&g->sx, f->port[port].shape[d].c);
-        e = sx_make(&g->sx, SX_IADD, sx_make(&g->sx, SX_IMUL, e, n, 0), sx_axis(&g->sx, d),
-                    0);
-    }
+    const sx_id e = element_number(g, f, port);
     const sx_id noise = sx_normal(&g->sx, graph_site(g, "phase/w~1", g->at, port < 2), e);
     const sx_id fn =
         sx_make(&g->sx, SX_FN_relu,
@@ -350,29 +375,43 @@ static void window_graph(struct graph *g, struct arena *a, const struct form *f,
     graph_root(g, g->at, ROOT_OUTPUT, 0, 0, graph_map(g, fn, &y, 1, NULL), "y");
 }
 
+static unsigned count_inlined(const struct fusion *fu)
+{
+    unsigned n = 0;
+    for (node_id id = 1; id < fu->g->nnode; id++)
+        n += fu->role[id] == ROLE_INLINE;
+    return n;
+}
+
+/* Maps cost nothing here and launches do: a convolution computes what it can. */
 static void try_window(const struct form *f, uint8_t port, const char *target,
-                       int64_t batch)
+                       int64_t batch, unsigned maps)
 {
     struct arena *a = arena_new();
     struct program *p = arena_alloc(a, sizeof *p);
     struct diag_sink *ds = diag_sink_new(a, 3);
-    const struct fuse_options all = {.target = target_find(target), .batch = 64};
-    struct pass_cx cx = {.program = p, .diags = ds, .target = all.target};
+    const struct target *row = target_find(target);
+    struct target eager = *row;
+    const struct fuse_options all = {.target = &eager, .batch = 64};
+    struct pass_cx cx = {.program = p, .diags = ds, .target = row};
     struct tried t = {.seed = port, .batch = batch, .a = a};
     uint64_t state = (uint64_t)batch + port;
+    eager.prims = maps ? 1e18 : row->prims;
+    eager.launch = maps ? 1 : row->launch;
     p->arena = a;
-    window_graph(&p->graph, a, f, port);
+    window_graph(&p->graph, a, f, port, maps);
     for (unsigned i = 0; pass_info(i); i++)
         if (strcmp(pass_info(i)->name, "factor") == 0 ||
             strcmp(pass_info(i)->name, "order") == 0)
             assert_int_not_equal(pass_info(i)->run(&cx), PASS_FAILED);
     const struct fusion *fu = fuse(&p->graph, p->graph.at, &all, a);
+    assert_int_equal(count_inlined(fu), (maps & 1) + (maps >> 1));
     for (uint32_t o = 0; o < fu->norder; o++) {
         const struct lowered *l = lower_group(fu, fu->order[o], slot_of, NULL, a, ds);
         assert_non_null(l);
         t.k = l->kernel;
-        try_schedule(&t, all.target, NULL);
-        try_schedule(&t, all.target, gen_variant(&state));
+        try_schedule(&t, row, NULL);
+        try_schedule(&t, row, gen_variant(&state));
     }
     arena_free(a);
 }
@@ -396,7 +435,9 @@ static void nests_of_convolutions(void **unused)
             const struct form f =
                 form_conv((struct ext){0, 1}, in, out, k, stride, pad, dilation, 1);
             for (unsigned b = 0; b < 3; b++)
-                try_window(&f, port, targets[(i + b + port) % 2], batches[b]);
+                try_window(&f, port, targets[(i + b + port) % 2], batches[b], 0);
+            for (unsigned maps = 1; maps < 4; maps++)
+                try_window(&f, port, targets[(i + maps) % 2], batches[maps % 2], maps);
         }
 }
 

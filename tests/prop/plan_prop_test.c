@@ -23,6 +23,8 @@ static uint64_t first_seed = 1;
 static const struct backend *backend = &backend_interp;
 static struct cache *cache; /* settings differ in kernels less than in plans */
 
+static struct target target; /* what prices kernels and schedules them */
+
 struct setting {
     bool fuse_off;
     unsigned threads;
@@ -153,6 +155,7 @@ static void put_last_first(struct region *r)
     r->root[r->nroot - 1] = first;
 }
 
+static unsigned nkernel; /* of the last plan */
 static unsigned nforced; /* runs that were forced to compute something again, and did */
 
 /* false: the setting says otherwise */
@@ -170,7 +173,7 @@ static bool recomputes_as_set(const struct program *p, const struct setting *s)
 static int run_once(const char *text, const struct setting *s)
 {
     struct run r = {.a = arena_new()};
-    const struct target *t = target_default();
+    const struct target *t = &target;
     const struct plan_options po = {.fuse_off = s->fuse_off};
     const struct pass_options passes = {.scarcity = s->scarcity, .remat_off = s->remat_off};
     struct hyp_error err = {0};
@@ -188,6 +191,7 @@ static int run_once(const char *text, const struct setting *s)
         result = 1;
         goto done;
     }
+    nkernel = r.plan->nkernel;
     if (!load_code(&r, t) || pool_new(s->threads, &r.pool, &err) != HYP_OK ||
         exec_new(r.plan, r.pool, 0, &r.x, &err) != HYP_OK)
         goto done;
@@ -219,15 +223,14 @@ static bool any_fails(const char *text, void *cx)
     return false;
 }
 
-static void plans_compute_graphs(void **state)
+/* How many of n graphs kernels cover. */
+static unsigned try_graphs(const struct random_options *o, unsigned n)
 {
-    const struct random_options o = {0};
     unsigned covered = 0;
-    (void)state;
-    for (unsigned i = 0; i < ngraph; i++) {
+    for (unsigned i = 0; i < n; i++) {
         struct arena *a = arena_new();
         struct program p;
-        random_graph(a, first_seed + i, &o, &p);
+        random_graph(a, first_seed + i, o, &p);
         const char *text = graph_print(&p.graph, a);
         if (any_fails(text, NULL)) { /* cmocka's messages are cut */
             fputs(shrink_graph(a, text, any_fails, NULL), stderr);
@@ -237,11 +240,137 @@ static void plans_compute_graphs(void **state)
         cache_clear(cache);
         arena_free(a);
     }
+    return covered;
+}
+
+static void plans_compute_graphs(void **state)
+{
+    const struct random_options o = {0};
+    const unsigned covered = try_graphs(&o, ngraph);
+    (void)state;
     printf(
         "%u of %u graphs are covered by kernels, %u runs had to compute something again\n",
         covered, ngraph, nforced);
     assert_true(covered * 10 > ngraph * 9);
     assert_true(nforced * 10 > ngraph || ngraph < 100);
+}
+
+/* Maps cost nothing and launches do: all are computed where they are read that can be. */
+static void compute_eagerly(void)
+{
+    target.launch = 1;
+    target.prims = 1e18;
+}
+
+static void plans_compute_operands_of_windows(void **state)
+{
+    const struct random_options o = {.computed = true};
+    const unsigned n = (ngraph + 3) / 4;
+    (void)state;
+    compute_eagerly();
+    assert_true(try_graphs(&o, n) * 10 > n * 9 || n == 1);
+}
+
+/* ---- what a convolution computes while it packs ---- */
+
+enum before { MASKED, BIASED, DROPPED, NOISED, TURNED, BEFORE_COUNT };
+
+/* x, by a map that is 0 where x is, or is not. */
+static value_id made_before(struct graph *g, value_id x, enum before what)
+{
+    struct sxb *b = &g->sx;
+    struct type t = *graph_type(g, x);
+    const site_id site = graph_site(g, "phase/before~1", g->at, t.sample);
+    const sx_id v = sx_arg(b, 0, SX_FLOAT);
+    sx_id e = sx_int(b, 0);
+    for (unsigned d = t.sample; d < t.rank; d++)
+        e = sx_make(b, SX_IADD, sx_make(b, SX_IMUL, e, sx_int(b, t.dim[d].c), 0),
+                    sx_axis(b, d), 0);
+    switch (what) {
+    case MASKED:
+        return graph_op2(g, SX_MUL, x, graph_leaf(g, LEAF_DATA, 0, 0, "mask", t));
+    case BIASED:
+        for (unsigned d = 0; d < t.rank; d++)
+            t.dim[d] = d == t.sample ? t.dim[d] : ext_const(1);
+        memmove(t.dim, t.dim + t.sample, sizeof t.dim - t.sample * sizeof *t.dim);
+        t.rank = (uint8_t)(t.rank - t.sample);
+        t.sample = false;
+        return graph_op2(g, SX_ADD, x, graph_leaf(g, LEAF_PARAM, 0, 0, "bias", t));
+    case DROPPED:
+        e = sx_make(b, SX_SEL, sx_bernoulli(b, site, e, sx_const(b, 0.5)), v,
+                    sx_const(b, 0));
+        break;
+    case NOISED:
+        e = sx_make(b, SX_ADD, v, sx_normal(b, site, e), 0);
+        break;
+    case TURNED: /* cos(0) is not 0 */
+    case BEFORE_COUNT:
+        e = sx_make(b, SX_NEG, sx_make(b, SX_FN_cos, v, 0, 0), 0, 0);
+    }
+    return graph_map(g, e, &x, 1, NULL);
+}
+
+/* The read-out of a form at a port, of operands of which one is computed. */
+static const char *computed_window(struct arena *a, const struct form *f, uint8_t port,
+                                   unsigned operand, enum before what)
+{
+    struct graph g;
+    value_id in[2];
+    graph_init(&g, a);
+    graph_region(&g, REGION_HOST, "host");
+    graph_region(&g, REGION_INIT, "init");
+    g.at = graph_region(&g, REGION_PHASE, "phase");
+    for (unsigned j = 0, n = 0; j < 3; j++) {
+        struct type t = {.dtype = DT_F32, .rank = f->port[j].rank, .sample = j < 2};
+        memcpy(t.dim, f->port[j].shape, sizeof t.dim);
+        if (j == port)
+            continue;
+        in[n] =
+            graph_leaf(&g, j < 2 ? LEAF_DATA : LEAF_PARAM, 0, 0, arena_fmt(a, "t%u", j), t);
+        in[n] = n == operand ? made_before(&g, in[n], what) : in[n];
+        n++;
+    }
+    graph_root(&g, g.at, ROOT_OUTPUT, 0, 0, graph_form(&g, f, port, in, port < 2, DT_F32),
+               "o0");
+    return graph_print(&g, a);
+}
+
+/* Strides, pads, dilations, groups. */
+static const struct form_case {
+    int32_t kernel, stride, pad, dilation, groups;
+} form_cases[] = {{3, 1, 1, 1, 1}, {4, 2, 1, 1, 1}, {3, 2, 2, 2, 1},
+                  {2, 3, 0, 1, 1}, {3, 1, 1, 1, 2}, {1, 1, 0, 1, 1}};
+
+static struct form form_of(const struct form_case *c)
+{
+    const int32_t k[2] = {c->kernel, c->kernel}, s[2] = {c->stride, c->stride};
+    const int32_t p[2] = {c->pad, c->pad}, d[2] = {c->dilation, c->dilation};
+    const int32_t size = (c->stride + c->dilation * (c->kernel - 1)) + 1 - 2 * c->pad;
+    const int32_t in[3] = {2, size + c->stride, size}, out[3] = {4, 3, 2};
+    return form_conv((struct ext){0, 1}, in, out, k, s, p, d, c->groups);
+}
+
+/* Fused, one kernel is left (two where a read-out is folded); the bits are the graph's. */
+static void windows_compute_maps(void **state)
+{
+    static const struct setting both[] = {{true, 1, 3, 0, false}, {false, 2, 5, 0, false}};
+    (void)state;
+    compute_eagerly();
+    for (unsigned i = 0; i < sizeof form_cases / sizeof *form_cases * 6 * BEFORE_COUNT;
+         i++) {
+        struct arena *a = arena_new();
+        const struct form f = form_of(&form_cases[i / 6 / BEFORE_COUNT]);
+        const uint8_t port = (uint8_t)(i % 3);
+        const char *text =
+            computed_window(a, &f, port, i / 3 % 2, (enum before)(i / 6 % BEFORE_COUNT));
+        for (unsigned k = backend != &backend_interp; k < 2; k++)
+            if (run_once(text, &both[k]) != 0 || nkernel != 2 - k) {
+                fputs(text, stderr);
+                fail_msg("case %u: %u kernels", i, nkernel);
+            }
+        cache_clear(cache);
+        arena_free(a);
+    }
 }
 
 static int open_cache(void **state)
@@ -261,7 +390,10 @@ static int close_cache(void **state)
 
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(plans_compute_graphs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(plans_compute_graphs),
+                                       cmocka_unit_test(plans_compute_operands_of_windows),
+                                       cmocka_unit_test(windows_compute_maps)};
+    target = *target_default();
     if (argc > 1)
         ngraph = (unsigned)strtoul(argv[1], NULL, 10);
     if (argc > 2)

@@ -561,6 +561,67 @@ static value_id port_leaf(struct maker *m, const struct port *q, bool sample)
     return leaf(m, sample ? LEAF_DATA : LEAF_PARAM, &t);
 }
 
+/* The number of an element of all dims but the batch. */
+static sx_id element_of(struct maker *m, const struct type *t)
+{
+    struct sxb *b = &m->g->sx;
+    sx_id e = sx_int(b, 1);
+    for (unsigned d = t->sample; d < t->rank; d++)
+        e = sx_make(b, SX_IADD, sx_make(b, SX_IMUL, e, sx_int(b, t->dim[d].c), 0),
+                    sx_axis(b, d), 0);
+    return e;
+}
+
+/* A draw for every element: added, or what some of them are left out by. */
+static value_id noisy(struct maker *m, value_id x)
+{
+    struct sxb *b = &m->g->sx;
+    const struct type *t = graph_type(m->g, x);
+    const char *path = arena_fmt(m->a, "phase/draw~%u", ++m->nsite);
+    const site_id site = graph_site(m->g, path, m->region, t->sample && below(m, 3) != 0);
+    const sx_id e = element_of(m, t), v = sx_arg(b, 0, SX_FLOAT);
+    const sx_id fn =
+        below(m, 2) ? sx_make(b, SX_ADD, v, sx_normal(b, site, e), 0)
+                    : sx_make(b, SX_SEL, sx_bernoulli(b, site, e, sx_const(b, 0.5)),
+                              sx_make(b, SX_MUL, v, sx_const(b, 2), 0), sx_const(b, 0));
+    return graph_map(m->g, fn, &x, 1, NULL);
+}
+
+/* What a convolution may compute where it reads x: 0 at 0, or something else. */
+static value_id before_window(struct maker *m, value_id x)
+{
+    static const enum sx_op fn[] = {SX_FN_relu, SX_FN_cos, SX_NEG, SX_FN_sigmoid};
+    struct type t = *graph_type(m->g, x);
+    if (below(m, 3) == 0)
+        x = noisy(m, x);
+    if (below(m, 3) == 0)
+        x = graph_op2(m->g, SX_MUL, x, leaf(m, t.sample ? LEAF_DATA : LEAF_PARAM, &t));
+    for (unsigned d = t.sample; d < t.rank; d++) /* a bias of some dims */
+        t.dim[d] = below(m, 2) ? ext_const(1) : t.dim[d];
+    if (below(m, 3) == 0)
+        x = graph_op2(m->g, SX_ADD, x, param(m, t.rank - t.sample, t.dim + t.sample));
+    return below(m, 2) ? x : graph_op1(m->g, fn[below(m, 4)], x);
+}
+
+static value_id read_out(struct maker *m, const struct form *f, uint8_t port,
+                         const value_id t[3])
+{
+    const value_id in[2] = {t[port == 0], t[port == 2 ? 1 : 2]};
+    return graph_form(m->g, f, port, in, port < 2, DT_F32);
+}
+
+/* Operands that maps compute, read by two, of which one reads more of them. */
+static value_id computed_convolution(struct maker *m, const struct form *f, uint8_t port)
+{
+    value_id t[2][3];
+    const unsigned first = below(m, 2), more = below(m, 3);
+    for (unsigned j = 0; j < 3; j++)
+        t[0][j] = t[1][j] = before_window(m, port_leaf(m, &f->port[j], j < 2));
+    t[1][more] = before_window(m, t[1][more]);
+    keep(m, read_out(m, f, below(m, 2) ? port : (uint8_t)below(m, 3), t[first]));
+    return read_out(m, f, port, t[1 - first]);
+}
+
 /* Images of two dims with any kernel, stride, pad, dilation and groups; read out at the
  * result, the image (rows that no window reaches, too) or the weights. */
 static value_id image_convolution(struct maker *m)
@@ -582,11 +643,13 @@ static value_id image_convolution(struct maker *m)
     }
     const struct form f = form_conv((struct ext){0, 1}, in, out, k, s, p, d, groups);
     const uint8_t port = (uint8_t)below(m, 3);
-    value_id t[2];
-    for (unsigned j = 0, n = 0; j < 3; j++)
+    value_id t[3] = {0};
+    if (m->o->computed)
+        return computed_convolution(m, &f, port);
+    for (unsigned j = 0; j < 3; j++)
         if (j != port)
-            t[n++] = port_leaf(m, &f.port[j], j < 2);
-    return graph_form(m->g, &f, port, t, port < 2, DT_F32);
+            t[j] = port_leaf(m, &f.port[j], j < 2);
+    return read_out(m, &f, port, t);
 }
 
 /* The last axis reversed, or every second element of it. */
@@ -751,7 +814,9 @@ void random_graph(struct arena *a, uint64_t seed, const struct random_options *o
     }
     for (unsigned i = 0; m.n < nodes && i < 10 * nodes; i++) {
         name_places(&m, i);
-        const value_id v = makers[below(&m, sizeof makers / sizeof *makers)](&m);
+        const value_id v = o->computed && below(&m, 3) == 0
+                               ? image_convolution(&m)
+                               : makers[below(&m, sizeof makers / sizeof *makers)](&m);
         /* difference quotients need values that stay small */
         keep(&m, v && o->smooth ? graph_op1(m.g, SX_FN_sin, v) : v);
     }

@@ -13,6 +13,7 @@ struct random_options {
     unsigned nodes; /* about as many values; 0: 14 */
     bool smooth;    /* nothing with kinks or jumps, no integers: for difference quotients */
     bool no_windows; /* no convolutions, pools or other forms with overlapping windows */
+    bool computed;   /* many convolutions, whose operands maps compute */
     int max_elems;   /* of a value at batch 5; 0: 400 */
 };
 struct rng {
