@@ -257,7 +257,7 @@ static bool is_computed(const struct sched *s, const struct kstage *k, sx_id e)
 /*
  * The rows' factor of a convolution: in blocks.  Where its rows lie along k they serve as
  * they are, unless they are read again and again: their strides like to be powers of two.
- * What is computed is so once for all panels; along the batch it is laid down as it is.
+ * What is computed is so once for all panels.
  */
 static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
 {
@@ -269,10 +269,10 @@ static void choose_window(struct sched *s, const struct item *it, uint32_t seg)
     bool plain;
     if (!find_shared(s, k, g, g->factor[w], p))
         return;
-    if (is_computed(s, k, g->factor[w]))
-        p->kind = p->nshared || !s->k->axis[g->red[0]].b ? PACK_BLOCKS : PACK_ROWS;
-    if (!x)
+    if (!x) {
+        p->kind = is_computed(s, k, g->factor[w]) ? PACK_BLOCKS : PACK_NONE;
         return;
+    }
     const bool along =
         ext_eq(index_coef(x, g->red[g->nred - 1], &plain), ext_const(1)) && plain;
     if (!along || (!s->k->axis[g->red[0]].b && (window_places(s) >= WORTH_PLACES ||

@@ -144,6 +144,15 @@ static void put(struct sched *s, const struct job *j, struct index at)
 
 /* ---- strips ---- */
 
+/* What is computed for a convolution is so along the last axis. */
+static unsigned run_of_computed(const struct sched *s, const struct kseg *g,
+                                int32_t *length)
+{
+    const struct ext e = s->k->axis[g->red[g->nred - 1]];
+    *length = e.c;
+    return s->g->window && !e.b && e.c >= STRIP;
+}
+
 /* Where element `lane` of the rows or columns of a job goes, the loops of k being open. */
 typedef struct index place_fn(const struct sched *s, const struct job *j,
                               struct index lane);
@@ -180,7 +189,9 @@ static bool put_strips(struct sched *s, struct lanes l)
                        .wide = STRIP,
                        .set = set_lane,
                        .cx = &l};
-    const unsigned n = sched_run(s, k, g, t.factor, l.axis, &t.length);
+    const unsigned n = sched_plain_load(s, k, t.factor)
+                           ? sched_run(s, k, g, t.factor, l.axis, &t.length)
+                           : run_of_computed(s, g, &t.length);
     if (!n || l.n % l.size)
         return false;
     unsigned opened = sched_loops(s, g->red, g->nred - n);
