@@ -3,7 +3,9 @@
  * kernel that had nothing else to do, disappear; by all of them or by none.
  *
  * Products evaluate such a map while they pack that operand.  Where the operand would have
- * been read in place, packing it costs what the buffer did, which the price shows.
+ * been read in place, packing it costs what the buffer did, which the price shows.  So do
+ * convolutions, for every place that their window reads: with overlap that is many times an
+ * element.
  */
 #include "compiler/passes/fuse.h"
 
