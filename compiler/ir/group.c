@@ -112,6 +112,22 @@ static bool batch_is_plain(const struct form *f, unsigned p)
     return true;
 }
 
+static uint32_t batch_axes(const struct form *f, unsigned p)
+{
+    uint32_t set = 0;
+    for (unsigned d = 0; d < f->port[p].rank; d++)
+        for (unsigned k = 0; k < f->port[p].dim[d].n; k++)
+            if (f->axis[f->port[p].dim[d].axis[k]].b)
+                set |= 1U << f->port[p].dim[d].axis[k];
+    return set;
+}
+
+/* Has each sample filters of its own?  They are not packed. */
+static bool filters_are_of_samples(const struct form *f)
+{
+    return (batch_axes(f, 0) & batch_axes(f, 1) & batch_axes(f, 2)) != 0;
+}
+
 /* Is the output solved into pieces, in which a factor is computed where it is read? */
 static bool has_pieces(const struct form *f, unsigned out)
 {
@@ -132,7 +148,8 @@ static bool may_compute_factor(const struct form *f, unsigned out, unsigned i)
         return false;
     if (!has_window(f))
         return plain_port(f, out) && plain_port(f, p);
-    return batch_is_plain(f, out) && batch_is_plain(f, p) && has_pieces(f, out);
+    return batch_is_plain(f, out) && batch_is_plain(f, p) && !filters_are_of_samples(f) &&
+           has_pieces(f, out);
 }
 
 bool group_reads_window(const struct graph *g, node_id reader)

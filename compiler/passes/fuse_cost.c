@@ -32,13 +32,29 @@ static double span(const struct form *f, const struct dimmap *m, unsigned k, int
     return fabs((double)m->coef[k]) * (double)ext_at(f->axis[m->axis[k]], batch);
 }
 
+/* All sums but the outermost fit a panel (sched_window.c). */
+static bool is_packed(const struct target *t, const struct form *f, uint32_t reduced)
+{
+    double inner = 1;
+    bool first = true;
+    for (unsigned x = 0; x < f->naxis; x++) {
+        if (!(reduced >> x & 1))
+            continue;
+        inner *= first ? 1 : (double)ext_at(f->axis[x], 1);
+        first = false;
+    }
+    return inner * t->nr * 4 <= t->l2 / 2.0;
+}
+
 /*
  * Places of an image are packed once for each point of the window; the filters that share a
  * place, or the places that share a filter's element, are rows over that.  Where the output
  * is the image, every element of it has a place of its own, and the axes that make it are
- * walked together (form_solve: the one that spans less is summed).
+ * walked together (form_solve: the one that spans less is summed).  Sums whose places L2
+ * does not hold are not packed: then it is every product of the form.
  */
-double cost_window(const struct form *f, unsigned out, unsigned operand, int64_t batch)
+double cost_window(const struct target *t, const struct form *f, unsigned out,
+                   unsigned operand, int64_t batch)
 {
     const struct port *p = &f->port[operand < out ? operand : operand + 1],
                       *q = &f->port[out];
@@ -53,6 +69,8 @@ double cost_window(const struct form *f, unsigned out, unsigned operand, int64_t
         if (m->n == 2 && set >> m->axis[o] & 1)
             set |= 1U << m->axis[1 - o];
     }
+    if (!is_packed(t, f, form_reduced(f, out)))
+        set = UINT32_MAX;
     for (unsigned x = 0; x < f->naxis; x++)
         points *= set >> x & 1 ? (double)ext_at(f->axis[x], batch) : 1;
     return points;

@@ -32,7 +32,8 @@ double cost_kernel(const struct target *t, const struct fuse_work *w);
  * How often the packing of a convolution, read out at port `out`, reads an element of its
  * operand, all together: a map that is inlined there is computed as often.
  */
-double cost_window(const struct form *f, unsigned out, unsigned operand, int64_t batch);
+double cost_window(const struct target *t, const struct form *f, unsigned out,
+                   unsigned operand, int64_t batch);
 /* Where bytes are found that were last touched `distance` bytes of traffic ago. */
 enum mem_level cost_level(const struct target *t, double distance);
 

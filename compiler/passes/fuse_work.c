@@ -176,7 +176,7 @@ static void count_in_window(struct fuse_cx *c, struct survey *s, const struct no
 {
     const struct form *f = &c->g->form[n->attr];
     const struct window w = {.port = &f->port[operand < n->port ? operand : operand + 1],
-                             .points = cost_window(f, n->port, operand, c->batch)};
+                             .points = cost_window(c->t, f, n->port, operand, c->batch)};
     count_packed(c, s, &w, map);
     if (!is_zero_outside(c, &w, map))
         s->w.product += w.points * CHOICE / (c->t->t_ref * c->t->prims);
