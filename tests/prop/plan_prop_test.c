@@ -155,7 +155,7 @@ static void put_last_first(struct region *r)
     r->root[r->nroot - 1] = first;
 }
 
-static unsigned nkernel; /* of the last plan */
+static unsigned nkernel; /* of the last plan, without packings of weights */
 static unsigned nforced; /* runs that were forced to compute something again, and did */
 
 /* false: the setting says otherwise */
@@ -191,7 +191,9 @@ static int run_once(const char *text, const struct setting *s)
         result = 1;
         goto done;
     }
-    nkernel = r.plan->nkernel;
+    nkernel = 0;
+    for (uint32_t k = 0; k < r.plan->nkernel; k++)
+        nkernel += r.ir.kernel[k] != NULL;
     if (!load_code(&r, t) || pool_new(s->threads, &r.pool, &err) != HYP_OK ||
         exec_new(r.plan, r.pool, 0, &r.x, &err) != HYP_OK)
         goto done;
