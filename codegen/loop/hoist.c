@@ -168,11 +168,11 @@ static struct kbuf shared(struct kbuf b, uint8_t use)
     return b;
 }
 
-static struct hoist part_of(const struct nest *n, struct arena *a)
+static struct hoist part_of(const struct nest *n, struct arena *a, struct arena *scratch)
 {
     struct hoist h = {.n = n, .a = a};
-    h.buf = arena_array(a, n->nbuf + 1U, sizeof *h.buf);
-    h.tile = arena_array(a, n->ntile + 1U, sizeof *h.tile);
+    h.buf = arena_array(scratch, n->nbuf + 1U, sizeof *h.buf);
+    h.tile = arena_array(scratch, n->ntile + 1U, sizeof *h.tile);
     return h;
 }
 
@@ -200,7 +200,7 @@ static struct nest *part(struct hoist *h, uint32_t first, uint32_t count,
     return p;
 }
 
-static struct nest *packing(struct hoist *h, bool *packed, struct hoisted *out)
+static struct nest *packing(struct hoist *h, bool *packed)
 {
     const struct nest *n = h->n;
     for (uint32_t i = 0; i < n->nbuf; i++)
@@ -208,10 +208,29 @@ static struct nest *packing(struct hoist *h, bool *packed, struct hoisted *out)
     struct nest *p = part(h, 0, 1, packed, BUF_WRITE);
     p->name = "pack";
     p->nprivate = p->nscalar = p->nrng = 0;
-    out->of = arena_array(h->a, h->nbuf + 1U, sizeof *out->of);
+    return p;
+}
+
+/* Most packings come before all else that is private: the statements stay as they are. */
+static bool keeps_numbers(const struct hoist *h)
+{
+    for (uint32_t i = 0; i < h->n->nbuf; i++)
+        if (h->buf[i] != i + 1)
+            return false;
+    return true;
+}
+
+/* The same nest from its second stage on. */
+static struct nest *tail(const struct hoist *h, const bool *packed)
+{
+    const struct nest *n = h->n;
+    struct nest *p = arena_copy(h->a, n, sizeof *n);
+    p->stage = n->stage + 1;
+    p->nstage = n->nstage - 1;
+    p->buf = arena_copy(h->a, n->buf, n->nbuf * sizeof *p->buf);
     for (uint32_t i = 0; i < n->nbuf; i++)
-        if (h->buf[i])
-            out->of[h->buf[i] - 1] = (uint16_t)i;
+        if (packed[i])
+            p->buf[i] = shared(n->buf[i], BUF_READ);
     return p;
 }
 
@@ -229,23 +248,31 @@ static struct nest *rest(struct hoist *h, const bool *packed, const struct hoist
         }
     for (uint16_t i = 0; i < n->nbuf; i++)
         number(&h->buf[i], &h->nbuf);
-    struct nest *p = part(h, 1, n->nstage - 1, packed, BUF_READ);
+    struct nest *p =
+        keeps_numbers(h) ? tail(h, packed) : part(h, 1, n->nstage - 1, packed, BUF_READ);
     p->nprivate = n->nprivate - npacked;
     return p;
 }
 
-bool nest_hoist(const struct nest *n, struct arena *a, struct hoisted *out)
+bool nest_hoist(const struct nest *n, struct arena *a, struct arena *of_pack,
+                struct hoisted *out)
 {
     struct arena *scratch = arena_new();
     const bool can = n->nstage > 1 && n->nprivate && !n->stage[0].units.b &&
                      n->stage[0].root && only_packs(n, n->stage[0].root, scratch) &&
                      is_final(n);
-    arena_free(scratch);
-    if (!can)
+    if (!can) {
+        arena_free(scratch);
         return false;
-    struct hoist first = part_of(n, a), others = part_of(n, a);
-    bool *packed = arena_array(a, n->nbuf + 1U, sizeof *packed);
-    out->pack = packing(&first, packed, out);
+    }
+    struct hoist first = part_of(n, of_pack, scratch), others = part_of(n, a, scratch);
+    bool *packed = arena_array(scratch, n->nbuf + 1U, sizeof *packed);
+    out->pack = packing(&first, packed);
+    out->of = arena_array(a, first.nbuf + 1U, sizeof *out->of);
+    for (uint32_t i = 0; i < n->nbuf; i++)
+        if (first.buf[i])
+            out->of[first.buf[i] - 1] = (uint16_t)i;
     out->rest = rest(&others, packed, out);
+    arena_free(scratch);
     return true;
 }

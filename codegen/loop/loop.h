@@ -272,13 +272,14 @@ uint64_t nest_private_bytes(const struct nest *n, int64_t batch_max, uint64_t *o
  * write), in two: `pack` has that stage, `rest` all others.  Buffers of pack are n's
  * buffers of[]: some it reads, and private ones, which it writes.  Buffers of rest: n's but
  * the private ones, then those that pack writes, in its order, then its own private ones.
- * false: it has no such stage.
+ * All of it lives in `a`, but pack in `of_pack`.  false: it has no such stage.
  */
 struct hoisted {
     struct nest *pack, *rest;
     uint16_t *of;
 };
-bool nest_hoist(const struct nest *n, struct arena *a, struct hoisted *out);
+bool nest_hoist(const struct nest *n, struct arena *a, struct arena *of_pack,
+                struct hoisted *out);
 
 /* SHA-256 of the text without names: equal kernels make equal nests. */
 void kernel_key(const struct kernel *k, uint8_t key[32]);

@@ -17,6 +17,9 @@ struct builder {
     struct scheduled **scheduled;
     uint32_t nscheduled, cscheduled;
     struct hash_index by_kernel, by_nest; /* of `scheduled`; of the plan's kernels */
+    struct scheduled **pack;              /* packings, each once */
+    uint32_t npack, cpack;
+    struct hash_index by_pack;
     uint32_t cbuffer, ckernel, centry, cphase, cparam, cnest, cwhat, ctuned, cfusion,
         cmemory, cgroup;
     uint32_t *leaf_buffer; /* by version-0 leaf: 1 + plan buffer */

@@ -25,17 +25,44 @@ static struct scheduled *part(const struct builder *b, struct nest *n, bool pack
     return s;
 }
 
-static void set_nest(const struct builder *b, struct scheduled *s, struct nest *n)
+static struct scheduled *find_pack(const struct builder *b, const uint8_t key[32])
 {
+    for (uint32_t at = hash_of(key), i; hash_next(&b->by_pack, hash_of(key), &at, &i);)
+        if (memcmp(b->pack[i]->key, key, sizeof b->pack[i]->key) == 0)
+            return b->pack[i];
+    return NULL;
+}
+
+/* The packing of the nest, or an equal one that came before. */
+static struct scheduled *pack_of(struct builder *b, const struct nest *n,
+                                 const struct nest *pack, struct arena *scratch)
+{
+    uint8_t key[32];
+    struct hoisted h;
+    nest_key(pack, b->target, b->plan->backend, key);
+    struct scheduled *s = find_pack(b, key);
+    if (s || !nest_hoist(n, scratch, b->a, &h))
+        return s;
+    b->pack =
+        arena_grow(b->a, b->pack, &b->cpack, b->npack + 1, sizeof(struct scheduled *));
+    s = b->pack[b->npack] = part(b, h.pack, true);
+    hash_add(&b->by_pack, b->a, hash_of(key), b->npack++);
+    return s;
+}
+
+static void set_nest(struct builder *b, struct scheduled *s, struct nest *n)
+{
+    struct arena *scratch = arena_new();
     struct hoisted h;
     s->nest = n;
     s->pack = s->rest = NULL;
     nest_key(n, b->target, b->plan->backend, s->key);
-    if (!nest_hoist(n, b->a, &h))
-        return;
-    s->pack = part(b, h.pack, true);
-    s->rest = part(b, h.rest, false);
-    s->of = h.of;
+    if (nest_hoist(n, b->a, scratch, &h)) {
+        s->pack = pack_of(b, n, h.pack, scratch);
+        s->rest = part(b, h.rest, false);
+        s->of = h.of;
+    }
+    arena_free(scratch);
 }
 
 /* It was measured as it runs: most kernels whose packing is another's are known without. */

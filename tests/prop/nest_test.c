@@ -132,7 +132,7 @@ static void run_parts(const struct tried *t, bool apart, struct hyp_kargs args,
     uint32_t n = t->n->nbuf - t->n->nprivate;
     for (uint32_t i = 0; i < t->n->nbuf; i++)
         of[i] = (uint16_t)i;
-    if (!apart || !nest_hoist(t->n, t->a, &h)) {
+    if (!apart || !nest_hoist(t->n, t->a, t->a, &h)) {
         run_nest(t, t->n, of, args, stored);
         return;
     }
@@ -196,7 +196,7 @@ static void round_trips(const struct tried *t)
     if (why)
         complain(t, why);
     nest_is_sound(t, t->n);
-    if (!nest_hoist(t->n, t->a, &h))
+    if (!nest_hoist(t->n, t->a, t->a, &h))
         return;
     nest_is_sound(t, h.pack);
     nest_is_sound(t, h.rest);

@@ -99,7 +99,7 @@ static void kernel_makes(struct arena *a, const struct kernel *k, const struct t
     const struct nest *n = nest_of_copy(a, k, t);
     struct hoisted h;
     const char *whole = nest_print(n, a);
-    if (strcmp(whole, text) != 0 && nest_hoist(n, a, &h))
+    if (strcmp(whole, text) != 0 && nest_hoist(n, a, a, &h))
         whole = nest_print(h.rest, a);
     assert_string_equal(whole, text);
 }
