@@ -3,7 +3,8 @@
  * one stage of the nest (two with packing).  Files: phase.c, simplify.c, number.c, group.c,
  * schedule.c (driver, expressions, places of values), sched_map.c (columns and points),
  * sched_row.c, sched_contract.c (tiles of a product: sched_tile.h, sched_sum.c,
- * sched_epilogue.c), sched_fetch.c, sched_window.c, sched_choose.c, sched_pack.c,
+ * sched_epilogue.c), sched_fetch.c, convolutions (sched_panel.h: sched_box.c,
+ * sched_image.c, sched_window.c), sched_choose.c, sched_pack.c, sched_strip.c,
  * sched_strip.c, sched_chunk.c, sched_scatter.c, build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
@@ -329,12 +330,12 @@ bool sched_has_digits(const struct kernel *k);
 /* A stage's values as a dense buffer of its space */
 struct index sched_row_major(const struct kernel *k, const struct kstage *st);
 
-/* sched_window.c: the axes that an expression of a stage walks, through inlined maps, are
+/* sched_box.c: the axes that an expression of a stage walks, through inlined maps, are
  * added to the set; false: data choose one */
 bool sched_factor_axes(const struct kernel *k, const bool *inlined, const struct kstage *s,
                        sx_id e, uint32_t *set);
 
-/* sched_window.c: is the sum a convolution? Then the group's axes. */
+/* sched_box.c: is the sum a convolution? Then the group's axes. */
 bool window_open(const struct kernel *k, const bool *inlined, const struct target *t,
                  struct group *g, const struct kstage *s, uint32_t first, uint32_t nseg);
 void sched_window(struct sched *s);

@@ -1,0 +1,54 @@
+/*
+ * A panel of a convolution: sched_box.c says what is one and chooses its lanes,
+ * sched_image.c packs what its second factor reads, sched_window.c walks tiles of rows over
+ * that.
+ */
+#ifndef HYP_CODEGEN_LOOP_SCHED_PANEL_H
+#define HYP_CODEGEN_LOOP_SCHED_PANEL_H
+
+#include "codegen/loop/sched.h"
+
+struct panel {
+    struct item *it;
+    const struct kstage *k;
+    const struct kseg *seg;
+    uint32_t nseg; /* number of the segment */
+    int32_t mr, nr, rows;
+    int32_t inner;            /* product of the reduced axes but the first */
+    int32_t step;             /* of the first reduced axis, to a block of k */
+    uint16_t packed, results; /* STACK [step * inner][nr], [rows or mr][nr] */
+    bool whole; /* all of k fits a block: a tile is done when it is laid down */
+    int32_t phases;
+    struct index base_row; /* of the results: where the phase's or the panel's begin */
+    struct index first;    /* of box[0] */
+    struct index k0;       /* the first reduced axis at the block's begin */
+};
+static inline int32_t panel_extent(const struct sched *s, int axis)
+{
+    return s->k->axis[axis].c;
+}
+
+/* Lane number of the box at the current point: row-major, box[0] from its block's first. */
+struct lanes {
+    struct index at;
+    unsigned opened;
+};
+/* Loops over all of the box but its last axis. */
+struct lanes panel_box_loops(struct sched *s, const struct panel *p);
+/* Lanes of the box's last axis: how many, and what the first one's number is. */
+int32_t panel_last_lanes(const struct sched *s);
+struct index panel_last_first(const struct sched *s, const struct panel *p);
+/* The first lane of that box. */
+struct index panel_lane(const struct sched *s, struct index box);
+/* Does a panel reach beyond the image, or the batch? */
+bool panel_is_cut(const struct sched *s);
+/* The first reduced axis, within the block: opened. */
+unsigned panel_first_loop(struct sched *s, const struct panel *p);
+/* k within the block, where all the reduced axes have their loops. */
+struct index panel_k(const struct sched *s, const struct panel *p);
+/* The largest of width, width / 2, ... that fits. */
+int32_t panel_fit_width(int32_t width, int32_t left);
+/* Packs a block of k for all lanes. */
+void panel_pack(struct sched *s, const struct panel *p);
+
+#endif
