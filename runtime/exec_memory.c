@@ -13,15 +13,6 @@ void *exec_address(const struct exec *x, uint32_t buffer)
     return x->segment[b->segment] + b->offset;
 }
 
-/* At a line of the caches. */
-static void *zeroed(size_t nbytes)
-{
-    void *p = hyp_aligned(64, nbytes);
-    if (p)
-        memset(p, 0, nbytes);
-    return p;
-}
-
 static bool allocate_segments(struct exec *x)
 {
     const struct hyp_plan *p = x->plan;
@@ -30,7 +21,7 @@ static bool allocate_segments(struct exec *x)
             x->segment[i] = x->host_of->segment[i];
             continue;
         }
-        x->segment[i] = zeroed(p->segment_bytes[i] + 64);
+        x->segment[i] = hyp_zeroed(64, p->segment_bytes[i] + 64);
         if (!x->segment[i])
             return false;
     }
@@ -71,8 +62,8 @@ static bool allocate(struct exec *x)
     if (!allocate_segments(x) || !allocate_stacks(x))
         return false;
     const size_t threads = pool_threads(x->pool);
-    x->watch = zeroed(threads * HYP_WATCH * sizeof *x->watch);
-    x->share = zeroed(threads * sizeof *x->share);
+    x->watch = hyp_zeroed(64, threads * HYP_WATCH * sizeof *x->watch);
+    x->share = hyp_zeroed(64, threads * sizeof *x->share);
     x->host = hyp_calloc(p->nsinst + 1U, sizeof *x->host);
     x->setting = hyp_calloc(p->nsetting_value + 1U, sizeof *x->setting);
     x->counter = hyp_calloc(p->ncounter + 1U, sizeof *x->counter);

@@ -8,7 +8,7 @@
 
 enum {
     ORDERS = 4,
-    TRIES = 12,        /* of each order, while the bound is not reached */
+    TRIES = 4,         /* of each order, while the bound is not reached */
     REFINED_MAX = 2000 /* intervals; beyond, the first try of each order has to do */
 };
 
@@ -30,44 +30,51 @@ static uint64_t aligned(uint64_t n)
     return (n + MEMPLAN_ALIGN - 1) / MEMPLAN_ALIGN * MEMPLAN_ALIGN;
 }
 
-/* The tightest gap for x among those placed (ascending by offset) that live when it does.
+struct placed { /* by value: looked through for every interval of every try */
+    uint64_t from, to;
+    uint32_t first, last;
+};
+
+/*
+ * The tightest gap for x among those placed (ascending by offset) that live when it does.
+ * Who lives then is anybody's guess, so nothing jumps by it.
  */
-static uint64_t tightest(struct interval *const *placed, uint32_t n,
-                         const struct interval *x)
+static uint64_t tightest(const struct placed *placed, uint32_t n, const struct interval *x)
 {
     const uint64_t bytes = aligned(x->bytes);
     uint64_t end = 0, best = 0, slack = UINT64_MAX;
     for (uint32_t i = 0; i < n; i++) {
-        const struct interval *y = placed[i];
-        if (y->first > x->last || x->first > y->last)
-            continue;
-        const uint64_t gap = y->offset > end ? y->offset - end : 0;
+        const struct placed *y = &placed[i];
+        const uint64_t lives =
+            0 - (uint64_t)((y->first <= x->last) & (x->first <= y->last));
+        const uint64_t from = y->from & lives, to = y->to & lives;
+        const uint64_t gap = from > end ? from - end : 0;
         if (gap >= bytes && gap - bytes < slack) {
             slack = gap - bytes;
             best = end;
         }
-        const uint64_t stop = y->offset + aligned(y->bytes);
-        end = stop > end ? stop : end;
+        end = to > end ? to : end;
     }
     return slack == UINT64_MAX ? end : best;
 }
 
-static void insert(struct interval **placed, uint32_t n, struct interval *x)
+static void insert(struct placed *placed, uint32_t n, const struct interval *x)
 {
     uint32_t lo = 0, hi = n;
     while (lo < hi) {
         const uint32_t mid = (lo + hi) / 2;
-        if (placed[mid]->offset <= x->offset)
+        if (placed[mid].from <= x->offset)
             lo = mid + 1;
         else
             hi = mid;
     }
     memmove(placed + lo + 1, placed + lo, (n - lo) * sizeof *placed);
-    placed[lo] = x;
+    placed[lo] =
+        (struct placed){x->offset, x->offset + aligned(x->bytes), x->first, x->last};
 }
 
 static uint64_t place(struct interval *iv, const struct ranked *order, uint32_t n,
-                      struct interval **placed)
+                      struct placed *placed)
 {
     uint64_t total = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -143,7 +150,7 @@ uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_
 {
     struct ranked *order = arena_array(scratch, n + 1U, sizeof *order);
     struct ranked *other = arena_array(scratch, n + 1U, sizeof *other);
-    struct interval **placed = arena_array(scratch, n + 1U, sizeof *placed);
+    struct placed *placed = arena_array(scratch, n + 1U, sizeof *placed);
     uint64_t *keep = arena_array(scratch, n + 1U, sizeof *keep);
     const unsigned tries = n <= REFINED_MAX ? TRIES : 0;
     uint64_t best = UINT64_MAX;

@@ -79,6 +79,32 @@ void *hyp_aligned(size_t align, size_t nbytes)
     return p;
 }
 
+/*
+ * Whole large pages are given back and come anew, all 0, when they are first touched: by
+ * the threads that need them, side by side.
+ */
+static size_t forget(void *p, size_t nbytes)
+{
+#ifdef __linux__
+    const size_t whole = nbytes / HUGE_PAGE * HUGE_PAGE;
+    return madvise(p, whole, MADV_DONTNEED) == 0 ? whole : 0;
+#else
+    (void)p;
+    (void)nbytes;
+    return 0;
+#endif
+}
+
+void *hyp_zeroed(size_t align, size_t nbytes)
+{
+    char *p = hyp_aligned(align, nbytes);
+    if (!p)
+        return NULL;
+    const size_t zero = nbytes >= HUGE ? forget(p, nbytes) : 0;
+    memset(p + zero, 0, nbytes - zero);
+    return p;
+}
+
 void hyp_free(void *p)
 {
     free(p);

@@ -16,6 +16,7 @@ void *hyp_realloc(void *p, size_t nbytes);
 /* Free with hyp_free.  From 16 MiB on it lies on pages of 2 MiB where the system has them.
  */
 void *hyp_aligned(size_t align, size_t nbytes);
+void *hyp_zeroed(size_t align, size_t nbytes); /* the same, all 0 */
 void hyp_free(void *p);
 char *hyp_strdup(const char *s);
 
