@@ -282,7 +282,7 @@ static void the_largest_has_one_value(void **unused)
 /* What belongs to rows is computed for a block of them and a chunk, before the columns. */
 static void chunks_compute_their_rows(void **unused)
 {
-    static const int rows[] = {1, 10, 24, 31}, columns[] = {70, 128}, inner[] = {1, 3};
+    static const int rows[] = {1, 10, 48, 31}, columns[] = {70, 128}, inner[] = {1, 3};
     (void)unused;
     for (int i = 0; i < 4 * 2 * 2; i++) {
         struct arena *a = arena_new();
