@@ -40,7 +40,10 @@ static sx_id value_of(struct sxb *own, const struct sx_node *n, const sx_id in[3
         if (!in[i])
             return 0;
     const sx_id e = sx_intern(own, (enum sx_op)n->op, n->type, in[0], in[1], in[2]);
-    return constant(own, n->type, sx_eval_f32(own, e, &none));
+    const double v = sx_eval_f32(own, e, &none);
+    return n->type == SX_FLOAT && v != sx_eval_f64(own, e, &none)
+               ? 0 /* what underflows in float alone is none either */
+               : constant(own, n->type, v);
 }
 
 bool sx_is_zero_where(const struct sxb *b, sx_id root, const bool *zero)

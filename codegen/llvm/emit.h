@@ -71,6 +71,7 @@ struct ll_tile {
     uint16_t *piece_of;     /* by element */
     LLVMValueRef *strip;    /* pieces that were turned last, then what they became */
     LLVMBasicBlockRef turned_in;
+    int32_t turned_wide;
     LLVMValueRef base; /* STACK */
     uint32_t version;
 };

@@ -62,6 +62,7 @@ static int strip_at(const struct ll *l, const struct ll_tile *t, const struct ll
 static bool is_turned(const struct ll *l, const struct ll_tile *t, int first)
 {
     return t->strip && t->turned_in == LLVMGetInsertBlock(l->b) &&
+           t->turned_wide == l->width &&
            !memcmp(t->strip, t->piece + first, (size_t)l->width * sizeof *t->piece);
 }
 
@@ -94,6 +95,7 @@ static void turn_strip(struct ll *l, struct ll_tile *t, int first, int32_t c)
     LLVMValueRef *v = t->strip + LL_LANES;
     memcpy(t->strip, t->piece + first, (size_t)w * sizeof *v);
     t->turned_in = LLVMGetInsertBlock(l->b);
+    t->turned_wide = w;
     for (int32_t i = 0; i < c; i++)
         v[i] = joined(l, t->strip + i, c);
     for (int32_t i = 0; i < w; i++) {

@@ -2,6 +2,9 @@
  * Sums in chunks: every block's chain is finished by one unit, which leaves it in a private
  * buffer [block, space...]; a later stage adds the blocks in order.  Nothing depends on who
  * ran which unit.
+ *
+ * What is more than a load of the rows' factor of a product in chunks is computed by the
+ * unit before, once for all columns.
  */
 #include "codegen/loop/sched.h"
 

@@ -44,22 +44,13 @@ static int failed(const struct tuning *t, enum hyp_status s, const struct hyp_er
     return open_runtime_error(t->c, s, err);
 }
 
-/* The next entry that packs no weights: both plans have the same of these. */
-static uint32_t skip_packs(const struct compiled *c, uint32_t e)
-{
-    while (e < c->plan->nentry && !c->ir.kernel[c->plan->entry[e].kernel])
-        e++;
-    return e;
-}
-
 /* Is the kernel's nest another one there? */
 static bool differs(const struct tuning *t, const struct rival *r, uint32_t kernel)
 {
     const struct hyp_plan *p = t->c->plan, *q = r->c->plan;
-    uint32_t e = skip_packs(t->c, 0), f = skip_packs(r->c, 0);
-    for (; e < p->nentry; e = skip_packs(t->c, e + 1), f = skip_packs(r->c, f + 1))
+    for (uint32_t e = 0; e < p->nentry; e++)
         if (p->entry[e].kernel == kernel)
-            return memcmp(p->kernel[kernel].key, q->kernel[q->entry[f].kernel].key, 32) !=
+            return memcmp(p->kernel[kernel].key, q->kernel[q->entry[e].kernel].key, 32) !=
                    0;
     return false;
 }
@@ -402,6 +393,7 @@ int cmd_tune(const struct args *a)
         return status;
     }
     t.opening.o.tuned_dir = NULL; /* races are against the table */
+    t.opening.o.whole = true;
     t.c = open_model(a->positional[0], &t.opening.o, UNTIL_CODE, &status);
     if (status == EXIT_FINE)
         status = refuse(&t);

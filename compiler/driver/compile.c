@@ -210,7 +210,7 @@ static struct hyp_plan *unfused(struct hyp_plan *p)
 struct compiled *compile_beside(struct compiled *c, const struct tuned *tuned)
 {
     const struct plan_options o = {
-        .f64 = c->plan->f64, .tuned = tuned, .threads = c->threads};
+        .f64 = c->plan->f64, .whole = true, .tuned = tuned, .threads = c->threads};
     struct compiled *n = beside(c, &o);
     return n->plan && load_scheduled(n) ? n : NULL;
 }
@@ -238,7 +238,7 @@ static bool run_stages(struct compiled *c, const char *path,
                        const struct compile_options *o, enum compile_until until)
 {
     struct pass_options pass = o->pass;
-    struct plan_options plan = {.fuse_off = o->fuse_off};
+    struct plan_options plan = {.fuse_off = o->fuse_off, .whole = o->whole};
 
     if (!choose_backend(c, o))
         return false;

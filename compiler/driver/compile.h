@@ -21,6 +21,7 @@ struct compile_options {
     uint64_t cache_limit;  /* bytes of it */
     const char *tuned_dir; /* what `hypno tune` keeps (tuned.h); NULL: nowhere */
     bool fuse_off;
+    bool whole; /* kernels pack weights for themselves, so that each is timed with it */
     uint64_t memory_limit; /* bytes; 0: none */
     uint32_t given_width;  /* numbers in a sample of sources of kind `given` */
 };
@@ -60,8 +61,8 @@ enum compile_until { UNTIL_MODEL, UNTIL_PROGRAM, UNTIL_GRAPH, UNTIL_PLAN, UNTIL_
 struct compiled *compile_model(const char *path, const struct compile_options *o,
                                enum compile_until until, bool *ok);
 void compiled_free(struct compiled *c);
-/* The same program, scheduled as `tuned` says, with code: a compilation that is freed with
- * c. NULL: reported, or the two plans exceed the memory. */
+/* The same program in whole kernels, scheduled as `tuned` says, with code: a compilation
+ * that is freed with c. NULL: reported, or the two plans exceed the memory. */
 struct compiled *compile_beside(struct compiled *c, const struct tuned *tuned);
 
 #endif

@@ -124,6 +124,16 @@ static bool reads(const struct hyp_plan *p, const struct hyp_entry *e, uint32_t 
     return false;
 }
 
+static bool reads_packed(const struct hyp_plan *p, const struct hyp_entry *e,
+                         const struct hyp_entry *packing)
+{
+    const struct hyp_kernel *k = &p->kernel[packing->kernel];
+    for (uint32_t i = 0; i < k->nbuf; i++)
+        if (k->use[i] == HYP_WRITE && reads(p, e, packing->buf[i]))
+            return true;
+    return false;
+}
+
 /* What it packs, and who reads that. */
 static void print_packed(const struct ex *x, const struct ex_phase *p,
                          const struct ex_kernel *k, struct ex_flow *h)
@@ -135,14 +145,12 @@ static void print_packed(const struct ex *x, const struct ex_phase *p,
         snprintf(head, sizeof head, "%s %s", i ? "and" : "of", e->place[i].name);
         ex_flow_text(h, head);
     }
-    for (uint32_t b = 0; b < plan->kernel[k->kernel].nbuf; b++)
-        for (uint32_t i = 0; plan->kernel[k->kernel].use[b] == HYP_WRITE && i < p->nkernel;
-             i++)
-            if (reads(plan, &plan->entry[p->kernel[i].entry], e->buf[b])) {
-                snprintf(head, sizeof head, "for k%u, launch %u", p->kernel[i].kernel,
-                         p->kernel[i].launch);
-                ex_flow_text(h, head);
-            }
+    for (uint32_t i = 0; i < p->nkernel; i++)
+        if (reads_packed(plan, &plan->entry[p->kernel[i].entry], e)) {
+            snprintf(head, sizeof head, "for k%u, launch %u", p->kernel[i].kernel,
+                     p->kernel[i].launch);
+            ex_flow_text(h, head);
+        }
     fputc('\n', x->out);
 }
 

@@ -144,18 +144,20 @@ static void report(struct compiled *c, const struct plan_options *o,
 struct hyp_plan *plan_within(struct compiled *c, const struct plan_options *o,
                              struct pass_options *pass, uint64_t limit)
 {
+    struct plan_options how = *o;
     uint64_t least = UINT64_MAX;
     struct hyp_plan *p;
     pass->scarcity = pass->scarcity > 0 ? pass->scarcity : 1;
     for (;;) {
-        p = plan_build(&c->program, c->target, o, c->arena, c->diags, &c->ir);
+        p = plan_build(&c->program, c->target, &how, c->arena, c->diags, &c->ir);
         if (!p || !limit || plan_bytes(p) <= limit)
             return p;
         least = plan_bytes(p) < least ? plan_bytes(p) : least;
-        if (!recompute_more(c, pass))
+        if (how.whole && !recompute_more(c, pass))
             break;
+        how.whole = true; /* what is packed may have been one value too many */
     }
     if (!diag_errors(c->diags))
-        report(c, o, p, least, limit);
+        report(c, &how, p, least, limit);
     return NULL;
 }

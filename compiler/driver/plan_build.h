@@ -42,6 +42,7 @@ struct plan_ir {
 };
 struct plan_options {
     bool fuse_off, f64;
+    bool whole;                /* kernels pack for themselves */
     const struct tuned *tuned; /* NULL: the table chooses all schedules */
     uint32_t threads;          /* of which it knows */
 };

@@ -56,9 +56,8 @@ static void place_packed(const struct phase_builder *p, const struct task *t,
 static void note_packed(struct phase_builder *p, const struct task *t, uint32_t entry)
 {
     for (uint32_t i = 0; i < program_nslot(t); i++)
-        for (uint32_t k = 0; t->nest->buf[i].use == BUF_WRITE && k < p->nlife; k++)
-            if (p->what[k].buffer == p->slot[t->slot[i]].buffer)
-                p->what[k].entry = 1 + entry;
+        if (t->nest->buf[i].use == BUF_WRITE)
+            p->what[p->slot[t->slot[i]].life].entry = 1 + entry;
 }
 
 static void add_entry(struct phase_builder *p, struct task *t)

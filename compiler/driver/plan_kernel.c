@@ -65,23 +65,15 @@ static void set_nest(struct builder *b, struct scheduled *s, struct nest *n)
     arena_free(scratch);
 }
 
-/* It was measured as it runs: most kernels whose packing is another's are known without. */
-static const struct tuned_kernel *find_tuned(const struct builder *b,
-                                             const struct scheduled *s)
-{
-    const struct tuned *all = b->opt->tuned;
-    const struct tuned_kernel *k = NULL;
-    if (all && s->rest)
-        k = tuned_find(all, s->rest->key, b->opt->threads, b->plan->batch_max);
-    return all && !k ? tuned_find(all, s->key, b->opt->threads, b->plan->batch_max) : k;
-}
-
 /* As the table's row has it, unless a variant was found better than that. */
 static void schedule(struct builder *b, struct scheduled *s, const struct kernel *k)
 {
     struct target varied;
     set_nest(b, s, nest_schedule(k, b->target, b->a));
-    const struct tuned_kernel *tuned = find_tuned(b, s);
+    const struct tuned_kernel *tuned =
+        b->opt->tuned
+            ? tuned_find(b->opt->tuned, s->key, b->opt->threads, b->plan->batch_max)
+            : NULL;
     if (!tuned || !target_vary(b->target, tuned->variant, &varied))
         return;
     set_nest(b, s, nest_schedule(k, &varied, b->a));
@@ -168,7 +160,8 @@ uint32_t plan_kernel(struct builder *b, struct scheduled *s, const struct lowere
     if (s->kernel)
         return s->kernel - 1;
     for (uint32_t at = hash, i; hash_next(&b->by_nest, hash, &at, &i);)
-        if (memcmp(p->kernel[i].key, s->key, sizeof s->key) == 0)
+        if (memcmp(p->kernel[i].key, s->key, sizeof s->key) == 0 &&
+            !b->ir->kernel[i] == s->packs)
             s->kernel = 1 + i;
     if (!s->kernel) {
         s->kernel = 1 + add_kernel(b, s, low);

@@ -33,14 +33,18 @@ static void measure(struct packings *x)
 {
     const struct phase_builder *p = x->p;
     program_touch(x->p);
+    for (uint32_t i = 0; i < p->nslot; i++) {
+        const struct slot *s = &p->slot[i];
+        const uint64_t bytes = plan_align(plan_type_bytes(p->b, &s->type));
+        if (!program_in_arena(s))
+            continue;
+        x->live[s->first] += bytes; /* as differences */
+        x->live[s->last + 1] -= bytes;
+    }
+    for (uint32_t l = 1; l < p->nlevel; l++)
+        x->live[l] += x->live[l - 1];
     for (uint32_t i = 0; i < p->ntask; i++)
         x->live[p->task[i].level] += p->task[i].private_bytes;
-    for (uint32_t i = 0; i < p->nslot; i++)
-        for (uint32_t l = p->slot[i].first; program_in_arena(&p->slot[i]); l++) {
-            x->live[l] += plan_align(plan_type_bytes(p->b, &p->slot[i].type));
-            if (l == p->slot[i].last)
-                break;
-        }
     for (uint32_t l = 0; l < p->nlevel; l++)
         x->most = x->live[l] > x->most ? x->live[l] : x->most;
 }
@@ -113,19 +117,15 @@ static bool packs_alike(const struct packing *m, const struct scheduled *pack,
     return true;
 }
 
-/* The one read last of those that packed the same values alike. */
+/* The last that packed what lies there alike, be it that or what was there before. */
 static struct packing *find(struct packings *x, const struct scheduled *pack,
                             const uint32_t *slot)
 {
-    const uint32_t hash = hash_of(pack, slot), since = written(x, pack, slot);
-    struct packing *best = NULL;
-    for (uint32_t at = hash, k; hash_next(&x->by_key, hash, &at, &k);) {
-        struct packing *m = &x->made[k];
-        if (packs_alike(m, pack, slot) && x->p->task[m->task].level >= since &&
-            (!best || m->last > best->last))
-            best = m;
-    }
-    return best;
+    const uint32_t hash = hash_of(pack, slot);
+    for (uint32_t at = hash, k; hash_next(&x->by_key, hash, &at, &k);)
+        if (packs_alike(&x->made[k], pack, slot))
+            return &x->made[k];
+    return NULL;
 }
 
 /* ---- tasks ---- */
@@ -142,14 +142,21 @@ static bool find_launch(const struct packings *x, uint32_t first, uint32_t end,
     return false;
 }
 
-/* A task that packs what lies in these slots, into new ones. */
-static struct packing *make(struct packings *x, const struct task *t, uint32_t *slot,
-                            uint32_t level)
+static struct packing *add(struct packings *x, uint32_t hash)
+{
+    hash_add(&x->by_key, x->p->scratch, hash, x->n);
+    x->made = arena_grow(x->p->scratch, x->made, &x->cap, x->n + 1, sizeof *x->made);
+    return &x->made[x->n++];
+}
+
+/* A task that packs what lies in these slots, into new ones; in the place of `before`. */
+static struct packing *make(struct packings *x, const struct task *t,
+                            struct packing *before, uint32_t *slot, uint32_t level)
 {
     struct phase_builder *p = x->p;
     struct scheduled *pack = t->scheduled->pack;
     const uint32_t step = t->step;
-    hash_add(&x->by_key, p->scratch, hash_of(pack, slot), x->n);
+    struct packing *m = before ? before : add(x, hash_of(pack, slot));
     for (uint32_t i = 0; i < pack->nest->nbuf; i++)
         if (pack->nest->buf[i].use != BUF_READ)
             slot[i] =
@@ -157,9 +164,8 @@ static struct packing *make(struct packings *x, const struct task *t, uint32_t *
                                                   .packed = true,
                                                   .type = type_of(&pack->nest->buf[i])});
     program_add_task(p, t->low, pack, slot, level)->step = step; /* may move the table */
-    x->made = arena_grow(p->scratch, x->made, &x->cap, x->n + 1, sizeof *x->made);
-    x->made[x->n] = (struct packing){pack, slot, p->ntask - 1, level};
-    return &x->made[x->n++];
+    *m = (struct packing){pack, slot, p->ntask - 1, level};
+    return m;
 }
 
 /* The task reads what was packed. */
@@ -192,11 +198,11 @@ static void share(struct packings *x, uint32_t task)
             slot[i] = t->slot[t->scheduled->of[i]];
 
     struct packing *m = find(x, pack, slot);
-    if (m && fits(x, m->last + 1, level, bytes))
+    const uint32_t since = written(x, pack, slot);
+    if (m && x->p->task[m->task].level >= since && fits(x, m->last + 1, level, bytes))
         from = m->last + 1;
-    else if (find_launch(x, written(x, pack, slot), level, &from) &&
-             fits(x, from, level, bytes))
-        m = make(x, t, slot, from);
+    else if (find_launch(x, since, level, &from) && fits(x, from, level, bytes))
+        m = make(x, t, m, slot, from);
     else
         return;
     if (from > level) /* another task of this launch has it already */

@@ -346,6 +346,7 @@ static void place_slot(struct phase_builder *p, struct slot *s, uint32_t life)
     s->buffer = plan_new_buffer(b, HYP_SEG_SCRATCH, plan_dtype(t->dtype), x->offset,
                                 x->bytes, plan_sample_bytes(b, t));
     p->what[life].buffer = s->buffer;
+    s->life = life;
     if (rows > 0 && !s->packed && x->bytes / (uint64_t)rows > b->row_max)
         b->row_max = x->bytes / (uint64_t)rows;
 }
@@ -485,7 +486,8 @@ uint32_t plan_phase(struct builder *b, region_id region, const struct phase_wish
     if (!b->failed)
         finish_roots(&p);
     if (!b->failed) {
-        program_share_packs(&p);
+        if (!b->opt->whole)
+            program_share_packs(&p);
         plan_scratch(&p);
         program_emit(&p);
     }

@@ -14,9 +14,10 @@ struct slot {
     uint8_t kind;
     uint32_t buffer; /* of the plan; scratch: assigned after planning */
     struct type type;
-    uint32_t first, last; /* launches */
+    uint32_t first, last; /* levels */
     value_id value;       /* scratch and output; 0: what is packed, or kept */
     bool packed;
+    uint32_t life; /* in the arena: its number */
 };
 struct task { /* one kernel of the phase program */
     const struct lowered *low;
@@ -28,7 +29,7 @@ struct task { /* one kernel of the phase program */
     uint64_t private_bytes;
     uint32_t interval;
     uint32_t step;  /* hyp_entry.step */
-    uint32_t group; /* 1 + that of fusion; 0: a copy */
+    uint32_t group; /* 1 + that of fusion; 0: a copy or packing */
 };
 struct phase_builder {
     struct builder *b;

@@ -8,8 +8,8 @@
 
 enum {
     ORDERS = 4,
-    TRIES = 4,         /* of each order, while the bound is not reached */
-    REFINED_MAX = 2000 /* intervals; beyond, the first try of each order has to do */
+    TRIES = 12,    /* of each order, while the bound is not reached, */
+    WORK = 5000000 /* but not more than this many pairs of intervals are looked at */
 };
 
 struct ranked {
@@ -152,7 +152,8 @@ uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_
     struct ranked *other = arena_array(scratch, n + 1U, sizeof *other);
     struct placed *placed = arena_array(scratch, n + 1U, sizeof *placed);
     uint64_t *keep = arena_array(scratch, n + 1U, sizeof *keep);
-    const unsigned tries = n <= REFINED_MAX ? TRIES : 0;
+    const uint64_t pairs = (uint64_t)n * n, most = WORK / (pairs + 1);
+    const unsigned tries = most < TRIES ? (unsigned)most : TRIES;
     uint64_t best = UINT64_MAX;
     uint32_t peak = 0;
 
