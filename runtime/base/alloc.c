@@ -11,7 +11,12 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { HUGE_PAGE = 2 << 20, HUGE = 8 * HUGE_PAGE };
+enum {
+    PAGE = 64 << 10, /* at least: 64 KiB on some systems */
+    LAZY = 16 * PAGE,
+    HUGE_PAGE = 2 << 20,
+    HUGE = 8 * HUGE_PAGE
+};
 
 static _Atomic uint64_t ncall;
 static _Atomic uint64_t fail_from; /* number of the first call that fails; 0: none */
@@ -80,28 +85,32 @@ void *hyp_aligned(size_t align, size_t nbytes)
 }
 
 /*
- * Whole large pages are given back and come anew, all 0, when they are first touched: by
- * the threads that need them, side by side.
+ * The pages of a large block are given back and come anew, all 0, when they are first
+ * touched: by the threads that need them, side by side, and never if nobody does.  What is
+ * left at both ends is set.
  */
-static size_t forget(void *p, size_t nbytes)
+static bool forget(char *p, size_t nbytes)
 {
 #ifdef __linux__
-    const size_t whole = nbytes / HUGE_PAGE * HUGE_PAGE;
-    return madvise(p, whole, MADV_DONTNEED) == 0 ? whole : 0;
+    const size_t head = (PAGE - (uintptr_t)p % PAGE) % PAGE;
+    const size_t whole = (nbytes - head) / PAGE * PAGE;
+    if (madvise(p + head, whole, MADV_DONTNEED) != 0)
+        return false;
+    memset(p, 0, head);
+    memset(p + head + whole, 0, nbytes - head - whole);
+    return true;
 #else
     (void)p;
     (void)nbytes;
-    return 0;
+    return false;
 #endif
 }
 
 void *hyp_zeroed(size_t align, size_t nbytes)
 {
     char *p = hyp_aligned(align, nbytes);
-    if (!p)
-        return NULL;
-    const size_t zero = nbytes >= HUGE ? forget(p, nbytes) : 0;
-    memset(p + zero, 0, nbytes - zero);
+    if (p && (nbytes < LAZY || !forget(p, nbytes)))
+        memset(p, 0, nbytes);
     return p;
 }
 

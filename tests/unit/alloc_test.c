@@ -38,6 +38,33 @@ static void aligned_and_counted(void **state)
     assert_null(hyp_calloc(SIZE_MAX / 2, 3));
 }
 
+/* Also what was used before, and what lies beside it stays. */
+static void zeroed_are_zero(void **state)
+{
+    static const size_t size[] = {1, 100, 1 << 20, (1 << 20) + 123, 17 << 20, 3 << 20};
+    (void)state;
+    for (unsigned i = 0; i < 3 * sizeof size / sizeof *size; i++) {
+        const size_t n = size[i % (sizeof size / sizeof *size)];
+        char *p = hyp_zeroed(64, n), *beside = hyp_zeroed(64, n), any = 0;
+        assert_non_null(p);
+        assert_non_null(beside);
+        assert_int_equal((uintptr_t)p % 64, 0);
+        memset(beside, 1, n);
+        for (size_t k = 0; k < n; k++)
+            any |= p[k];
+        assert_int_equal(any, 0);
+        memset(p, -1, n);
+        hyp_free(p);
+        p = hyp_zeroed(64, n);
+        for (size_t k = 0; k < n; k++)
+            any |= (char)(p[k] | (beside[k] ^ 1));
+        assert_int_equal(any, 0);
+        memset(p, -1, n);
+        hyp_free(p);
+        hyp_free(beside);
+    }
+}
+
 static void *allocate_thousand(void *arg)
 {
     (void)arg;
@@ -158,6 +185,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nth_call_fails),
         cmocka_unit_test(aligned_and_counted),
+        cmocka_unit_test(zeroed_are_zero),
         cmocka_unit_test(counting_is_thread_safe),
         cmocka_unit_test(arena_is_zeroed_and_aligned),
         cmocka_unit_test(arena_strings),
