@@ -208,6 +208,8 @@ def text(name, rows, cols):
     kernel, batch = KERNELS[name]
     if 4 * rows * cols >= FAR:
         kernel = kernel.replace("f32[SPACE] write", "f32[SPACE] write far")
+        if name == "column sum":
+            kernel = kernel.replace("f32[SPACE] read", "f32[SPACE] read far")
     rows = "1B" if batch else str(rows)
     for word, value in [("SPACE", "ROWS, COLS"), ("AT", "COLS*n0 + o1"), ("ROWS", rows), ("COLS", str(cols))]:
         kernel = kernel.replace(word, value)

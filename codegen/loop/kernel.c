@@ -287,7 +287,7 @@ static bool buffers_fit(struct judge *j)
         uint8_t use = j->k->buf[i].use;
         const bool watched_wrongly =
             j->k->buf[i].watched && (use == BUF_READ || j->k->buf[i].dtype != DT_F32);
-        const bool far_wrongly = j->k->buf[i].far && use != BUF_WRITE;
+        const bool far_wrongly = j->k->buf[i].far && use == BUF_READ_WRITE;
         if (stored != (use != BUF_READ) || (read && use == BUF_WRITE) || watched_wrongly ||
             far_wrongly) {
             j->why = arena_fmt(j->a, "buffer %u: not used as declared", i);

@@ -58,8 +58,8 @@ struct kbuf {
     const char *name;
     uint8_t dtype, use; /* use is derived from the stores, then verified */
     bool watched;       /* f32: what is stored and not finite is told (hyp_kargs.watch) */
-    bool far;           /* larger than the caches with what is written beside it: stores go
-                           around them */
+    bool far;           /* no cache holds it, or what is written beside it: stores go around
+                           them, sums down its columns walk whole rows */
     uint8_t rank;
     int32_t div; /* private buffers: dim[0] is ceil(dim[0] / div); 0 and 1: plain */
     struct ext dim[HYP_RANK]; /* row-major */

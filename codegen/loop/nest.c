@@ -215,8 +215,8 @@ const char *nest_validate(const struct nest *n, struct arena *a)
         if (n->buf[i].watched && (n->buf[i].use == BUF_READ || n->buf[i].dtype != DT_F32))
             return "a watched buffer that is not stored to, or no floats";
     for (uint32_t i = 0; i < n->nbuf; i++)
-        if (n->buf[i].far && n->buf[i].use != BUF_WRITE)
-            return "a far buffer that is read";
+        if (n->buf[i].far && n->buf[i].use == BUF_READ_WRITE)
+            return "a far buffer that is read and written";
     for (uint32_t i = 0; i < n->ntile; i++)
         for (unsigned d = 0; d < n->tile[i].rank; d++)
             if (n->tile[i].dim[d] < 1)

@@ -162,13 +162,34 @@ static int32_t unit_rows(const struct sched *s)
     return want <= q ? q : round_up((int32_t)want, q);
 }
 
+/*
+ * Sums down the columns of what no cache holds: rows are walked whole, as memory gives
+ * them, with the sums of all columns in L1.
+ */
+static bool streams_rows(const struct sched *s)
+{
+    const struct group *g = s->g;
+    if (!g->colsum || g->nanchor || g->col < 0 || g->row < 0 || s->k->axis[g->col].b ||
+        s->k->axis[g->col].c > s->t->l1 / 8)
+        return false;
+    EACH_ITEM(s, i, it)
+    {
+        const struct kstage *k = &s->k->stage[it->stage];
+        for (uint32_t o = 0; o < k->noperand; o++)
+            if (!k->operand[o].stage && s->k->buf[k->operand[o].id].use == BUF_READ &&
+                s->k->buf[k->operand[o].id].far)
+                return true;
+    }
+    return false;
+}
+
 /* Blocks of columns, so that few rows still make work for two threads. */
 static void plan_cols(struct sched *s)
 {
     const struct group *g = s->g;
     s->ncb = 1;
     s->cols = (struct cols){.width = 16};
-    bool panels = g->nanchor || g->colsum;
+    bool panels = g->nanchor || (g->colsum && !streams_rows(s));
     if (g->col < 0 || g->window || g->nouter || g->rowsum || s->k->axis[g->col].b ||
         s->scalar)
         return;
@@ -394,7 +415,7 @@ static void store_stack_colsums(struct sched *s, void *cx, struct index base, in
 static void unit_body(struct sched *s)
 {
     const struct group *g = s->g;
-    bool panels = (g->nanchor || g->colsum) && !g->rowsum;
+    bool panels = (g->nanchor || (g->colsum && !streams_rows(s))) && !g->rowsum;
     if (g->scatter) {
         sched_scatter(s);
         return;

@@ -94,7 +94,8 @@ static bool lines_fit(struct check *c, uint32_t entry)
     const struct hyp_entry *e = &c->p->entry[entry];
     const struct nest *n = c->nest[e->kernel];
     for (uint32_t i = 0; i < n->nbuf; i++)
-        if (n->buf[i].far && c->p->buffer[e->buf[i]].offset % 64)
+        if (n->buf[i].far && n->buf[i].use == BUF_WRITE &&
+            c->p->buffer[e->buf[i]].offset % 64)
             return bad(c, "a far buffer does not begin a line", "entry", entry);
     return true;
 }

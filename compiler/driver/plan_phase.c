@@ -78,6 +78,19 @@ static uint64_t bytes_written(const struct phase_builder *p, const struct lowere
  * What no cache holds until it is read need not go through them: all that a kernel writes,
  * where that is larger than L3, but for what L2 has room for.
  */
+/* Does it sum down columns what lies in no cache? Rows are then walked whole. */
+static bool streams(const struct phase_builder *p, const struct lowered *low, uint32_t buf)
+{
+    const struct kernel *k = low->kernel;
+    bool sums = false;
+    for (uint32_t i = 0; i < k->nstage; i++)
+        sums |= k->stage[i].op == K_SUM && k->stage[i].order == ORDER_CHUNK &&
+                !k->stage[i].seg[0].factor[1];
+    return sums && k->buf[buf].use == BUF_READ && k->buf[buf].dtype == DT_F32 &&
+           plan_type_bytes(p->b, &p->slot[low->slot[buf]].type) >=
+               (uint64_t)p->b->target->l3;
+}
+
 static void send_far(const struct phase_builder *p, const struct lowered *low)
 {
     const struct target *t = p->b->target;
@@ -86,7 +99,8 @@ static void send_far(const struct phase_builder *p, const struct lowered *low)
         all += bytes_written(p, low, i);
     for (uint32_t i = 0; i < low->kernel->nbuf; i++)
         low->kernel->buf[i].far =
-            all >= (uint64_t)t->l3 && bytes_written(p, low, i) >= (uint64_t)t->l2;
+            (all >= (uint64_t)t->l3 && bytes_written(p, low, i) >= (uint64_t)t->l2) ||
+            streams(p, low, i);
 }
 
 void program_set_nest(struct phase_builder *p, struct task *t, struct scheduled *s,

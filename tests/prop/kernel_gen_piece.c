@@ -60,7 +60,7 @@ uint16_t gen_buffer(struct gen *g, uint8_t dtype, uint8_t use, const uint8_t *ax
     b->name = arena_fmt(g->a, "%c%u", "XYZ"[use], k -> nbuf);
     b->dtype = dtype;
     b->use = use;
-    b->far = use == BUF_WRITE && k->nbuf % 2;
+    b->far = use != BUF_READ_WRITE && k->nbuf % 2;
     b->watched = use != BUF_READ && dtype == DT_F32 && k->nbuf % 3 != 0;
     b->rank = n;
     for (unsigned i = 0; i < n; i++)

@@ -182,7 +182,7 @@ static struct hyp_buffer *far_buffer(const struct compiled *c, unsigned *count)
         const struct nest *n = c->ir.nest[c->plan->entry[e].kernel];
         for (uint32_t i = 0; i < n->nbuf; i++) {
             struct hyp_buffer *b = &c->plan->buffer[c->plan->entry[e].buf[i]];
-            if (!n->buf[i].far)
+            if (!n->buf[i].far || n->buf[i].use != BUF_WRITE)
                 continue;
             assert_true(b->bytes >= (uint64_t)c->target->l3);
             first = first ? first : b;
