@@ -89,7 +89,9 @@ struct open_body {
     struct stmt *stmt;
     uint32_t cap;
 };
-struct cols { /* a range of columns: [lo, lo+len) clipped to the axis; len 0: all of it */
+/* A range of columns: [lo, lo+len) clipped to the axis; len 0: all of it, else a multiple
+ * of width, as is lo: vectors do not end with the range. */
+struct cols {
     struct index lo;
     int32_t len;
     int32_t width; /* lanes of the main loop */
@@ -134,6 +136,7 @@ struct sched {
     int32_t pack_nr;      /* columns of a panel */
     uint16_t *export_buf; /* by stage: 1 + private buffer that other groups read */
 };
+enum { BLOCK_LANES = 8 }; /* of a vector in a block of rows, which has 24 */
 enum pack_kind { PACK_NONE, PACK_PANELS, PACK_BLOCKS, PACK_ROWS, PACK_CHUNK };
 struct pack { /* by stage, segment (8 each) and factor */
     uint8_t kind;
@@ -192,6 +195,13 @@ typedef void cols_fn(struct sched *s, void *cx, struct index base, int32_t width
                      int32_t lane);
 void sched_cols(struct sched *s, const struct cols *c, unsigned axis, cols_fn *fn,
                 void *cx);
+/* The largest of width, width / 2, ... that fits what is left. */
+static inline int32_t sched_fit(int32_t width, int32_t left)
+{
+    while (width > left)
+        width /= 2;
+    return width;
+}
 /* Loops over a list of axes; returns how many were opened. */
 unsigned sched_loops(struct sched *s, const uint8_t *axis, unsigned n);
 void sched_close(struct sched *s, unsigned n);

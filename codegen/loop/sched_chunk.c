@@ -8,8 +8,6 @@
  */
 #include "codegen/loop/sched.h"
 
-enum { LANES = 8 /* of a vector in a block of rows: three are its rows */ };
-
 static struct index partial_index(struct sched *s, const struct kstage *k,
                                   struct index block)
 {
@@ -163,7 +161,7 @@ static void pack_factor(struct sched *s, const struct item *it, unsigned which)
 {
     struct chunk_pack c = {.k = &s->k->stage[it->stage], .which = which};
     struct pack *p = &s->packs[(it->stage * 8U + it->seg) * 2 + which];
-    const struct cols rows = {.lo = s->row0, .len = s->t->unit_rows, .width = LANES};
+    const struct cols rows = {.lo = s->row0, .len = s->t->unit_rows, .width = BLOCK_LANES};
     int32_t size = c.k->chunk;
     c.g = &c.k->seg[it->seg];
     for (unsigned i = 1; i < c.g->nred; i++)

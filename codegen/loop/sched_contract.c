@@ -339,7 +339,7 @@ static void panel(struct sched *s, void *cx, struct index base, int32_t width, i
     if (!s->g->colsum || s->g->rowsum)
         return;
     for (int32_t at = 0; at < valid;) {
-        int32_t w = tile_next_width(width, valid - at);
+        int32_t w = sched_fit(width, valid - at);
         sched_colsum_store(s, index_offset(base, at), w, at);
         at += w;
     }

@@ -6,13 +6,6 @@
 
 enum { ROLL_COST = 1 };
 
-int32_t tile_next_width(int32_t width, int32_t left)
-{
-    while (width > left)
-        width /= 2;
-    return width;
-}
-
 /*
  * Columns of a padded panel beyond the last are computed and dropped.  Where the tile is a
  * copy in memory, wide panels are walked 16 lanes at a time.
@@ -28,7 +21,7 @@ static void epilogue_cols(struct sched *s, struct walk *w, const struct tile_at 
         return;
     }
     for (int32_t at = 0; at < valid;) {
-        int32_t width = tile_next_width(t->width, valid - at);
+        int32_t width = sched_fit(t->width, valid - at);
         w->tile_lane = index_const(at);
         sched_points(s, w, index_offset(t->base, at), width, 0);
         at += width;

@@ -128,13 +128,6 @@ static void pack_lanes(struct sched *s, const struct panel *p, struct index box,
     sched_close(s, opened);
 }
 
-int32_t panel_fit_width(int32_t width, int32_t left)
-{
-    while (width > left)
-        width /= 2;
-    return width;
-}
-
 /*
  * Lanes that are no power of two are rounded up, where there is room: what is too much is
  * 0, and the next lanes of the box come after it.
@@ -147,7 +140,7 @@ static int32_t pack_width(const struct sched *s, const struct panel *p, int32_t 
         boxes *= i ? panel_extent(s, s->g->box[i]) : s->g->block;
     while (width < n - at && width < 16)
         width *= 2;
-    return (boxes - 1) * n + at + width <= p->nr ? width : panel_fit_width(width, n - at);
+    return (boxes - 1) * n + at + width <= p->nr ? width : sched_fit(width, n - at);
 }
 
 /* Is the box but a few vectors, each emitted by itself? */
@@ -239,7 +232,7 @@ static uint16_t load_row(struct sched *s, const struct image_row *r)
                                     r->p->guard[i].bound};
     const struct index from = index_offset(index_substitute(&r->p->index, s->at), -r->off);
     for (int32_t at = 0, w; at < r->width; at += w) {
-        w = panel_fit_width(vec, r->width - at);
+        w = sched_fit(vec, r->width - at);
         struct index j = index_const(at);
         struct stmt *f =
             w > 1 ? nb_for(s, FOR_VEC, index_const(0), index_const(w), 1) : NULL;
@@ -271,7 +264,7 @@ static void pack_from_rows(struct sched *s, const struct panel *p,
     for (int32_t at = 0, w; at < panel_last_lanes(s); at += w) {
         struct index j = index_const(at), to = panel_lane(s, l.at);
         struct index from = index_const(s->t->vec + r->off);
-        w = panel_fit_width(s->t->vec, panel_last_lanes(s) - at);
+        w = sched_fit(s->t->vec, panel_last_lanes(s) - at);
         struct stmt *f =
             w > 1 ? nb_for(s, FOR_VEC, index_const(0), index_const(w), 1) : NULL;
         if (f)

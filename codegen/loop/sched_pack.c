@@ -15,8 +15,7 @@
 #include "codegen/loop/sched.h"
 
 enum {
-    LANES = 8, /* of a vector in a block: three are its rows */
-    STRIP = 4  /* elements along k that are turned at once: 128 bits */
+    STRIP = 4 /* elements along k that are turned at once: 128 bits */
 };
 
 /* ---- indices ---- */
@@ -300,15 +299,16 @@ static void full_block(struct sched *s, const struct job *j, struct index row0)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
     const struct lanes all = {
-        j, (unsigned)s->g->row, row0, index_const(0), s->t->unit_rows, LANES, block_place};
+        j,           (unsigned)s->g->row, row0, index_const(0), s->t->unit_rows,
+        BLOCK_LANES, block_place};
     if (put_strips(s, all))
         return;
     const unsigned opened = sched_loops(s, g->red, g->nred);
-    struct stmt *q =
-        nb_for(s, FOR_UNROLL, index_const(0), index_const(s->t->unit_rows / LANES), 1);
-    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(LANES), 1);
+    struct stmt *q = nb_for(s, FOR_UNROLL, index_const(0),
+                            index_const(s->t->unit_rows / BLOCK_LANES), 1);
+    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(BLOCK_LANES), 1);
     struct index lane = index_axis(v->axis, 1);
-    index_term(&lane, (struct term){q->axis, 1, 0, {LANES, 0}});
+    index_term(&lane, (struct term){q->axis, 1, 0, {BLOCK_LANES, 0}});
     s->at[s->g->row] = index_sum(row0, lane);
     put(s, j, block_place(s, j, lane));
     sched_close(s, opened + 2);

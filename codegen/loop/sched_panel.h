@@ -46,8 +46,6 @@ bool panel_is_cut(const struct sched *s);
 unsigned panel_first_loop(struct sched *s, const struct panel *p);
 /* k within the block, where all the reduced axes have their loops. */
 struct index panel_k(const struct sched *s, const struct panel *p);
-/* The largest of width, width / 2, ... that fits. */
-int32_t panel_fit_width(int32_t width, int32_t left);
 /* Packs a block of k for all lanes. */
 void panel_pack(struct sched *s, const struct panel *p);
 

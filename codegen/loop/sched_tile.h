@@ -48,7 +48,5 @@ void tile_copied_epilogue(struct sched *s, const struct tile_at *t, int32_t vali
 void tile_copied_row(struct sched *s, const struct tile_at *t, struct index number,
                      int32_t valid);
 void tile_epilogue(struct sched *s, const struct tile_at *t, int32_t valid);
-/* The next vector of a panel's columns: as wide as fits. */
-int32_t tile_next_width(int32_t width, int32_t left);
 
 #endif

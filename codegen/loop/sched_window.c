@@ -33,7 +33,7 @@ static void finish_rows(struct sched *s, const struct panel *p, struct index row
     const bool one_by_one = panel_is_cut(s) && s->g->nbox == 1;
     for (int32_t at = 0, width; at < n; at += width) {
         struct index base = index_offset(panel_last_first(s, p), at / p->phases);
-        width = one_by_one ? p->phases : panel_fit_width(16, n - at);
+        width = one_by_one ? p->phases : sched_fit(16, n - at);
         w.tile_lane = index_offset(panel_lane(s, l.at), at / p->phases);
         if (one_by_one) {
             struct stmt *f =

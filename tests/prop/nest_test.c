@@ -20,6 +20,7 @@
 #include "compiler/passes/pass.h"
 #include "runtime/base/arena.h"
 #include "tests/prop/kernel_gen.h"
+#include "tests/prop/random_graph.h"
 
 struct tried {
     uint64_t seed;
@@ -357,12 +358,9 @@ static void window_graph(struct graph *g, struct arena *a, const struct form *f,
     g->at = graph_region(g, REGION_PHASE, "phase");
     g->where = graph_place(g, (struct loc){0}, 0, WHY_WRITTEN, "window");
     for (unsigned j = 0, n = 0; j < 3; j++) {
-        struct type t = {.dtype = DT_F32, .rank = f->port[j].rank, .sample = j < 2};
-        memcpy(t.dim, f->port[j].shape, sizeof t.dim);
         if (j == port)
             continue;
-        in[n] =
-            graph_leaf(g, j < 2 ? LEAF_DATA : LEAF_PARAM, 0, 0, arena_fmt(a, "t%u", j), t);
+        in[n] = form_leaf(g, f, j);
         in[n] = maps >> n & 1 ? before(g, f, j, in[n]) : in[n];
         n++;
     }

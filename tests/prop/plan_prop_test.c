@@ -323,12 +323,9 @@ static const char *computed_window(struct arena *a, const struct form *f, uint8_
     graph_region(&g, REGION_INIT, "init");
     g.at = graph_region(&g, REGION_PHASE, "phase");
     for (unsigned j = 0, n = 0; j < 3; j++) {
-        struct type t = {.dtype = DT_F32, .rank = f->port[j].rank, .sample = j < 2};
-        memcpy(t.dim, f->port[j].shape, sizeof t.dim);
         if (j == port)
             continue;
-        in[n] =
-            graph_leaf(&g, j < 2 ? LEAF_DATA : LEAF_PARAM, 0, 0, arena_fmt(a, "t%u", j), t);
+        in[n] = form_leaf(&g, f, j);
         in[n] = n == operand ? made_before(&g, in[n], what) : in[n];
         n++;
     }

@@ -28,6 +28,9 @@ uint32_t rng_below(struct rng *r, uint32_t n);
 void random_graph(struct arena *a, uint64_t seed, const struct random_options *o,
                   struct program *p);
 
+/* What stands at a convolution's port: data at the first two, filters at the last. */
+value_id form_leaf(struct graph *g, const struct form *f, unsigned port);
+
 /* graph_eval with leaves made from their path, in [-1, 1] (integers: 0 to 4). */
 struct graph_eval random_eval(const struct graph *g, int64_t batch, bool f32);
 
