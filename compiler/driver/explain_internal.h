@@ -76,6 +76,8 @@ const char *ex_kind(const struct ex *x, const struct ex_phase *p,
                     const struct ex_kernel *k);
 void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
                      const struct ex_kernel *k);
+/* Who packs what lies in this buffer of the plan, and for whom. */
+void ex_print_packings(const struct ex *x, const struct ex_phase *p, uint32_t buffer);
 void ex_print_phase(struct ex *x, const struct ex_phase *p, bool whole);
 /* Those that were given so far. */
 void ex_print_reasons(const struct ex *x);

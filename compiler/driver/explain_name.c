@@ -379,6 +379,8 @@ static void print_leaf(const struct ex *x, leaf_id leaf)
             continue;
         fprintf(x->out, "    %s:\n", x->phase[i].name);
         print_readers(x, &x->phase[i], l->value);
+        if (x->c->ir.leaf_buffer[leaf])
+            ex_print_packings(x, &x->phase[i], x->c->ir.leaf_buffer[leaf] - 1);
         print_updates(x, &x->phase[i], leaf);
     }
 }

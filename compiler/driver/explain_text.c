@@ -134,17 +134,13 @@ static bool reads_packed(const struct hyp_plan *p, const struct hyp_entry *e,
     return false;
 }
 
-/* What it packs, and who reads that. */
-static void print_packed(const struct ex *x, const struct ex_phase *p,
-                         const struct ex_kernel *k, struct ex_flow *h)
+/* Who reads what it packs. */
+static void print_packed_for(const struct ex *x, const struct ex_phase *p,
+                             const struct ex_kernel *k, struct ex_flow *h)
 {
     const struct hyp_plan *plan = x->c->plan;
     const struct hyp_entry *e = &plan->entry[k->entry];
     char head[EX_PLACE];
-    for (uint32_t i = 0; i < e->nplace; i++) {
-        snprintf(head, sizeof head, "%s %s", i ? "and" : "of", e->place[i].name);
-        ex_flow_text(h, head);
-    }
     for (uint32_t i = 0; i < p->nkernel; i++)
         if (reads_packed(plan, &plan->entry[p->kernel[i].entry], e)) {
             snprintf(head, sizeof head, "for k%u, launch %u", p->kernel[i].kernel,
@@ -152,6 +148,31 @@ static void print_packed(const struct ex *x, const struct ex_phase *p,
             ex_flow_text(h, head);
         }
     fputc('\n', x->out);
+}
+
+/* What it packs, and for whom. */
+static void print_packed(const struct ex *x, const struct ex_phase *p,
+                         const struct ex_kernel *k, struct ex_flow *h)
+{
+    const struct hyp_entry *e = &x->c->plan->entry[k->entry];
+    for (uint32_t i = 0; i < e->nplace; i++)
+        ex_flow_text(h, arena_fmt(x->a, "%s %s", i ? "and" : "of", e->place[i].name));
+    print_packed_for(x, p, k, h);
+}
+
+void ex_print_packings(const struct ex *x, const struct ex_phase *p, uint32_t buffer)
+{
+    const struct hyp_plan *plan = x->c->plan;
+    for (uint32_t i = 0; i < p->nkernel; i++) {
+        const struct ex_kernel *k = &p->kernel[i];
+        struct ex_flow h = {x->out, 6, 8, true};
+        if (!packs(x, k) || !reads(plan, &plan->entry[k->entry], buffer))
+            continue;
+        fputs("      ", x->out);
+        ex_flow_text(&h,
+                     arena_fmt(x->a, "packed by k%u, launch %u,", k->kernel, k->launch));
+        print_packed_for(x, p, k, &h);
+    }
 }
 
 void ex_print_kernel(const struct ex *x, const struct ex_phase *p,

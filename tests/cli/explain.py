@@ -138,6 +138,16 @@ def test_maps_before_windows():
     has(hypno("explain", "m.yaml", "--all")[0], "inlined patches.lit :8", "holds   edges.lit :11", "cost            -  edges.lit :11 with edges :12")
 
 
+def test_packings():
+    """Who packs a weight, for whom; and that its kernels are said to do nothing else."""
+    pad = next(path for path in shipped() if path.endswith("pad.yaml"))
+    out, _ = hypno("explain", pad, "E.h2.weight")
+    packer, reader = re.search(r"  wake:\n +read by E\.h2 :\d+ in k\d+.*\n +packed by (k\d+), launch 0, for (k\d+), launch 1\n", out).groups()
+    has(out, f"read by E.h2 :18 in {reader}")
+    equal(out.count("packed by k"), 2 * 3)  # for it and for its input's gradient, in each phase
+    has(hypno("explain", pad, "--all")[0], f"{packer}, launch 0: packing of E.h2 for {reader}, launch 1\n")
+
+
 def test_a_kernel_names_its_nodes_once():
     """With their lines, each once: in the plan those of the library, in `explain` the model's own."""
     write("m.yaml", FATES)
