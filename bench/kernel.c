@@ -195,8 +195,10 @@ double bench_seconds(struct bench *b, unsigned threads)
 
 void bench_new(struct bench *b, const struct target *t, struct pool *pool, int64_t batch)
 {
-    *b = (struct bench){
-        .target = t, .a = arena_new(), .pool = pool, .batch = batch, .passes = 1};
+    *b = (struct bench){.a = arena_new(), .pool = pool, .batch = batch, .passes = 1};
+    struct target *row = arena_copy(b->a, t, sizeof *row);
+    row->batch = batch;
+    b->target = row;
 }
 
 void bench_free(struct bench *b)

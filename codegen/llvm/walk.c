@@ -3,6 +3,7 @@
  * loop's body writes becomes a phi per vector, and again where a body may be skipped.
  */
 #include "codegen/llvm/emit.h"
+#include "codegen/loop/index.h"
 
 enum { MOST_UNROLLED = 32 }; /* instructions, roughly, of a loop's body */
 
@@ -103,11 +104,11 @@ static void guarded(struct ll *l, const struct stmt *st, LLVMValueRef cond)
     arena_free(c.arena);
 }
 
-/* The body of a for, at one value of its axis. */
-static void iteration(struct ll *l, const struct stmt *st)
+/* The body of a for, at one value of its axis: where its guards from `first` on hold. */
+static void iteration(struct ll *l, const struct stmt *st, unsigned first)
 {
     bool never;
-    LLVMValueRef cond = ll_guards(l, st->guard, st->nguard, &never);
+    LLVMValueRef cond = ll_guards(l, st->guard + first, st->nguard - first, &never);
     if (never)
         return;
     if (!cond)
@@ -123,11 +124,64 @@ static void iteration(struct ll *l, const struct stmt *st)
 struct range {
     LLVMValueRef lo, hi; /* i64 */
     bool some;           /* at least one iteration, for sure */
+    unsigned nguard;     /* the first of the guards are what lo and hi say */
 };
 
 static LLVMValueRef smaller(struct ll *l, LLVMValueRef x, LLVMValueRef y)
 {
+    if (LLVMIsAConstantInt(x) && LLVMIsAConstantInt(y))
+        return LLVMConstIntGetSExtValue(x) < LLVMConstIntGetSExtValue(y) ? x : y;
     return ll_select(l, ll_icmp(l, LLVMIntSLT, x, y), x, y);
+}
+
+static LLVMValueRef larger(struct ll *l, LLVMValueRef x, LLVMValueRef y)
+{
+    if (LLVMIsAConstantInt(x) && LLVMIsAConstantInt(y))
+        return LLVMConstIntGetSExtValue(x) > LLVMConstIntGetSExtValue(y) ? x : y;
+    return ll_select(l, ll_icmp(l, LLVMIntSGT, x, y), x, y);
+}
+
+/* The first whole number i for which i * step is at least x; step is a power of two. */
+static LLVMValueRef first_step(struct ll *l, LLVMValueRef x, int32_t step)
+{
+    int32_t shift = 0;
+    if (step == 1)
+        return x;
+    while (1 << shift < step)
+        shift++;
+    return ll_bin(l, LLVMAShr, ll_bin(l, LLVMAdd, x, ll_i64(l, step - 1)),
+                  ll_i64(l, shift));
+}
+
+/*
+ * A guard along the loop's own axis only says where the loop begins and ends: 0 <= rest +
+ * step * i < bound.
+ */
+static bool is_bound(struct ll *l, const struct stmt *st, const struct guard *g,
+                     struct range *r)
+{
+    bool plain;
+    struct index rest = g->index;
+    const struct ext step = index_coef(&rest, st->axis, &plain);
+    if (st->kind != FOR_SEQ || st->step != 1 || !plain || step.b || step.c < -1 ||
+        step.c == 0 || (step.c & (step.c - 1) && step.c != -1))
+        return false;
+    index_term(&rest, (struct term){st->axis, 1, 0, {-step.c, 0}});
+    struct ll_place back = ll_hoist(l, ll_index_depth(l, &rest));
+    const LLVMValueRef at = ll_index_value(l, &rest), zero = ll_i64(l, 0);
+    const LLVMValueRef room = ll_bin(l, LLVMSub, ll_ext(l, g->bound), at);
+    LLVMValueRef lo, hi;
+    if (step.c > 0) {
+        lo = first_step(l, ll_bin(l, LLVMSub, zero, at), step.c);
+        hi = first_step(l, room, step.c);
+    } else {
+        lo = ll_bin(l, LLVMSub, ll_i64(l, 1), room);
+        hi = ll_bin(l, LLVMAdd, at, ll_i64(l, 1));
+    }
+    ll_unhoist(l, back);
+    r->lo = larger(l, r->lo, lo);
+    r->hi = smaller(l, r->hi, hi);
+    return true;
 }
 
 static LLVMValueRef bound_of(struct ll *l, const struct stmt *st)
@@ -145,18 +199,16 @@ static LLVMValueRef bound_of(struct ll *l, const struct stmt *st)
 
 static struct range range_of(struct ll *l, const struct stmt *st)
 {
-    struct range r = {ll_index_value(l, &st->lo), ll_index_value(l, &st->hi), false};
+    struct range r = {ll_index_value(l, &st->lo), ll_index_value(l, &st->hi), false, 0};
     if (ll_is_vector(r.lo) || ll_is_vector(r.hi)) {
         ll_fault(l, "a loop's bounds differ from lane to lane");
         r.lo = r.hi = ll_i64(l, 0);
     }
     if (st->bound.c || st->bound.b) {
-        LLVMValueRef b = bound_of(l, st);
-        if (LLVMIsAConstantInt(r.hi) && LLVMIsAConstantInt(b))
-            r.hi = LLVMConstIntGetSExtValue(b) < LLVMConstIntGetSExtValue(r.hi) ? b : r.hi;
-        else
-            r.hi = smaller(l, r.hi, b);
+        r.hi = smaller(l, r.hi, bound_of(l, st));
     }
+    while (r.nguard < st->nguard && is_bound(l, st, &st->guard[r.nguard], &r))
+        r.nguard++;
     if (LLVMIsAConstantInt(r.lo) && LLVMIsAConstantInt(r.hi))
         r.some = LLVMConstIntGetSExtValue(r.lo) < LLVMConstIntGetSExtValue(r.hi);
     return r;
@@ -236,6 +288,8 @@ static void loop(struct ll *l, const struct stmt *st, const struct range *r)
         mod = rem = 0;
     else
         ll_index_mod(l, &st->lo, &mod, &rem);
+    if (r->nguard) /* it begins anywhere */
+        mod = 1, rem = 0;
     LLVMBasicBlockRef pre = LLVMGetInsertBlock(l->b), setup = ll_block(l, "loop");
     LLVMBasicBlockRef body = ll_block(l, "body"), after = ll_block(l, "done");
     carried_find(l, st, true, &c);
@@ -259,7 +313,7 @@ static void loop(struct ll *l, const struct stmt *st, const struct range *r)
         (struct ll_axis){LL_RUN, i, 0, l->depth, mod == 0 ? 1 : low < mod ? low : mod, rem};
     for (int64_t k = 0; k < times; k++) {
         l->axis[st->axis].value = k * step;
-        iteration(l, st);
+        iteration(l, st, r->nguard);
     }
     ll_region_close(l);
     l->axis[st->axis].kind = LL_UNSET;
@@ -307,7 +361,7 @@ static void once(struct ll *l, const struct stmt *st)
             ll_fault(l, "a loop's bounds differ from lane to lane");
     }
     l->axis[st->axis] = a;
-    iteration(l, st);
+    iteration(l, st, 0);
     l->axis[st->axis].kind = LL_UNSET;
 }
 
@@ -327,7 +381,7 @@ static void unroll(struct ll *l, const struct stmt *st)
 {
     for (int32_t i = 0; i < st->hi.off.c; i++) {
         l->axis[st->axis] = (struct ll_axis){.kind = LL_CONST, .value = i};
-        iteration(l, st);
+        iteration(l, st, 0);
     }
     l->axis[st->axis].kind = LL_UNSET;
 }
@@ -348,7 +402,7 @@ static void vec(struct ll *l, const struct stmt *st)
         l->width = w;
         l->axis[st->axis] = w > 1 ? (struct ll_axis){.kind = LL_LANE}
                                   : (struct ll_axis){.kind = LL_CONST, .value = at};
-        iteration(l, st);
+        iteration(l, st, 0);
     }
     l->width = 1;
     l->vec_axis = -1;
@@ -357,7 +411,7 @@ static void vec(struct ll *l, const struct stmt *st)
 
 static void grid(struct ll *l, const struct stmt *st)
 {
-    struct range r = {l->lo, l->hi, false};
+    struct range r = {l->lo, l->hi, false, 0};
     loop(l, st, &r);
 }
 

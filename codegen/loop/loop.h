@@ -102,6 +102,8 @@ struct kseg {                    /* one product of a sum */
  * the outermost reduced axis of every segment in blocks of `chunk`; every block is a chain
  * from +0; the blocks' sums are added in the order (segment, block), starting from the
  *         first.  No block at all (B = 0): 0.
+ *         Where a guard of a factor's load fails, the product may be left out: that is no
+ *         other sum unless the other factor is not finite, or the sum so far -0.
  * K_FOLD  starts from the first element in lexicographic order; best = value > best ? value
  * : best. COMB_MAX gives best (+0 where it is 0), COMB_ARGMAX (i32) its row-major number
  * among the reduced axes. Elements at which a guard of an operand fails do not take part;

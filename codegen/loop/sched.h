@@ -25,6 +25,13 @@ struct kernel *kernel_simplify(const struct kernel *k, struct arena *a);
  */
 const struct kernel *kernel_phases(const struct kernel *k, struct arena *a);
 
+/*
+ * The axis as two, the inner one of `by` elements (a divisor); NULL where a stage sums over
+ * it, or asks for its number.
+ */
+const struct kernel *kernel_split(const struct kernel *k, unsigned axis, int32_t by,
+                                  struct arena *a);
+
 /* ---- groups ---- */
 
 enum role {
@@ -58,7 +65,14 @@ struct group {
      * col is its last. */
     bool window, batch; /* batch: box[0] is the batch, and a unit is a block of it */
     uint8_t image[8], nbox, box[LOOP_AXES];
-    uint8_t phase;     /* 1 + the innermost axis, which both factors walk; 0: none */
+    uint8_t phase; /* 1 + the innermost axis, which both factors walk; 0: none */
+    /* Its lanes are box[0] alone, and what lies outside of the image is left out
+     * (sched_border.c).  place: the axes that a unit walks, the last ones of the result,
+     * phase included. */
+    bool border;
+    uint8_t nplace, place[LOOP_AXES];
+    uint8_t split; /* 1 + an axis that is better two, the inner one of split_by */
+    int32_t split_by;
     int32_t block, nr; /* nr: lanes of a panel */
     double used;       /* the share of them that is not idle */
     uint8_t npass;     /* walks over a row */
@@ -218,8 +232,13 @@ struct walk {
     struct index tile_lane; /* lane of the tile that `base` is */
     bool no_sums;           /* sums along and across rows are walked elsewhere */
     bool reg_colsum;        /* column sums are in registers, one a lane */
-    int32_t phases;         /* > 1: lanes are columns of so many phases, side by side */
-    int32_t phase_step;     /* from one phase's tile to the next one's */
+    /* Lanes are places: each of these axes is a digit of their number, which moves
+     * through the anchors' tiles by `step`. */
+    unsigned ndigit;
+    struct walk_digit {
+        uint8_t axis;
+        int32_t div, mod, step;
+    } digit[LOOP_AXES];
 };
 void sched_points(struct sched *s, const struct walk *w, struct index base, int32_t width,
                   int32_t lane);
@@ -346,6 +365,11 @@ bool sched_factor_axes(const struct kernel *k, const bool *inlined, const struct
                        sx_id e, uint32_t *set);
 
 /* sched_box.c: is the sum a convolution? Then the group's axes. */
+/* The group, opened as a convolution, as one without what lies outside of the image:
+ * out->used is the share of lanes that are not idle in the other schedule. */
+bool border_open(const struct kernel *k, const struct target *t, const struct kstage *s,
+                 uint32_t first, uint32_t nseg, const uint8_t *col, unsigned ncol,
+                 struct group *out);
 bool window_open(const struct kernel *k, const bool *inlined, const struct target *t,
                  struct group *g, const struct kstage *s, uint32_t first, uint32_t nseg);
 void sched_window(struct sched *s);

@@ -97,6 +97,7 @@ static void best_box(const struct kernel *k, const struct target *t, struct grou
     memcpy(g->box, best.box, sizeof g->box);
     g->block = best.block;
     g->nr = best.nr;
+    g->used = best.used;
 }
 
 static bool inner_fits(const struct kernel *k, const struct kseg *seg,
@@ -175,14 +176,18 @@ bool window_open(const struct kernel *k, const bool *inlined, const struct targe
     }
     memcpy(own.outer, all.rest, all.nrest);
     own.nouter = all.nrest;
+    own.row = all.row;
+    own.phase = all.phase;
+    own.col = all.col[all.ncol - 1];
+    struct group border = own;
     best_box(k, t, &own, all.col, all.ncol);
+    border.used = own.used;
+    if (border_open(k, t, s, first, nseg, all.col, all.ncol, &border))
+        own = border;
     own.batch = !is_small(k->axis[own.box[0]]);
     for (unsigned i = 0; (own.batch || s->order == ORDER_CHUNK) && i < own.nouter; i++)
         if (!is_small(k->axis[own.outer[i]]))
             return false;
-    own.row = all.row;
-    own.phase = all.phase;
-    own.col = all.col[all.ncol - 1];
     own.window = true;
     own.item = g->item;
     *g = own;

@@ -221,11 +221,13 @@ static int64_t window_places(const struct sched *s)
         const struct ext e = s->k->axis[i < g->nbox ? g->box[i] : g->outer[i - g->nbox]];
         n *= e.b ? 1 : e.c;
     }
+    for (unsigned i = 0; i < g->nplace; i++)
+        n *= s->k->axis[g->place[i]].c;
     return n;
 }
 
-/* The group's outer axes and phase that the factor walks; false: one of them is the batch,
- * or they are too many. */
+/* The group's outer axes, places and phase that the factor walks; false: one of them is the
+ * batch, or they are too many. */
 static bool find_shared(const struct sched *s, const struct kstage *k,
                         const struct kseg *seg, sx_id factor, struct pack *p)
 {
@@ -233,8 +235,11 @@ static bool find_shared(const struct sched *s, const struct kstage *k,
     uint32_t set = 0;
     if (!sched_factor_axes(s->k, s->gs.inlined, k, factor, &set))
         return false;
-    for (unsigned i = 0; i < g->nouter + (g->phase ? 1U : 0U); i++) {
-        const uint8_t axis = i < g->nouter ? g->outer[i] : (uint8_t)(g->phase - 1);
+    const unsigned naxis = g->nouter + (g->border ? g->nplace : g->phase ? 1U : 0U);
+    for (unsigned i = 0; i < naxis; i++) {
+        const uint8_t axis = i < g->nouter ? g->outer[i]
+                             : g->border   ? g->place[i - g->nouter]
+                                           : (uint8_t)(g->phase - 1);
         if (!(set >> axis & 1))
             continue;
         if (s->k->axis[axis].b)

@@ -276,12 +276,10 @@ static struct index digit(struct index j, int32_t div, int32_t mod, int32_t coef
 static struct index anchor_index(const struct walk *w, struct index j)
 {
     struct index at = w->tile_lane;
-    if (w->phases > 1) {
-        at = index_sum(at, digit(j, w->phases, 0, 1));
-        at = index_sum(at, digit(j, 1, w->phases, w->phase_step));
-    } else {
+    for (unsigned i = 0; i < w->ndigit; i++)
+        at = index_sum(at, digit(j, w->digit[i].div, w->digit[i].mod, w->digit[i].step));
+    if (!w->ndigit)
         at = index_sum(j, at);
-    }
     index_add(&at, &w->tile_row, ext_const(w->tile_width));
     return at;
 }
@@ -318,9 +316,14 @@ void sched_points(struct sched *s, const struct walk *w, struct index base, int3
     if (width > 1) {
         struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
         j = index_axis(f->axis, 1);
-        s->at[s->g->col] = index_sum(base, w->phases > 1 ? digit(j, w->phases, 0, 1) : j);
-        if (w->phases > 1)
-            s->at[s->g->phase - 1] = digit(j, 1, w->phases, 1);
+        s->at[s->g->col] = index_sum(base, w->ndigit ? index_const(0) : j);
+        for (unsigned i = 0; i < w->ndigit; i++) {
+            const struct walk_digit *d = &w->digit[i];
+            struct index *at = &s->at[d->axis];
+            *at = digit(j, d->div, d->mod, 1);
+            if (d->axis == s->g->col)
+                *at = index_sum(base, *at);
+        }
         opened++;
     }
     lane_homes(s, w, j);

@@ -19,6 +19,7 @@ struct panel {
     uint16_t packed, results; /* STACK [step * inner][nr], [rows or mr][nr] */
     bool whole; /* all of k fits a block: a tile is done when it is laid down */
     int32_t phases;
+    int32_t places; /* that a unit has results of: phases, or more (sched_border.c) */
     struct index base_row; /* of the results: where the phase's or the panel's begin */
     struct index first;    /* of box[0] */
     struct index k0;       /* the first reduced axis at the block's begin */
@@ -48,5 +49,21 @@ unsigned panel_first_loop(struct sched *s, const struct panel *p);
 struct index panel_k(const struct sched *s, const struct panel *p);
 /* Packs a block of k for all lanes. */
 void panel_pack(struct sched *s, const struct panel *p);
+
+/*
+ * sched_border.c: panels whose lanes are box[0] alone.  What is packed is the part of the
+ * image that the unit's places read, as [first reduced axis][element][lane].
+ */
+int32_t border_depth(const struct sched *s,
+                     const struct panel *p);  /* elements of a block */
+int32_t border_places(const struct sched *s); /* places of a unit */
+void border_pack(struct sched *s, const struct panel *p);
+/* Loops over the places: base_row is where a place's results begin. */
+unsigned border_place_loops(struct sched *s, struct panel *p);
+/* The taps of a place that are inside of the image; *k: which of the packed elements they
+ * read. */
+unsigned border_k_loops(struct sched *s, const struct panel *p, struct index *k);
+/* What follows the sums. */
+void border_finish(struct sched *s, const struct panel *p);
 
 #endif

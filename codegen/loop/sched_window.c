@@ -16,8 +16,12 @@
 static void finish_rows(struct sched *s, const struct panel *p, struct index row,
                         int32_t n_rows)
 {
-    struct walk w = {
-        .tile_width = p->nr, .phases = p->phases, .phase_step = p->rows * p->nr};
+    struct walk w = {.tile_width = p->nr};
+    if (p->phases > 1) {
+        w.digit[w.ndigit++] = (struct walk_digit){(uint8_t)s->g->col, p->phases, 0, 1};
+        w.digit[w.ndigit++] =
+            (struct walk_digit){(uint8_t)(s->g->phase - 1), 1, p->phases, p->rows * p->nr};
+    }
     struct stmt *r = nb_for(s, FOR_SEQ, index_const(0), index_const(n_rows), 1);
     s->at[s->g->row] = index_sum(row, index_axis(r->axis, 1));
     w.tile_row = index_sum(p->base_row, index_axis(r->axis, 1));
@@ -78,6 +82,8 @@ static void move_tile(struct sched *s, const struct panel *p, uint16_t reg,
 static unsigned k_loops(struct sched *s, const struct panel *p, bool flat, struct index row,
                         int32_t mr, struct index *k)
 {
+    if (s->g->border)
+        return border_k_loops(s, p, k);
     if (!flat) {
         panel_first_loop(s, p);
         const unsigned n =
@@ -98,7 +104,7 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
 {
     const uint16_t h = nb_tile(s, "h", TILE_REG, p->k->dtype, mr, p->nr, p->whole);
     const unsigned image = s->g->image[p->nseg];
-    const bool flat = sched_in_blocks(s, p->it, p->nseg, 1U - image);
+    const bool flat = !s->g->border && sched_in_blocks(s, p->it, p->nseg, 1U - image);
     struct index m = index_const(0), k, from = index_const(0);
     if (!p->whole)
         move_tile(s, p, h, row, mr, false);
@@ -183,9 +189,13 @@ static void sum_range(struct sched *s, struct panel *p, struct index lo, struct 
     struct stmt *f = nb_for(s, FOR_SEQ, lo, hi, p->step);
     f->bound = s->k->axis[p->seg->red[0]];
     p->k0 = index_axis(f->axis, 1);
-    panel_pack(s, p);
+    if (s->g->border)
+        border_pack(s, p);
+    else
+        panel_pack(s, p);
+    const unsigned places = s->g->border ? border_place_loops(s, p) : 0;
     row_tiles(s, p);
-    nb_close(s);
+    sched_close(s, places + 1);
 }
 
 static void sum_segment(struct sched *s, struct panel *p)
@@ -202,6 +212,8 @@ static int32_t row_tile(const struct sched *s, int32_t rows)
 {
     static const int32_t sizes[] = {12, 8, 6, 4, 3, 2, 1};
     int32_t best = 1;
+    if (s->g->border && rows % 12 && rows % 8 == 0 && 8 * s->g->nr <= s->t->mr * s->t->nr)
+        return 8;
     for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++)
         if (sizes[i] * s->g->nr <= s->t->mr * s->t->nr && sizes[i] <= rows && best == 1)
             best = sizes[i];
@@ -213,7 +225,8 @@ static bool is_whole(const struct sched *s, const struct panel *p, uint32_t firs
                      uint32_t end)
 {
     const struct ext n = s->k->axis[p->seg->red[0]];
-    return first + 1 == end && p->phases == 1 && !s->g->chunked && !n.b && p->step >= n.c;
+    return first + 1 == end && p->phases == 1 && !s->g->chunked && !s->g->border && !n.b &&
+           p->step >= n.c;
 }
 
 struct segments { /* of the sum */
@@ -225,8 +238,8 @@ static void one_panel(struct sched *s, struct panel *p, struct segments g)
 {
     p->whole = is_whole(s, p, g.first, g.end);
     p->results = nb_tile(s, "y", TILE_STACK, p->k->dtype,
-                         p->whole ? p->mr : p->phases * p->rows, p->nr, !p->whole);
-    if (s->g->phase) {
+                         p->whole ? p->mr : p->places * p->rows, p->nr, !p->whole);
+    if (p->phases > 1) {
         struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(p->phases), 1);
         s->at[s->g->phase - 1] = index_axis(f->axis, 1);
         index_add(&p->base_row, &s->at[s->g->phase - 1], ext_const(p->rows));
@@ -235,9 +248,11 @@ static void one_panel(struct sched *s, struct panel *p, struct segments g)
         set_segment(s, p, i);
         sum_segment(s, p);
     }
-    sched_close(s, s->g->phase ? 1 : 0);
+    sched_close(s, p->phases > 1);
     p->base_row = index_const(0);
-    if (!p->whole)
+    if (s->g->border)
+        border_finish(s, p);
+    else if (!p->whole)
         finish_rows(s, p, index_const(0), p->rows);
 }
 
@@ -288,7 +303,8 @@ static void packed_tile(struct sched *s, struct panel *p, struct segments g)
     int32_t depth = 0;
     for (uint32_t i = g.first; i < g.end; i++) {
         set_segment(s, p, i);
-        depth = p->step * p->inner > depth ? p->step * p->inner : depth;
+        const int32_t n = s->g->border ? border_depth(s, p) : p->step * p->inner;
+        depth = n > depth ? n : depth;
     }
     p->packed = nb_tile(s, "x", TILE_STACK, p->k->dtype, depth, p->nr, true);
 }
@@ -296,9 +312,10 @@ static void packed_tile(struct sched *s, struct panel *p, struct segments g)
 void sched_window(struct sched *s)
 {
     const struct group *g = s->g;
-    struct panel p = {.it = &s->gs.item[g->item[0]],
-                      .nr = g->nr,
-                      .phases = g->phase ? panel_extent(s, g->phase - 1) : 1};
+    struct panel p = {.it = &s->gs.item[g->item[0]], .nr = g->nr, .phases = 1};
+    if (g->phase && !g->border)
+        p.phases = panel_extent(s, g->phase - 1);
+    p.places = g->border ? border_places(s) : p.phases;
     const bool part = p.it->part == PART_PARTIAL;
     p.k = &s->k->stage[p.it->stage];
     const struct segments segs = {part ? p.it->seg : 0, part ? p.it->seg + 1U : p.k->nseg};

@@ -262,7 +262,7 @@ static int32_t panels_per_unit(const struct sched *s)
 {
     const struct group *g = s->g;
     const struct kstage *k = &s->k->stage[s->gs.item[g->item[0]].stage];
-    if (!g->window || g->chunked || !s->k->axis[k->seg[0].red[0]].b)
+    if (!g->window || g->border || g->chunked || !s->k->axis[k->seg[0].red[0]].b)
         return 1;
     const int64_t bytes = 4 * (int64_t)s->k->axis[g->row].c * g->nr;
     const int64_t fit = s->t->l2 / 4 / bytes, even = s->panels / COL_UNITS;
@@ -481,6 +481,21 @@ bool sched_has_digits(const struct kernel *k)
     return false;
 }
 
+/* Groups may want an axis as two. */
+static void split_axes(struct sched *s)
+{
+    for (uint32_t i = 0; i < s->gs.ngroup; i++) {
+        const struct group *g = &s->gs.group[i];
+        const struct kernel *two =
+            g->split ? kernel_split(s->k, g->split - 1U, g->split_by, s->scratch) : NULL;
+        if (!two)
+            continue;
+        s->k = two;
+        sched_group(s->k, s->t, s->scratch, &s->gs);
+        return;
+    }
+}
+
 static struct nest *new_nest(const struct kernel *k, struct sched *s)
 {
     struct nest *n = arena_alloc(s->arena, sizeof *n);
@@ -507,6 +522,7 @@ struct nest *nest_schedule(const struct kernel *k, const struct target *t, struc
     s->n = new_nest(k, s);
     s->scalar = sched_has_digits(s->k);
     sched_group(s->k, t, scratch, &s->gs);
+    split_axes(s);
     s->home = arena_array(scratch, k->nstage + 1, sizeof *s->home);
     s->partial = arena_array(scratch, k->nstage + 1, sizeof *s->partial);
     s->export_buf = arena_array(scratch, k->nstage + 1, sizeof *s->export_buf);

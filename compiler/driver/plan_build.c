@@ -234,6 +234,10 @@ struct hyp_plan *plan_build(struct program *p, const struct target *t,
     b.plan->backend = o->f64 ? "interp64" : "any";
     b.plan->f64 = o->f64;
     b.plan->batch_max = program_batch_max(p);
+    struct target *row = arena_copy(a, t, sizeof *t);
+    row->batch = b.plan->batch_max;
+    row->threads = o->threads;
+    b.target = ir->target = row;
     b.host = (struct host_builder){.program = p, .plan = b.plan, .arena = a};
     b.host.slot = arena_array(a, p->graph.nvalue + 1U, sizeof *b.host.slot);
     b.leaf_buffer = arena_array(a, p->graph.nleaf + 1U, sizeof *b.leaf_buffer);

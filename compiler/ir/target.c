@@ -4,11 +4,17 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Of a row of 24 and 256 terms. */
+enum { BORDER_WORK = 24 * 256 };
+
 static const struct target table[] = {
 #define TARGET(name, vec, mr, nr, dk, ds, l1, l2, l3, flops, prims, bw2, bw3, bwd)         \
-    {name,  vec, mr, nr, dk,          ds,          24,                                     \
-     l1,    l2,  l3, 2,  (flops)*1e9, (prims)*1e9, {(bw2)*1e9, (bw3)*1e9, (bwd)*1e9},      \
-     0.9e-6},
+    {name,        vec,         mr,                                                         \
+     nr,          dk,          ds,                                                         \
+     BORDER_WORK, 24,          l1,                                                         \
+     l2,          l3,          2,                                                          \
+     (flops)*1e9, (prims)*1e9, {(bw2)*1e9, (bw3)*1e9, (bwd)*1e9},                          \
+     0.9e-6,      0,           0},
 #include "compiler/ir/target.def"
 #undef TARGET
 };

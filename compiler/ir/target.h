@@ -18,13 +18,19 @@ struct target {
     int32_t vec;                   /* floats in a vector register */
     int32_t mr, nr;                /* register tile: rows divide 24 */
     int32_t direct_k, direct_step; /* below these, what lies side by side is not packed */
-    int32_t unit_rows;             /* 24 */
-    int32_t l1, l2, l3;            /* bytes */
-    int32_t t_ref; /* threads that order-changing choices and prices are made for */
-    double flops;  /* f32 flop/s of one thread, nominal */
-    double prims;  /* primitives of scalar expressions a second, one thread */
+    int32_t border_work; /* least products of an image's element for which the zeros around
+                            it are left out */
+    int32_t unit_rows;   /* 24 */
+    int32_t l1, l2, l3;  /* bytes */
+    int32_t t_ref;       /* threads that order-changing choices and prices are made for */
+    double flops;        /* f32 flop/s of one thread, nominal */
+    double prims;        /* primitives of scalar expressions a second, one thread */
     double bandwidth[MEM_LEVELS]; /* bytes/s of t_ref threads together */
     double launch;                /* seconds: a barrier and its skew */
+    /* What is known of the run that schedules are made for; 0: nothing, maybe few samples
+     */
+    int64_t batch;
+    uint32_t threads;
 };
 const struct target *target_find(const char *name);
 const struct target *target_default(void);

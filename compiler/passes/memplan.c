@@ -8,7 +8,7 @@
 
 enum {
     ORDERS = 4,
-    TRIES = 12,    /* of each order, while the bound is not reached, */
+    TRIES = 400,   /* of each order, while the bound is not reached, */
     WORK = 5000000 /* but not more than this many pairs of intervals are looked at */
 };
 
@@ -146,6 +146,19 @@ static void raise_tops(const struct interval *iv, struct ranked *order, uint32_t
     memcpy(order, scratch, n * sizeof *order);
 }
 
+/* Any two of the order change places; the same ones every time. */
+static void swap_two(struct ranked *order, uint32_t n, uint64_t *state)
+{
+    uint32_t at[2];
+    for (unsigned i = 0; i < 2; i++) {
+        *state = *state * 6364136223846793005U + 1442695040888963407U;
+        at[i] = (uint32_t)((*state >> 33) % n);
+    }
+    const struct ranked x = order[at[0]];
+    order[at[0]] = order[at[1]];
+    order[at[1]] = x;
+}
+
 uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_t *bound)
 {
     struct ranked *order = arena_array(scratch, n + 1U, sizeof *order);
@@ -154,7 +167,7 @@ uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_
     uint64_t *keep = arena_array(scratch, n + 1U, sizeof *keep);
     const uint64_t pairs = (uint64_t)n * n, most = WORK / (pairs + 1);
     const unsigned tries = most < TRIES ? (unsigned)most : TRIES;
-    uint64_t best = UINT64_MAX;
+    uint64_t best = UINT64_MAX, state = 1;
     uint32_t peak = 0;
 
     *bound = lower_bound(iv, n, scratch, &peak);
@@ -166,6 +179,8 @@ uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_
             const uint64_t total = place(iv, order, n, placed);
             for (uint32_t i = 0; i < n && total < best; i++)
                 keep[i] = iv[i].offset;
+            if (total >= best)
+                swap_two(order, n, &state);
             best = total < best ? total : best;
             raise_tops(iv, order, n, total, other);
         }

@@ -302,15 +302,81 @@ static const char *const by_hand[] = {
     "      for m = 5 to 12 step 2 {\n"
     "        vec q = 0 to 8 step 1 {\n"
     "          #1[96*n + 7*m + q] += %0 ; %0 = #0[96*n + 5*m + q] when 0 <= n + q < 6\n"
+    "        }\n      }\n    }\n",
+    /* loops that begin and end where their guards say, which may be nowhere */
+    "nest \"taps\" scalars 0 axes n y u v w p j\n"
+    "  buf #0 f32[1B, 64] read \"x\"\n"
+    "  buf #1 f32[1B, 8, 8] write \"z\"\n"
+    "  tile &0 reg f32[1, 8] \"h\"\n"
+    "  stage units 1B/1 stack 0\n"
+    "    grid n = 0 to 1B step 1 bound 1B {\n"
+    "      for y = 0 to 8 step 1 {\n"
+    "        tile &0 = 0\n"
+    "        for u = 0 to 4 step 1 when 0 <= -1 + y + u < 8 when 0 <= 3 + n + -1*u < 5 {\n"
+    "          for v = 0 to 9 step 1 when 0 <= y + -1*v + u < 5 when 0 <= 3*v + -4 < 20 {\n"
+    "            for w = 0 to 5 step 1 when 0 <= -3 + 2*w + y < 7 when 0 <= 4*w + u + -5 < "
+    "-2+1B {\n"
+    "              for p = 1 to 6 step 2 bound 4 when 0 <= p + v < 6 {\n"
+    "                vec j = 0 to 8 step 1 {\n"
+    "                  &0[j] += %0 * %0 ; %0 = #0[64*n + 2*u + 3*v + 2*w + p + j]\n"
+    "                }\n              }\n            }\n          }\n        }\n"
+    "        vec u = 0 to 8 step 1 {\n"
+    "          #1[64*n + 8*y + u] = %0 ; %0 = &0[u]\n"
     "        }\n      }\n    }\n"};
 
-static void try_text(const char *text, const struct target *target)
+/* Convolutions at whose borders nothing is multiplied: with a stride, transposed, and a
+ * filter's gradient. */
+static const char *const convolutions[] = {
+    "kernel \"forward\" scalars 0\n"
+    "  axes n0:1B o1:20 p2:4 q3:5 i4:7 j5:4 k6:3\n"
+    "  buf #0 f32[1B, 7, 8, 10] read \"x\"\n"
+    "  buf #1 f32[20, 7, 4, 3] read \"w\"\n"
+    "  buf #2 f32[20] read \"b\"\n"
+    "  buf #3 f32[1B, 20, 4, 5] write \"y\"\n"
+    "  stage 0 sum f32 [n0, o1, p2, q3] seq \"h\"\n"
+    "    %0 = #0[560*n0 + 20*p2 + 2*q3 + 80*i4 + 10*j5 + k6 + -11] when 0 <= 2*p2 + j5 + "
+    "-1 "
+    "< 8 when 0 <= 2*q3 + k6 + -1 < 10\n"
+    "    %1 = #1[84*o1 + 12*i4 + 3*j5 + k6]\n"
+    "    over {i4, j5, k6} += %0 * %1\n"
+    "  stage 1 map f32 [n0, o1, p2, q3] \"y\"\n"
+    "    %0 = #2[o1]\n    %1 = stage 0\n    over {} = relu(add(%1, %0))\n"
+    "    #3[400*n0 + 20*o1 + 5*p2 + q3] = it\n",
+    "kernel \"transposed\" scalars 0\n"
+    "  axes n0:1B o1:24 p2:4 q3:4 i4:9 j5:2 k6:2\n"
+    "  buf #0 f32[1B, 9, 4, 4] read \"x\"\n"
+    "  buf #1 f32[9, 24, 4, 4] read \"w\"\n"
+    "  buf #2 f32[1B, 24, 4, 8] write \"y\"\n"
+    "  stage 0 sum f32 [n0, o1, p2, q3] seq \"y\"\n"
+    "    %0 = #0[144*n0 + 4*p2 + q3 + 16*i4 + -4*j5 + -1*k6] when 0 <= p2 + -1*j5 < 4 when "
+    "0 <= q3 + -1*k6 < 4\n"
+    "    %1 = #1[16*o1 + 384*i4 + 8*j5 + 2*k6 + 5]\n"
+    "    over {i4, j5, k6} += %0 * %1\n"
+    "    #2[768*n0 + 32*o1 + 8*p2 + 2*q3] = it\n"
+    "  stage 1 sum f32 [n0, o1, p2, q3] seq \"y\"\n"
+    "    %0 = #0[144*n0 + 4*p2 + q3 + 16*i4 + -4*j5 + -1*k6 + 1] when 0 <= p2 + -1*j5 < 4 "
+    "when 0 <= q3 + -1*k6 + 1 < 4\n"
+    "    %1 = #1[16*o1 + 384*i4 + 8*j5 + 2*k6 + 4]\n"
+    "    over {i4, j5, k6} += %0 * %1\n"
+    "    #2[768*n0 + 32*o1 + 8*p2 + 2*q3 + 1] = it\n",
+    "kernel \"gradient\" scalars 0\n"
+    "  axes n0:26 o1:32 p2:3 q3:3 i4:1B j5:6 k6:6\n"
+    "  buf #0 f32[1B, 26, 6, 6] read \"d\"\n"
+    "  buf #1 f32[1B, 32, 6, 6] read \"x\"\n"
+    "  buf #2 f32[26, 32, 3, 3] write \"y\"\n"
+    "  stage 0 sum f32 [n0, o1, p2, q3] seq \"y\"\n"
+    "    %0 = #0[36*n0 + 936*i4 + 6*j5 + k6]\n"
+    "    %1 = #1[36*o1 + 6*p2 + q3 + 1152*i4 + 6*j5 + k6 + -7] when 0 <= p2 + j5 + -1 < 6 "
+    "when 0 <= q3 + k6 + -1 < 6\n"
+    "    over {i4, j5, k6} += %0 * %1\n"
+    "    #2[288*n0 + 9*o1 + 3*p2 + q3] = it\n"};
+
+/* Its code and the interpreter give the same. */
+static void try_nest(struct nest *n, const struct target *target, struct diag_sink *ds,
+                     struct arena *a)
 {
     static const int64_t batches[] = {1, 5, 8, 11, 50};
-    struct arena *a = arena_new();
-    struct diag_sink *ds = diag_sink_new(a, 10);
     struct loaded_stage stage[STAGES];
-    struct nest *n = nest_parse(a, text, ds, diag_file(ds, "nest", text, strlen(text)));
     const struct load_job job = {.nest = &n, .n = 1, .target = target};
     struct code *code = n ? backend_llvm.load(&job, ds, stage, NULL) : NULL;
     diag_print(ds, stderr, false);
@@ -336,6 +402,27 @@ static void try_text(const char *text, const struct target *target)
         compare(&t, &want, &got);
     }
     backend_llvm.free(code);
+}
+
+static void try_text(const char *text, const struct target *target)
+{
+    struct arena *a = arena_new();
+    struct diag_sink *ds = diag_sink_new(a, 10);
+    try_nest(nest_parse(a, text, ds, diag_file(ds, "nest", text, strlen(text))), target, ds,
+             a);
+    arena_free(a);
+}
+
+static void try_convolution(const char *text, const struct target *target)
+{
+    struct arena *a = arena_new();
+    struct diag_sink *ds = diag_sink_new(a, 10);
+    struct target row = *target;
+    row.batch = 64;
+    row.border_work = 0;
+    const struct kernel *k =
+        kernel_parse(a, text, ds, diag_file(ds, "kernel", text, strlen(text)));
+    try_nest(k ? nest_schedule(k, &row, a) : NULL, target, ds, a);
     arena_free(a);
 }
 
@@ -344,9 +431,12 @@ static void nests_by_hand(void **unused)
     (void)unused;
     for (unsigned i = 0; i < sizeof target_names / sizeof *target_names; i++) {
         const struct target *t = target_find(target_names[i]);
-        for (unsigned k = 0; t && llvm_runs_here(t) && k < sizeof by_hand / sizeof *by_hand;
-             k++)
+        if (!t || !llvm_runs_here(t))
+            continue;
+        for (unsigned k = 0; k < sizeof by_hand / sizeof *by_hand; k++)
             try_text(by_hand[k], t);
+        for (unsigned k = 0; k < sizeof convolutions / sizeof *convolutions; k++)
+            try_convolution(convolutions[k], t);
     }
 }
 

@@ -25,14 +25,15 @@
 struct tried {
     uint64_t seed;
     const char *target, *variant;
-    int64_t batch;
+    int64_t batch, expected; /* expected: when it was scheduled */
     bool f64;
     const struct kernel *k;
     const struct nest *n;
     struct arena *a;
 };
 
-static uint32_t hoists; /* nests that ran in two */
+static uint32_t hoists;  /* nests that ran in two */
+static uint32_t borders; /* that left out what lies outside of an image */
 
 static void complain(const struct tried *t, const char *what)
 {
@@ -203,6 +204,15 @@ static void round_trips(const struct tried *t)
     nest_is_sound(t, h.rest);
 }
 
+/* Is it a convolution without what lies outside of the image? Its sums are turned back. */
+static bool turns_back(const struct nest *n)
+{
+    for (uint32_t i = 0; i < n->ntile; i++)
+        if (n->tile[i].name[0] == 'z')
+            return true;
+    return false;
+}
+
 /* By the target's row, or by that as a variant has it. */
 static void try_schedule(struct tried *t, const struct target *target, const char *variant)
 {
@@ -211,7 +221,10 @@ static void try_schedule(struct tried *t, const struct target *target, const cha
         return;
     t->target = target->name;
     t->variant = variant ? variant : "none";
+    row.batch = t->expected;
+    row.threads = (uint32_t)t->expected / 16;
     t->n = nest_schedule(t->k, &row, t->a);
+    borders += turns_back(t->n);
     round_trips(t);
     try_one(t, (t->seed ^ (uint64_t)t->batch) & 1);
 }
@@ -220,11 +233,13 @@ static void try_kernel(uint64_t seed, const struct kernel *k, struct arena *a)
 {
     static const char *const targets[] = {"avx2", "avx512", "zen4", "neon", "generic"};
     static const int64_t batches[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 50, 200};
+    static const int64_t expected[] = {0, 32, 200};
     struct tried t = {.seed = seed, .a = a, .k = k};
     uint64_t state = seed;
     for (unsigned i = 0; i < sizeof targets / sizeof *targets; i++) {
         t.f64 = (seed + i) % 3 == 0;
         t.batch = batches[gen_below(&state, 12)];
+        t.expected = expected[(seed + (uint64_t)t.batch) % 3];
         try_schedule(&t, target_find(targets[i]), NULL);
         try_schedule(&t, target_find(targets[i]), gen_variant(&state));
     }
@@ -410,15 +425,20 @@ static void try_window(const struct form *f, uint8_t port, const char *target,
         t.k = l->kernel;
         try_schedule(&t, row, NULL);
         try_schedule(&t, row, gen_variant(&state));
+        t.expected = 32 + port;
+        t.batch = batch > 37 ? 37 : batch;
+        try_schedule(&t, row, batch > 1 ? "borders" : "wide_borders");
     }
     arena_free(a);
 }
 
 static void nests_of_convolutions(void **unused)
 {
-    static const struct window windows[] = {
-        {3, 26, 8, 4, 2, 1}, {27, 20, 6, 4, 2, 1}, {9, 13, 5, 3, 1, 1}, {20, 5, 7, 3, 2, 1},
-        {12, 9, 4, 4, 1, 0}, {33, 1, 4, 4, 1, 0},  {10, 30, 2, 1, 1, 0}};
+    static const struct window windows[] = {{3, 26, 8, 4, 2, 1},  {27, 20, 6, 4, 2, 1},
+                                            {9, 13, 5, 3, 1, 1},  {20, 5, 7, 3, 2, 1},
+                                            {12, 9, 4, 4, 1, 0},  {33, 1, 4, 4, 1, 0},
+                                            {10, 30, 2, 1, 1, 0}, {31, 24, 4, 3, 1, 1},
+                                            {16, 9, 5, 5, 1, 2},  {5, 8, 7, 3, 2, 2}};
     static const char *const targets[] = {"avx2", "avx512"};
     static const int64_t batches[] = {1, 5, 98};
     (void)unused;
@@ -437,6 +457,7 @@ static void nests_of_convolutions(void **unused)
             for (unsigned maps = 1; maps < 4; maps++)
                 try_window(&f, port, targets[(i + maps) % 2], batches[maps % 2], maps);
         }
+    assert_in_range(borders, 40, 10000);
 }
 
 int main(void)
