@@ -431,7 +431,8 @@ static void turn_in(struct sched *s, const struct panel *p, const struct image *
     struct stmt *st =
         nb_set_tile(s, tile, index_sum(index_axis(f->axis, wide), index_axis(v->axis, 1)));
     st->place = p->k->place;
-    st->value = nb_load_buf(s, st, m->p->id, at, &there, panel_is_cut(s) ? 1 : 0);
+    const bool idle = panel_is_cut(s) || s->g->block < p->nr; /* lanes of nobody */
+    st->value = nb_load_buf(s, st, m->p->id, at, &there, idle);
     sched_close(s, 2);
     f = nb_for(s, FOR_UNROLL, index_const(0), index_const(wide), 1);
     v = nb_for(s, FOR_VEC, index_const(0), index_const(vec), 1);

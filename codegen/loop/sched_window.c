@@ -306,7 +306,7 @@ static void packed_tile(struct sched *s, struct panel *p, struct segments g)
         const int32_t n = s->g->border ? border_depth(s, p) : p->step * p->inner;
         depth = n > depth ? n : depth;
     }
-    p->packed = nb_tile(s, "x", TILE_STACK, p->k->dtype, depth, p->nr, true);
+    p->packed = nb_tile(s, "x", TILE_STACK, p->k->dtype, depth, p->nr, !s->g->border);
 }
 
 void sched_window(struct sched *s)
