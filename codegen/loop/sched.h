@@ -232,12 +232,13 @@ struct walk {
     struct index tile_lane; /* lane of the tile that `base` is */
     bool no_sums;           /* sums along and across rows are walked elsewhere */
     bool reg_colsum;        /* column sums are in registers, one a lane */
-    /* Lanes are places: each of these axes is a digit of their number, which moves
-     * through the anchors' tiles by `step`. */
+    /* Lanes are places: each of these axes is `first` and a digit of their number, which
+     * moves through the anchors' tiles by `step`. */
     unsigned ndigit;
     struct walk_digit {
         uint8_t axis;
         int32_t div, mod, step;
+        struct index first;
     } digit[LOOP_AXES];
 };
 void sched_points(struct sched *s, const struct walk *w, struct index base, int32_t width,

@@ -591,44 +591,52 @@ static void turn_out(struct sched *s, const struct panel *p, struct index block,
     nb_close(s);
 }
 
-/* Lanes are the axes from place[from] on; of the first one `n` places from `base` on. */
-static void points(struct sched *s, struct walk w, unsigned from, int32_t base, int32_t n)
+/* Lanes are the axes from place[from] on; of the first one `n` places from `first` on. */
+static void points(struct sched *s, struct walk w, unsigned from, struct index first,
+                   int32_t n)
 {
     const struct group *g = s->g;
     int32_t width = 1;
     for (unsigned i = g->nplace; i-- > from;) {
         const int32_t e = i == from ? n : panel_extent(s, g->place[i]);
+        const struct index at = i == from ? first : index_const(0);
         w.digit[w.ndigit++] =
-            (struct walk_digit){g->place[i], width, i == from ? 0 : e, width};
+            (struct walk_digit){g->place[i], width, i == from ? 0 : e, width, at};
+        s->at[g->place[i]] = at;
         width *= e;
     }
-    const bool col = g->place[from] == g->col;
-    s->at[g->place[from]] = index_const(col ? base : 0);
-    for (unsigned i = from + 1; i < g->nplace; i++)
-        s->at[g->place[i]] = index_const(0);
     w.tile_lane = place_number(s, g->nplace);
-    sched_points(s, &w, index_const(col ? base : 0), width, 0);
+    sched_points(s, &w, s->at[g->col], width, 0);
 }
 
-/* All places of a row of one lane. */
+/* All places of a row of one lane: whole axes as lanes, and as much of the next as fits. */
 static void lane_points(struct sched *s, const struct walk *w)
 {
     const struct group *g = s->g;
     const int32_t vec = s->t->vec < 16 ? 16 : s->t->vec;
-    int32_t inner = 1;
+    const unsigned col = g->nplace - (g->phase ? 2U : 1U);
+    int32_t inner = 1, n = 1;
     unsigned from = g->nplace;
     while (from > 0 && inner * panel_extent(s, g->place[from - 1]) <= vec)
         inner *= panel_extent(s, g->place[--from]);
-    const unsigned col = g->nplace - (g->phase ? 2U : 1U);
-    if (from > col) /* columns alone are too many: some of them at once */
-        from = col;
-    else
-        inner = vec;
-    const unsigned opened = sched_loops(s, g->place, from);
-    const int32_t e = panel_extent(s, g->place[from]);
-    for (int32_t at = 0, n; at < e; at += n) {
-        n = inner == vec ? e : sched_fit(vec / inner, e - at);
-        points(s, *w, from, at, n);
+    const int32_t next = from ? panel_extent(s, g->place[from - 1]) : 1;
+    for (int32_t d = 2; d * inner <= vec; d++)
+        n = next % d == 0 ? d : n;
+    if (n == 1 && from <= col) { /* columns are lanes already */
+        const unsigned opened = sched_loops(s, g->place, from);
+        points(s, *w, from, index_const(0), panel_extent(s, g->place[from]));
+        sched_close(s, opened);
+        return;
+    }
+    const unsigned opened = sched_loops(s, g->place, --from);
+    if (n > 1) {
+        struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(next), n);
+        points(s, *w, from, index_axis(f->axis, 1), n);
+        nb_close(s);
+    }
+    for (int32_t at = 0, few; n == 1 && at < next; at += few) {
+        few = sched_fit(vec / inner, next - at);
+        points(s, *w, from, index_const(at), few);
     }
     sched_close(s, opened);
 }
@@ -637,7 +645,7 @@ static void lane_points(struct sched *s, const struct walk *w)
 static int32_t turned_rows(const struct sched *s, const struct panel *p, int32_t places)
 {
     int32_t n = 16;
-    while (n > 1 && (n * p->nr * places * 4 > s->t->l1 / 2 || n > p->rows))
+    while (n > 1 && (n * p->nr * places * 4 > s->t->l1 || n > p->rows))
         n /= 2;
     return n;
 }

@@ -319,10 +319,7 @@ void sched_points(struct sched *s, const struct walk *w, struct index base, int3
         s->at[s->g->col] = index_sum(base, w->ndigit ? index_const(0) : j);
         for (unsigned i = 0; i < w->ndigit; i++) {
             const struct walk_digit *d = &w->digit[i];
-            struct index *at = &s->at[d->axis];
-            *at = digit(j, d->div, d->mod, 1);
-            if (d->axis == s->g->col)
-                *at = index_sum(base, *at);
+            s->at[d->axis] = index_sum(d->first, digit(j, d->div, d->mod, 1));
         }
         opened++;
     }

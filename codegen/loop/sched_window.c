@@ -18,9 +18,11 @@ static void finish_rows(struct sched *s, const struct panel *p, struct index row
 {
     struct walk w = {.tile_width = p->nr};
     if (p->phases > 1) {
-        w.digit[w.ndigit++] = (struct walk_digit){(uint8_t)s->g->col, p->phases, 0, 1};
+        const struct index zero = index_const(0);
         w.digit[w.ndigit++] =
-            (struct walk_digit){(uint8_t)(s->g->phase - 1), 1, p->phases, p->rows * p->nr};
+            (struct walk_digit){(uint8_t)s->g->col, p->phases, 0, 1, zero};
+        w.digit[w.ndigit++] = (struct walk_digit){(uint8_t)(s->g->phase - 1), 1, p->phases,
+                                                  p->rows * p->nr, zero};
     }
     struct stmt *r = nb_for(s, FOR_SEQ, index_const(0), index_const(n_rows), 1);
     s->at[s->g->row] = index_sum(row, index_axis(r->axis, 1));
@@ -46,10 +48,12 @@ static void finish_rows(struct sched *s, const struct panel *p, struct index row
             base = index_axis(f->axis, 1);
             w.tile_lane = index_sum(panel_lane(s, l.at), base);
             index_add(&w.tile_lane, &p->first, ext_const(-1));
+            w.digit[0].first = base;
             sched_points(s, &w, base, width, -1);
             nb_close(s);
             break;
         }
+        w.digit[0].first = base;
         sched_points(s, &w, base, width, 0);
     }
     sched_close(s, l.opened + guarded + 1);
