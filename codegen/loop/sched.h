@@ -4,8 +4,9 @@
  * schedule.c (driver, expressions, places of values), sched_map.c (columns and points),
  * sched_row.c, sched_contract.c (tiles of a product: sched_tile.h, sched_sum.c,
  * sched_epilogue.c), sched_fetch.c, convolutions (sched_panel.h: sched_box.c,
- * sched_image.c, sched_window.c), sched_choose.c, sched_pack.c, sched_strip.c,
- * sched_strip.c, sched_chunk.c, sched_scatter.c, build.c (statements).
+ * sched_image.c, sched_window.c; sched_border.h: sched_border.c, sched_turn.c),
+ * sched_choose.c, sched_pack.c, sched_strip.c, sched_chunk.c, sched_scatter.c, split.c,
+ * build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -71,6 +72,7 @@ struct group {
      * phase included. */
     bool border;
     uint8_t nplace, place[LOOP_AXES];
+    int32_t pitch[8], step[8]; /* of what is packed, by segment */
     uint8_t split; /* 1 + an axis that is better two, the inner one of split_by */
     int32_t split_by;
     int32_t block, nr; /* nr: lanes of a panel */

@@ -1,7 +1,7 @@
 /*
  * A panel of a convolution: sched_box.c says what is one and chooses its lanes,
  * sched_image.c packs what its second factor reads, sched_window.c walks tiles of rows over
- * that.
+ * that; sched_border.c and sched_turn.c do so where the image's border is left out.
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_PANEL_H
 #define HYP_CODEGEN_LOOP_SCHED_PANEL_H
@@ -51,7 +51,7 @@ struct index panel_k(const struct sched *s, const struct panel *p);
 void panel_pack(struct sched *s, const struct panel *p);
 
 /*
- * sched_border.c: panels whose lanes are box[0] alone.  What is packed is the part of the
+ * sched_turn.c: panels whose lanes are box[0] alone.  What is packed is the part of the
  * image that the unit's places read, as [first reduced axis][element][lane].
  */
 int32_t border_depth(const struct sched *s,
