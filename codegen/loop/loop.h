@@ -102,8 +102,8 @@ struct kseg {                    /* one product of a sum */
  * the outermost reduced axis of every segment in blocks of `chunk`; every block is a chain
  * from +0; the blocks' sums are added in the order (segment, block), starting from the
  *         first.  No block at all (B = 0): 0.
- *         Where a guard of a factor's load fails, the product may be left out: that is no
- *         other sum unless the other factor is not finite, or the sum so far -0.
+ *         In all orders a product may be left out where a guard of a factor's load fails:
+ *         that is no other sum unless the other factor is not finite, or the sum so far -0.
  * K_FOLD  starts from the first element in lexicographic order; best = value > best ? value
  * : best. COMB_MAX gives best (+0 where it is 0), COMB_ARGMAX (i32) its row-major number
  * among the reduced axes. Elements at which a guard of an operand fails do not take part;
@@ -284,7 +284,7 @@ struct hoisted {
 bool nest_hoist(const struct nest *n, struct arena *a, struct arena *of_pack,
                 struct hoisted *out);
 
-/* SHA-256 of the text without names: equal kernels make equal nests. */
+/* SHA-256 of the text without names: equal kernels make equal nests by one target's row. */
 void kernel_key(const struct kernel *k, uint8_t key[32]);
 /* SHA-256 of the canonical text without names, target row and back end: equal nests share
  * code. */

@@ -67,9 +67,9 @@ struct group {
     bool window, batch; /* batch: box[0] is the batch, and a unit is a block of it */
     uint8_t image[8], nbox, box[LOOP_AXES];
     uint8_t phase; /* 1 + the innermost axis, which both factors walk; 0: none */
-    /* Its lanes are box[0] alone, and what lies outside of the image is left out
-     * (sched_border.c).  place: the axes that a unit walks, the last ones of the result,
-     * phase included. */
+    /* Its lanes are box[0] alone (col is no part of it), and what lies outside of the image
+     * is left out (sched_border.c).  place: the axes that a unit walks, the last ones of
+     * the result, phase included. */
     bool border;
     uint8_t nplace, place[LOOP_AXES];
     int32_t pitch[8], step[8]; /* of what is packed, by segment */
@@ -368,13 +368,13 @@ bool sched_factor_axes(const struct kernel *k, const bool *inlined, const struct
                        sx_id e, uint32_t *set);
 
 /* sched_box.c: is the sum a convolution? Then the group's axes. */
+bool window_open(const struct kernel *k, const bool *inlined, const struct target *t,
+                 struct group *g, const struct kstage *s, uint32_t first, uint32_t nseg);
 /* The group, opened as a convolution, as one without what lies outside of the image:
  * out->used is the share of lanes that are not idle in the other schedule. */
 bool border_open(const struct kernel *k, const struct target *t, const struct kstage *s,
                  uint32_t first, uint32_t nseg, const uint8_t *col, unsigned ncol,
                  struct group *out);
-bool window_open(const struct kernel *k, const bool *inlined, const struct target *t,
-                 struct group *g, const struct kstage *s, uint32_t first, uint32_t nseg);
 void sched_window(struct sched *s);
 
 /* sched_scatter.c: a unit owns its columns (and outer axes) of the destination */

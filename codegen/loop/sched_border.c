@@ -63,14 +63,16 @@ static bool find_coord(const struct kernel *k, const struct group *g,
     if (!reduced || !plain || of.b || of.c % at->t[0].coef.c)
         return false;
     c->coef = of.c / at->t[0].coef.c;
-    c->extent = most - c->least + 1;
+    const int32_t reached = most + 1; /* from the guard's offset on */
+    c->extent = reached - c->least;
     if (!c->cut) { /* all of the image */
         c->inside.off = c->outside.off;
         c->outside.off = ext_const(0);
         c->least = 0;
-        c->extent = c->guard->bound.c;
+        c->extent = at->off.c + reached < c->guard->bound.c ? at->off.c + reached
+                                                            : c->guard->bound.c;
     }
-    return c->coef > 0;
+    return c->coef > 0 && c->extent > 0;
 }
 
 int32_t border_stride(const struct image *m, unsigned coord)
@@ -315,6 +317,27 @@ static bool all_images(const struct kernel *k, const struct target *t, struct gr
     return true;
 }
 
+/* Their results, even those of the last axis alone; and no step of theirs is a number of
+ * samples, as that of a lane must not be. */
+static bool places_fit(const struct kernel *k, const struct target *t,
+                       const struct group *g)
+{
+    int64_t bytes = 4 * (int64_t)k->axis[g->row].c * g->nr;
+    for (unsigned i = 0; i < g->nplace; i++)
+        bytes *= k->axis[g->place[i]].c;
+    for (uint32_t i = 0; i < k->nstage; i++)
+        for (uint32_t o = 0; o < k->stage[i].noperand + k->stage[i].nstore; o++) {
+            const struct kstage *s = &k->stage[i];
+            const struct index *x =
+                o < s->noperand ? &s->operand[o].index : &s->store[o - s->noperand].index;
+            bool plain;
+            for (unsigned p = 0; p < g->nplace; p++)
+                if (index_coef(x, g->place[p], &plain).b)
+                    return false;
+        }
+    return bytes <= t->l2;
+}
+
 bool border_open(const struct kernel *k, const struct target *t, const struct kstage *s,
                  uint32_t first, uint32_t nseg, const uint8_t *col, unsigned ncol,
                  struct group *out)
@@ -325,7 +348,7 @@ bool border_open(const struct kernel *k, const struct target *t, const struct ks
     unsigned lanes = 0;
     while (lanes + 1 < ncol && is_guarded(s, col[lanes]))
         lanes++;
-    if (lanes + 1 >= ncol)
+    if (lanes + 1 >= ncol || t->border_work == INT32_MAX)
         return false;
     for (unsigned i = 0; i < ncol; i++)
         cols |= i == lanes ? 0 : 1U << col[i];
@@ -340,7 +363,8 @@ bool border_open(const struct kernel *k, const struct target *t, const struct ks
     if (!g.block)
         return false;
     choose_places(k, t, &g, s, cols);
-    if (!all_images(k, t, &g, s, first, nseg, &inside) || inside / used > WORTH / g.used)
+    if (!places_fit(k, t, &g) || !all_images(k, t, &g, s, first, nseg, &inside) ||
+        inside / used > WORTH / g.used)
         return false;
     *out = g;
     return true;

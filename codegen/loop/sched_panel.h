@@ -16,7 +16,8 @@ struct panel {
     int32_t mr, nr, rows;
     int32_t inner;            /* product of the reduced axes but the first */
     int32_t step;             /* of the first reduced axis, to a block of k */
-    uint16_t packed, results; /* STACK [step * inner][nr], [rows or mr][nr] */
+    uint16_t packed, results; /* STACK [step * inner][nr] (at borders: of what is read), and
+                                 [places * rows, or mr][nr] */
     bool whole; /* all of k fits a block: a tile is done when it is laid down */
     int32_t phases;
     int32_t places; /* that a unit has results of: phases, or more (sched_border.c) */

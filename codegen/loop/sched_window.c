@@ -163,12 +163,15 @@ static void row_tiles(struct sched *s, const struct panel *p)
 
 /* ---- panels ---- */
 
-/* As much of k as half of L1 holds; blocks of a chunk end with it. */
+/* As much of k as half of L1 holds (at borders: of a place's, and a quarter of L2 of the
+ * unit's); blocks of a chunk end with it. */
 static int32_t k_step(const struct sched *s, const struct panel *p)
 {
     const struct ext n = s->k->axis[p->seg->red[0]];
     const int32_t most = s->t->l1 / 2 / (4 * p->nr * p->inner);
     int32_t step = most < 1 ? 1 : most;
+    if (s->g->border && 4 * (int64_t)step * s->g->step[p->nseg] * p->nr > s->t->l2 / 4)
+        step = s->t->l2 / 4 / (4 * s->g->step[p->nseg] * p->nr);
     if (!n.b && step > n.c)
         step = n.c;
     while (s->g->chunked && p->k->chunk % step)
