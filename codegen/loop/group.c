@@ -27,7 +27,7 @@ struct cutter {
     int32_t now; /* number of the group being made */
 };
 
-static bool has_axis(const uint8_t *list, unsigned n, int axis)
+bool sched_has_axis(const uint8_t *list, unsigned n, int axis)
 {
     for (unsigned i = 0; i < n; i++)
         if (list[i] == axis)
@@ -92,7 +92,7 @@ static bool is_index(const struct kernel *k, uint32_t stage)
 static bool reduces(const struct kstage *s, const struct kstage *operand)
 {
     for (uint8_t i = 0; i < operand->naxis; i++)
-        if (!has_axis(s->axis, s->naxis, operand->axis[i]))
+        if (!sched_has_axis(s->axis, s->naxis, operand->axis[i]))
             return true;
     return false;
 }
@@ -348,10 +348,10 @@ static bool share_rows(const struct cutter *c, const struct group *g, const stru
         for (uint32_t o = 0; o < f->noperand; o++) {
             const struct koperand *x = &s->operand[i], *y = &f->operand[o];
             if (x->stage == y->stage && x->id == y->id &&
-                (x->stage
-                     ? has_axis(c->k->stage[x->id].axis, c->k->stage[x->id].naxis, g->row)
-                     : index_uses(&x->index, (unsigned)g->row) &&
-                           index_uses(&y->index, (unsigned)g->row)))
+                (x->stage ? sched_has_axis(c->k->stage[x->id].axis,
+                                           c->k->stage[x->id].naxis, g->row)
+                          : index_uses(&x->index, (unsigned)g->row) &&
+                                index_uses(&y->index, (unsigned)g->row)))
                 return true;
         }
     return false;

@@ -103,6 +103,14 @@ bool index_equal(const struct index *x, const struct index *y)
     return true;
 }
 
+bool index_has_digits(const struct index *x)
+{
+    for (unsigned i = 0; i < x->n; i++)
+        if (x->t[i].div != 1 || x->t[i].mod)
+            return true;
+    return false;
+}
+
 bool index_is_plain(const struct index *x)
 {
     if (x->scalar || x->off.b)

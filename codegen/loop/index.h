@@ -25,6 +25,7 @@ bool index_equal(const struct index *x, const struct index *y);
 struct index index_substitute(const struct index *x, const struct index *at);
 /* Is the index one plain axis, or a constant? Then digits of it can be taken. */
 bool index_is_plain(const struct index *x);
+bool index_has_digits(const struct index *x);
 /* The coefficient of an axis that occurs only plainly; *plain is false where it has digits.
  */
 struct ext index_coef(const struct index *x, unsigned axis, bool *plain);

@@ -93,6 +93,15 @@ void sched_group(const struct kernel *k, const struct target *t, struct arena *a
 /* Does the stage, or a map inlined into it, read a buffer that the kernel also writes? */
 bool stage_is_pinned(const struct kernel *k, uint32_t stage);
 
+bool sched_has_axis(const uint8_t *list, unsigned n, int axis);
+/* Of a number so small that it may be the phase of a stride. */
+bool sched_is_phase(struct ext e);
+/* Of operand `i`, or of a store: those come after the operands. */
+static inline const struct index *kstage_index(const struct kstage *s, uint32_t i)
+{
+    return i < s->noperand ? &s->operand[i].index : &s->store[i - s->noperand].index;
+}
+
 /* ---- emission ---- */
 
 enum home_kind { HOME_NONE, HOME_TILE, HOME_BUF };

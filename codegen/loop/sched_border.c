@@ -18,23 +18,10 @@ enum { FEW_PLACES = 16, LINE = 64, WAYS = 8, MOST_SETS = 128, MOST_APART = 4 };
 
 /* ---- what a factor reads ---- */
 
-static bool is_plain(const struct index *x)
-{
-    for (unsigned i = 0; i < x->n; i++)
-        if (x->t[i].div != 1 || x->t[i].mod)
-            return false;
-    return !x->scalar;
-}
-
 static bool is_inside(const struct group *g, const struct kseg *seg, uint8_t axis)
 {
-    for (unsigned i = 0; i < g->nplace; i++)
-        if (g->place[i] == axis)
-            return true;
-    for (unsigned i = 1; i < seg->nred; i++)
-        if (seg->red[i] == axis)
-            return true;
-    return false;
+    return sched_has_axis(g->place, g->nplace, axis) ||
+           sched_has_axis(seg->red + 1, seg->nred - 1U, axis);
 }
 
 static bool find_coord(const struct kernel *k, const struct group *g,
@@ -42,7 +29,7 @@ static bool find_coord(const struct kernel *k, const struct group *g,
 {
     bool plain, reduced = false;
     const struct index *at = &c->guard->index;
-    if (!is_plain(at) || !at->n || at->off.b || c->guard->bound.b)
+    if (index_has_digits(at) || at->scalar || !at->n || at->off.b || c->guard->bound.b)
         return false;
     c->inside = c->outside = index_const(0);
     c->outside.off = at->off;
@@ -147,7 +134,7 @@ bool border_image(const struct kernel *k, const struct group *g, const struct ks
         return false;
     m->p = &s->operand[x->a];
     if (m->p->stage || m->p->pick.from || !m->p->nguard || m->p->nguard > COORDS ||
-        !is_plain(&m->p->index))
+        index_has_digits(&m->p->index) || m->p->index.scalar)
         return false;
     m->base = m->p->index;
     for (unsigned i = 0; i < m->p->nguard; i++) {
@@ -210,11 +197,6 @@ static int32_t lanes_of(const struct kernel *k, const struct target *t, uint8_t 
     return e.b ? t->nr : (int32_t)((n + panels - 1) / panels);
 }
 
-static bool is_phase(const struct kernel *k, uint8_t axis)
-{
-    return !k->axis[axis].b && k->axis[axis].c <= 2;
-}
-
 /* More places to a unit of so many: their results stay in L2, and there are units for all
  * threads, two each once a place's results fill lines. */
 static bool has_room(const struct kernel *k, const struct target *t, const struct group *g,
@@ -266,7 +248,7 @@ static void choose_places(const struct kernel *k, const struct target *t, struct
         const uint8_t x = rest[from - 1];
         const int32_t all = k->axis[x].c;
         const bool first = from + (g->phase ? 1U : 0U) >= n; /* the last axis, its phase */
-        if (!first && !(cols >> x & 1) && !is_phase(k, x))
+        if (!first && !(cols >> x & 1) && !sched_is_phase(k->axis[x]))
             break;
         int32_t by = all;
         while (!first && by > 1 && (all % by || !has_room(k, t, g, places, by, units)))
@@ -327,9 +309,7 @@ static bool places_fit(const struct kernel *k, const struct target *t,
         bytes *= k->axis[g->place[i]].c;
     for (uint32_t i = 0; i < k->nstage; i++)
         for (uint32_t o = 0; o < k->stage[i].noperand + k->stage[i].nstore; o++) {
-            const struct kstage *s = &k->stage[i];
-            const struct index *x =
-                o < s->noperand ? &s->operand[o].index : &s->store[o - s->noperand].index;
+            const struct index *x = kstage_index(&k->stage[i], o);
             bool plain;
             for (unsigned p = 0; p < g->nplace; p++)
                 if (index_coef(x, g->place[p], &plain).b)

@@ -118,7 +118,7 @@ struct walkers {
     uint8_t col[LOOP_AXES], rest[LOOP_AXES]; /* rest: both, or neither */
 };
 
-static bool is_phase(struct ext e)
+bool sched_is_phase(struct ext e)
 {
     return is_small(e) && e.c <= MOST_PHASES;
 }
@@ -134,7 +134,7 @@ static bool find_walkers(const struct kernel *k, const bool *inlined,
         !sched_factor_axes(k, inlined, s, seg->factor[1], &set[1]))
         return false;
     if ((set[0] & set[1]) >> s->axis[n - 1] & 1 && n > 2 &&
-        is_phase(k->axis[s->axis[n - 1]]))
+        sched_is_phase(k->axis[s->axis[n - 1]]))
         w->phase = (uint8_t)(s->axis[--n] + 1);
     const uint8_t last = s->axis[n - 1];
     w->image = set[1] >> last & 1;

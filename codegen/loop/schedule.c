@@ -470,14 +470,9 @@ static void emit_group(struct sched *s, const struct group *g)
 bool sched_has_digits(const struct kernel *k)
 {
     for (uint32_t i = 0; i < k->nstage; i++)
-        for (uint32_t o = 0; o < k->stage[i].noperand + k->stage[i].nstore; o++) {
-            const struct kstage *st = &k->stage[i];
-            const struct index *x = o < st->noperand ? &st->operand[o].index
-                                                     : &st->store[o - st->noperand].index;
-            for (unsigned t = 0; t < x->n; t++)
-                if (x->t[t].div != 1 || x->t[t].mod)
-                    return true;
-        }
+        for (uint32_t o = 0; o < k->stage[i].noperand + k->stage[i].nstore; o++)
+            if (index_has_digits(kstage_index(&k->stage[i], o)))
+                return true;
     return false;
 }
 

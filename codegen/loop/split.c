@@ -1,29 +1,22 @@
 /* An axis in blocks: two axes, as all that is known of an axis is its extent. */
 #include "codegen/loop/sched.h"
 
-static bool has(const uint8_t *list, unsigned n, unsigned axis)
-{
-    for (unsigned i = 0; i < n; i++)
-        if (list[i] == axis)
-            return true;
-    return false;
-}
-
 /* Is the axis but a part of spaces and plain indices? */
-static bool is_space(const struct kernel *k, unsigned axis)
+static bool is_space(const struct kernel *k, int axis)
 {
     for (uint32_t i = 0; i < k->sx.n; i++)
-        if (k->sx.node[i].op == SX_AXIS && k->sx.node[i].a == axis)
+        if (k->sx.node[i].op == SX_AXIS && (int)k->sx.node[i].a == axis)
             return false;
     for (uint32_t i = 0; i < k->nrng; i++)
-        if (k->rng[i].sample_axis == (int)axis)
+        if (k->rng[i].sample_axis == axis)
             return false;
     for (uint32_t i = 0; i < k->nstage; i++) {
         const struct kstage *s = &k->stage[i];
-        if (has(s->red, s->nred, axis) || (s->op == K_SCATTER && s->along == axis))
+        if (sched_has_axis(s->red, s->nred, axis) ||
+            (s->op == K_SCATTER && s->along == axis))
             return false;
         for (uint32_t g = 0; g < s->nseg; g++)
-            if (has(s->seg[g].red, s->seg[g].nred, axis))
+            if (sched_has_axis(s->seg[g].red, s->seg[g].nred, axis))
                 return false;
     }
     return true;
@@ -70,7 +63,7 @@ const struct kernel *kernel_split(const struct kernel *k, unsigned axis, int32_t
                                   struct arena *a)
 {
     struct splitting p = {axis, k->naxis, by, true};
-    if (k->naxis == LOOP_AXES || !is_space(k, axis))
+    if (k->naxis == LOOP_AXES || !is_space(k, (int)axis))
         return NULL;
     struct kernel *two = kernel_copy(k, a);
     two->axis[two->naxis] = ext_const(by);

@@ -422,7 +422,9 @@ static void try_convolution(const char *text, const struct target *target)
     row.border_work = 0;
     const struct kernel *k =
         kernel_parse(a, text, ds, diag_file(ds, "kernel", text, strlen(text)));
-    try_nest(k ? nest_schedule(k, &row, a) : NULL, target, ds, a);
+    struct nest *n = k ? nest_schedule(k, &row, a) : NULL;
+    assert_true(n && nest_leaves_out_borders(n));
+    try_nest(n, target, ds, a);
     arena_free(a);
 }
 

@@ -204,15 +204,6 @@ static void round_trips(const struct tried *t)
     nest_is_sound(t, h.rest);
 }
 
-/* Is it a convolution without what lies outside of the image? Its sums are turned back. */
-static bool turns_back(const struct nest *n)
-{
-    for (uint32_t i = 0; i < n->ntile; i++)
-        if (n->tile[i].name[0] == 'z')
-            return true;
-    return false;
-}
-
 /* By the target's row, or by that as a variant has it. */
 static void try_schedule(struct tried *t, const struct target *target, const char *variant)
 {
@@ -224,7 +215,7 @@ static void try_schedule(struct tried *t, const struct target *target, const cha
     row.batch = t->expected;
     row.threads = (uint32_t)t->expected / 16;
     t->n = nest_schedule(t->k, &row, t->a);
-    borders += turns_back(t->n);
+    borders += nest_leaves_out_borders(t->n);
     round_trips(t);
     try_one(t, (t->seed ^ (uint64_t)t->batch) & 1);
 }
