@@ -8,6 +8,7 @@
 
 #include "codegen/llvm/llvm.h"
 #include "runtime/base/diag.h"
+#include "runtime/share.h"
 
 enum { SAMPLES = 7 };
 #define SAMPLE 1e-3 /* seconds that a sample lasts at least */
@@ -84,6 +85,12 @@ static void need(const void *made, const struct diag_sink *ds)
     exit(1);
 }
 
+static int64_t units(const struct bench *b, const struct nstage *s)
+{
+    const int64_t n = ext_at(s->units, b->batch);
+    return (n + s->units_div - 1) / s->units_div * s->units_times;
+}
+
 void bench_compile(struct bench *b)
 {
     struct diag_sink *ds = diag_sink_new(b->a, 10);
@@ -94,6 +101,12 @@ void bench_compile(struct bench *b)
             if (b->nest[k]->stage[i].stack_bytes > stack)
                 stack = b->nest[k]->stage[i].stack_bytes;
     b->stage = arena_array(b->a, stages, sizeof *b->stage);
+    b->alone = arena_array(b->a, stages, sizeof *b->alone);
+    for (uint32_t k = 0, i = 0; k < b->nnest; k++)
+        for (uint32_t s = 0; s < b->nest[k]->nstage; s++, i++)
+            b->alone[i] = units(b, &b->nest[k]->stage[s]) *
+                              nest_unit_cost(b->nest[k], s, b->target, b->batch) <
+                          SHARE_ALONE;
     const struct load_job job = {.nest = b->nest, .n = b->nnest, .target = b->target};
     b->code = backend_llvm.load(&job, ds, b->stage, NULL);
     need(b->code, ds);
@@ -122,31 +135,33 @@ void bench_nest(struct bench *b, const char *text)
     bench_compile(b);
 }
 
-static int64_t units(const struct bench *b, const struct nstage *s)
-{
-    const int64_t n = ext_at(s->units, b->batch);
-    return (n + s->units_div - 1) / s->units_div * s->units_times;
-}
-
-static void one_pass(const struct bench *b, unsigned thread)
+/* As the executor walks launches: what is little is run by the first thread alone. */
+static void one_pass(const struct bench *b, unsigned thread, bool *waits)
 {
     const struct loaded_stage *stage = b->stage;
+    uint32_t i = 0;
     for (uint32_t k = 0; k < b->nnest; k++)
-        for (uint32_t s = 0; s < b->nest[k]->nstage; s++, stage++) {
-            const int64_t n = units(b, &b->nest[k]->stage[s]), lo = n * thread / b->threads,
-                          hi = n * (thread + 1) / b->threads;
-            if (lo < hi)
-                stage->fn(&b->args[k], lo, hi, b->scratch[thread]);
-            if (b->threads > 1)
+        for (uint32_t s = 0; s < b->nest[k]->nstage; s++, i++) {
+            const int64_t n = units(b, &b->nest[k]->stage[s]);
+            const unsigned threads = b->alone[i] ? 1 : b->threads;
+            const int64_t lo = n * thread / threads, hi = n * (thread + 1) / threads;
+            const bool shared = threads > 1;
+            if (shared && *waits)
                 pool_barrier(b->pool);
+            if (lo < hi && thread < threads)
+                stage[i].fn(&b->args[k], lo, hi, b->scratch[thread]);
+            if (shared)
+                pool_barrier(b->pool);
+            *waits = !shared;
         }
 }
 
 static void run(void *cx, unsigned thread)
 {
     const struct bench *b = cx;
+    bool waits = false;
     for (unsigned i = 0; i < b->passes; i++)
-        one_pass(b, thread);
+        one_pass(b, thread, &waits);
 }
 
 /* ---- samples ---- */

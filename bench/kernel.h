@@ -24,6 +24,7 @@ struct bench {
     uint32_t *slot[MOST_KERNELS]; /* NULL: buffers are its own */
     struct code *code;
     struct loaded_stage *stage; /* of all */
+    bool *alone;                /* by stage: too little for several threads */
     struct hyp_kargs args[MOST_KERNELS];
     float *memory[MOST_SLOTS]; /* by slot */
     struct pool *pool;

@@ -3,7 +3,8 @@
  * launch.
  *
  * The units of a launch's entries are shared out stage by stage (share.h), with a barrier
- * after each stage.
+ * after each stage.  What costs less than a barrier is run by the first thread alone, one
+ * such after the other; the others wait where the next stage is shared.
  */
 #include "runtime/exec.h"
 
@@ -170,23 +171,44 @@ static void run_stage(const struct stage_units *s, uint32_t round, unsigned thre
     run_range(s, lo, hi, thread);
 }
 
-/* Returns the number of its rounds. */
-static uint32_t run_launch(struct run *r, const struct hyp_op *op, uint32_t round,
-                           unsigned thread)
+/* One thread on its way through a phase. */
+struct walker {
+    struct run *run;
+    unsigned thread;
+    uint32_t round;
+    bool alone; /* what was done last was done by the first thread alone */
+};
+
+static void walk_stage(struct walker *w, const struct stage_units *s)
 {
-    const struct hyp_plan *p = r->x->plan;
+    struct pool *pool = w->run->x->pool;
+    w->round++;
+    if (s->cost < SHARE_ALONE) {
+        if (w->thread == 0)
+            run_range(s, 0, s->units, 0);
+        w->alone = true;
+        return;
+    }
+    if (w->alone)
+        pool_barrier(pool);
+    run_stage(s, w->round, w->thread);
+    pool_barrier(pool);
+    w->alone = false;
+}
+
+static void walk_launch(struct walker *w, const struct hyp_op *op)
+{
+    const struct hyp_plan *p = w->run->x->plan;
     uint32_t nstage = 0;
     for (uint32_t e = op->a; e < op->b; e++)
         if (p->kernel[p->entry[e].kernel].nstage > nstage)
             nstage = p->kernel[p->entry[e].kernel].nstage;
     for (uint32_t i = 0; i < nstage; i++) {
-        struct stage_units s = {.run = r, .e0 = op->a, .e1 = op->b, .stage = i};
+        struct stage_units s = {.run = w->run, .e0 = op->a, .e1 = op->b, .stage = i};
         count_units(&s);
         if (s.units)
-            run_stage(&s, round + i, thread);
-        pool_barrier(r->x->pool);
+            walk_stage(w, &s);
     }
-    return nstage;
 }
 
 static void host_op(struct run *r, const struct hyp_op *op)
@@ -204,22 +226,20 @@ static void host_op(struct run *r, const struct hyp_op *op)
 static void walk(void *cx, unsigned thread)
 {
     struct run *r = cx;
-    uint32_t round = r->round;
+    struct exec *x = r->x;
+    struct walker w = {.run = r, .thread = thread, .round = r->round};
     for (uint32_t i = 0; i < r->phase->nop; i++) {
         const struct hyp_op *op = &r->phase->op[i];
-        if (op->op == HYP_OP_LAUNCH) {
-            round += run_launch(r, op, round, thread);
-            if (!r->x->after_op)
-                continue;
-        } else if (thread == 0) {
+        if (op->op == HYP_OP_LAUNCH)
+            walk_launch(&w, op);
+        else if (thread == 0)
             host_op(r, op);
-        }
-        if (thread == 0 && r->x->after_op)
-            r->x->after_op(r->x->after_cx, op);
-        pool_barrier(r->x->pool);
+        if (thread == 0 && x->after_op)
+            x->after_op(x->after_cx, op);
+        w.alone |= op->op != HYP_OP_LAUNCH || x->after_op;
     }
     if (thread == 0)
-        r->x->round = round;
+        x->round = w.round;
 }
 
 /* The first index that left its range. */

@@ -13,7 +13,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { SHARE_UNITS = 1 << 28 }; /* more units than that cannot be shared */
+enum {
+    SHARE_UNITS = 1 << 28, /* more units than that cannot be shared */
+    SHARE_ALONE = 6000     /* what costs less, some microseconds at most, is not */
+};
 
 struct share { /* one a thread, zeroed before the first round */
     _Alignas(64) _Atomic uint64_t range;

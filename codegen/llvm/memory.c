@@ -242,6 +242,39 @@ static LLVMValueRef two_runs(struct ll *l, const struct memory *m, const struct 
     return ll_shuffle(l, run[0], run[1], pick, l->width);
 }
 
+/* Each lane one of a few neighbours, all of which are read: digits of the lanes.  How many
+ * they are, from the first lane's on; 0: it is not so. */
+static int32_t neighbours(const struct ll *l, const struct memory *m,
+                          const struct ll_at *at)
+{
+    bool read[LL_LANES] = {false};
+    int32_t n = 0, several = 0;
+    if (m->dtype == DT_BOOL || at->step.b)
+        return 0;
+    for (int32_t i = 0; i < l->width; i++) {
+        const int64_t off = at->lane[i] - at->lane[0];
+        if (off < 0 || off >= l->width)
+            return 0;
+        n = off < n ? n : (int32_t)off + 1;
+        several += !read[off];
+        read[off] = true;
+    }
+    return several == n && (n & (n - 1)) == 0 ? n : 0;
+}
+
+static LLVMValueRef of_neighbours(struct ll *l, const struct memory *m,
+                                  const struct ll_at *at, int32_t n)
+{
+    LLVMTypeRef elem = ll_dtype(l, m->dtype);
+    LLVMValueRef v =
+        LLVMBuildLoad2(l->b, ll_vector(elem, n), lane_pointer(l, at, elem, 0), "");
+    int32_t pick[LL_LANES];
+    LLVMSetAlignment(v, align_of(m->dtype));
+    for (int32_t i = 0; i < l->width; i++)
+        pick[i] = (int32_t)(at->lane[i] - at->lane[0]);
+    return ll_shuffle(l, v, NULL, pick, l->width);
+}
+
 static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const struct index *x,
                                 LLVMValueRef off, LLVMValueRef cond)
 {
@@ -265,6 +298,9 @@ static LLVMValueRef memory_load(struct ll *l, const struct memory *m, const stru
         return every_second(l, m, &at, cond);
     if (!cond && is_two_runs(l, m, &at))
         return two_runs(l, m, &at);
+    const int32_t n = cond ? 0 : neighbours(l, m, &at);
+    if (n)
+        return of_neighbours(l, m, &at, n);
     return gather(l, m, &at, NULL, cond);
 }
 

@@ -81,32 +81,70 @@ static LLVMValueRef joined(struct ll *l, const LLVMValueRef *piece, int32_t c)
     return v[0];
 }
 
+/* Of every c lanes of x and y: half their blocks of n lanes, those of x before those of y.
+ */
+static LLVMValueRef half_blocks(struct ll *l, LLVMValueRef x, LLVMValueRef y, int32_t c,
+                                int32_t n, bool odd)
+{
+    int32_t pick[LL_LANES];
+    for (int32_t i = 0; i < l->width; i++) {
+        const int32_t in = i % c, of_y = in >= c / 2, block = (in - of_y * c / 2) / n;
+        pick[i] = of_y * l->width + (i - in) + (2 * block + odd) * n + in % n;
+    }
+    return ll_shuffle(l, x, y, pick, l->width);
+}
+
+/* Blocks of n lanes change places: the b-th of vectors i, i + n, ... is then in i + bn. */
+static void turn_blocks(struct ll *l, LLVMValueRef *v, int32_t c, int32_t n)
+{
+    for (int32_t d = n; d < c; d *= 2)
+        for (int32_t i = 0; i < c; i++) {
+            if (i & d)
+                continue;
+            const LLVMValueRef x = v[i], y = v[i + d];
+            v[i] = half_blocks(l, x, y, c, n, false);
+            v[i + d] = half_blocks(l, x, y, c, n, true);
+        }
+}
+
 /*
- * Every c lanes of c vectors are turned by themselves: log2 c steps, in which a vector and
+ * Every n lanes of n vectors are turned by themselves: log2 n steps, in which a vector and
  * that half of them further on take turns lane by lane, those of the lower halves first.
+ */
+static void turn_lanes(struct ll *l, LLVMValueRef *v, int32_t n)
+{
+    int32_t pick[2][LL_LANES];
+    LLVMValueRef was[LL_LANES];
+    for (int32_t i = 0; i < l->width; i++) {
+        pick[0][i] = i % 2 * l->width + i - i % n + i % n / 2;
+        pick[1][i] = pick[0][i] + n / 2;
+    }
+    for (int32_t s = 1; s < n; s *= 2) {
+        memcpy(was, v, (size_t)n * sizeof *v);
+        for (int32_t i = 0; i < n; i++)
+            v[i] = ll_shuffle(l, was[i / 2], was[i / 2 + n / 2], pick[i % 2], l->width);
+    }
+}
+
+/*
+ * Every c lanes of c vectors are turned.  Blocks of 128 bits and lanes inside of them move
+ * in steps of their own: machines have instructions for just that, and LLVM need not find
+ * out how a shuffle of all lanes is done.
  */
 static void turn_strip(struct ll *l, struct ll_tile *t, int first, int32_t c)
 {
-    const int32_t w = l->width;
-    int32_t pick[2][LL_LANES];
-    LLVMValueRef was[LL_LANES];
+    const int32_t n = c < 4 ? c : 4;
     if (!t->strip)
         t->strip = arena_array(l->arena, 2 * LL_LANES, sizeof *t->strip);
     LLVMValueRef *v = t->strip + LL_LANES;
-    memcpy(t->strip, t->piece + first, (size_t)w * sizeof *v);
+    memcpy(t->strip, t->piece + first, (size_t)l->width * sizeof *v);
     t->turned_in = LLVMGetInsertBlock(l->b);
-    t->turned_wide = w;
+    t->turned_wide = l->width;
     for (int32_t i = 0; i < c; i++)
         v[i] = joined(l, t->strip + i, c);
-    for (int32_t i = 0; i < w; i++) {
-        pick[0][i] = i % 2 * w + i - i % c + i % c / 2;
-        pick[1][i] = pick[0][i] + c / 2;
-    }
-    for (int32_t s = 1; s < c; s *= 2) {
-        memcpy(was, v, (size_t)c * sizeof *v);
-        for (int32_t i = 0; i < c; i++)
-            v[i] = ll_shuffle(l, was[i / 2], was[i / 2 + c / 2], pick[i % 2], w);
-    }
+    turn_blocks(l, v, c, n);
+    for (int32_t i = 0; i < c; i += n)
+        turn_lanes(l, v + i, n);
 }
 
 /* Of a strip, turned if it is not yet: the vector that these lanes have become. */

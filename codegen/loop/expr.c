@@ -62,7 +62,7 @@ static sx_id stage_value(struct mover *m, uint32_t id)
     if (h->kind == HOME_TILE)
         return nb_load_tile(s, m->st, h->id, h->index);
     if (h->kind == HOME_BUF)
-        return nb_load_buf(s, m->st, h->id, index_substitute(&h->index, s->at), NULL, 0);
+        return nb_load_buf(s, m->st, h->id, sched_index(s, &h->index), NULL, 0);
     assert(s->gs.inlined[id]);
     struct mover inner = {s, m->st, &s->k->stage[id]};
     return sx_rewrite(&s->n->sx, &s->k->sx, s->k->stage[id].value, move_leaf, &inner);
@@ -76,10 +76,9 @@ static sx_id operand_value(struct mover *m, uint32_t i)
         return stage_value(m, p->id);
     struct guard *g = arena_array(s->arena, p->nguard, sizeof *g);
     for (unsigned k = 0; k < p->nguard; k++)
-        g[k] =
-            (struct guard){index_substitute(&p->guard[k].index, s->at), p->guard[k].bound};
+        g[k] = (struct guard){sched_index(s, &p->guard[k].index), p->guard[k].bound};
     struct nload l = {.id = p->id,
-                      .index = index_substitute(&p->index, s->at),
+                      .index = sched_index(s, &p->index),
                       .guard = g,
                       .nguard = p->nguard,
                       .pick = p->pick};

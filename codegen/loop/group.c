@@ -10,13 +10,7 @@
 
 #include "codegen/loop/sched.h"
 
-enum {
-    MAX_DEPS = 64,
-    MAX_ANCHORS = 4,
-    MAX_TILE_COLS = 2048,
-    MAX_ROW_COLS = 16384,
-    INLINE_COST = 12
-};
+enum { MAX_DEPS = 64, MAX_ANCHORS = 4, MAX_TILE_COLS = 2048, MAX_ROW_COLS = 16384 };
 
 struct cutter {
     const struct kernel *k;
@@ -103,7 +97,7 @@ static bool wants_inline(const struct cutter *c, uint32_t stage)
 {
     const struct kernel *k = c->k;
     const struct kstage *s = &k->stage[stage];
-    bool used = false, elsewhere = false, cheap = sx_cost(&k->sx, s->value) <= INLINE_COST;
+    bool used = false, elsewhere = false, cheap = sx_cost(&k->sx, s->value) <= SCHED_CHEAP;
     for (uint32_t i = stage + 1; i < k->nstage; i++)
         for (uint32_t o = 0; o < k->stage[i].noperand; o++) {
             const struct kstage *r = &k->stage[i];

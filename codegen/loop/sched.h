@@ -1,9 +1,9 @@
 /*
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
  * one stage of the nest (two with packing).  Files: phase.c, simplify.c, number.c, group.c,
- * schedule.c (driver, expressions, places of values), sched_map.c (columns and points),
- * sched_row.c, sched_contract.c (tiles of a product: sched_tile.h, sched_sum.c,
- * sched_epilogue.c), sched_fetch.c, convolutions (sched_panel.h: sched_box.c,
+ * schedule.c (driver, expressions, places of values), sched_index.c, sched_map.c (columns
+ * and points), sched_row.c, sched_contract.c (tiles of a product: sched_tile.h,
+ * sched_sum.c, sched_epilogue.c), sched_fetch.c, convolutions (sched_panel.h: sched_box.c,
  * sched_image.c, sched_window.c; sched_border.h: sched_border.c, sched_turn.c),
  * sched_choose.c, sched_pack.c, sched_strip.c, sched_chunk.c, sched_scatter.c, split.c,
  * build.c (statements).
@@ -18,9 +18,9 @@
 /*
  * A copy with axes of extent 1 gone, neighbours that are always walked together merged into
  * one, and sums of nothing turned into maps.  Axis numbers stay; merged and dropped ones
- * are unused.
+ * are unused.  With `digits` two may be one of which maps read digits.
  */
-struct kernel *kernel_simplify(const struct kernel *k, struct arena *a);
+struct kernel *kernel_simplify(const struct kernel *k, bool digits, struct arena *a);
 
 /* Pieces that differ by constants become one with an axis more; k itself if there are none.
  */
@@ -34,6 +34,8 @@ const struct kernel *kernel_split(const struct kernel *k, unsigned axis, int32_t
                                   struct arena *a);
 
 /* ---- groups ---- */
+
+enum { SCHED_CHEAP = 12 }; /* a map is computed again by each of its readers */
 
 enum role {
     ROLE_ANCHOR,  /* a sum walked by register tiles, over the group's space */
@@ -201,6 +203,8 @@ struct stmt *nb_set_buf(struct sched *s, uint16_t buf, struct index index);
 
 /* expr.c: an expression of a kernel stage at s->at, its operands loaded by `st` */
 sx_id sched_expr(struct sched *s, struct stmt *st, const struct kstage *stage, sx_id e);
+/* An index over kernel axes, where the walk stands. */
+struct index sched_index(const struct sched *s, const struct index *x);
 /* The number that an index is: no batch in it. */
 sx_id sched_number(struct sched *s, const struct index *x);
 /* 1 + the load of the statement that reads a stage's operand. */
@@ -366,8 +370,11 @@ void sched_colsum_store(struct sched *s, struct index base, int32_t width, int32
 void sched_partial_store(struct sched *s, struct item *it, struct index value);
 void sched_combine(struct sched *s, struct item *it, struct index base, int32_t width);
 
-/* schedule.c: digits of axes are taken: everything is walked one element at a time */
+/* sched_index.c: are digits of axes taken? Where they are not of lanes, everything is
+ * walked one element at a time. */
 bool sched_has_digits(const struct kernel *k);
+/* The kernel as it is walked, and its groups: with digits of lanes where that helps. */
+void sched_simplify(struct sched *s, const struct kernel *k);
 /* A stage's values as a dense buffer of its space */
 struct index sched_row_major(const struct kernel *k, const struct kstage *st);
 

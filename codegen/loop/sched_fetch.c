@@ -87,7 +87,7 @@ static void fetch_row(struct sched *s, const struct fetched *f, struct index num
         for (int32_t at = 0; at < width; at += LINE) {
             struct stmt *st = nb_stmt(s, S_FETCH);
             st->dst = f->load[i].id;
-            st->index = index_offset(index_substitute(&f->load[i].index, s->at), at);
+            st->index = index_offset(sched_index(s, &f->load[i].index), at);
         }
     nb_close(s);
 }
@@ -138,7 +138,7 @@ void sched_fetch_factor(struct sched *s, const struct kstage *k, sx_id factor, u
     for (int32_t at = 0; at < width; at += LINE) {
         struct stmt *st = nb_stmt(s, S_FETCH);
         st->dst = p->stage ? s->home[p->id].id : p->id;
-        st->index = index_offset(index_substitute(x, s->at), at);
+        st->index = index_offset(sched_index(s, x), at);
     }
     s->at[red] = here;
 }
@@ -175,7 +175,7 @@ unsigned sched_fetching_rows(struct sched *s, const struct kstage *k, const stru
         struct stmt *st = nb_stmt(s, S_FETCH);
         s->at[s->g->row] = index_offset(row, mr + i);
         st->dst = p->stage ? s->home[p->id].id : p->id;
-        st->index = index_substitute(x, s->at);
+        st->index = sched_index(s, x);
     }
     return opened + sched_loops(s, g->red + from, g->nred - from);
 }

@@ -82,7 +82,7 @@ static sx_id is_inside(struct sched *s, const struct kstage *k)
     for (uint32_t o = 0; o < k->noperand; o++)
         for (unsigned i = 0; i < k->operand[o].nguard; i++) {
             const struct guard *g = &k->operand[o].guard[i];
-            const struct index at = index_substitute(&g->index, s->at);
+            const struct index at = sched_index(s, &g->index);
             const sx_id x = sched_number(s, &at);
             const sx_id low = sx_make(b, SX_LT, sx_int(b, -1), x, 0);
             const sx_id high = sx_make(b, SX_LT, x, sx_int(b, g->bound.c), 0);

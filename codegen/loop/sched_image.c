@@ -228,9 +228,9 @@ static uint16_t load_row(struct sched *s, const struct image_row *r)
     uint8_t n = 0;
     for (unsigned i = 0; i < r->p->nguard; i++)
         if (i != r->guard)
-            g[n++] = (struct guard){index_substitute(&r->p->guard[i].index, s->at),
-                                    r->p->guard[i].bound};
-    const struct index from = index_offset(index_substitute(&r->p->index, s->at), -r->off);
+            g[n++] =
+                (struct guard){sched_index(s, &r->p->guard[i].index), r->p->guard[i].bound};
+    const struct index from = index_offset(sched_index(s, &r->p->index), -r->off);
     for (int32_t at = 0, w; at < r->width; at += w) {
         w = sched_fit(vec, r->width - at);
         struct index j = index_const(at);

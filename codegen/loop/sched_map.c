@@ -159,7 +159,7 @@ void sched_deliver(struct sched *s, struct item *it, struct index value)
     uint16_t tile = s->home[it->stage].id;
     for (uint32_t i = 0; i < k->nstore; i++) {
         struct stmt *st =
-            nb_set_buf(s, k->store[i].buf, index_substitute(&k->store[i].index, s->at));
+            nb_set_buf(s, k->store[i].buf, sched_index(s, &k->store[i].index));
         st->place = k->place;
         st->value = nb_load_tile(s, st, tile, value);
     }
@@ -241,8 +241,7 @@ static bool stored_only(const struct sched *s, const struct item *it)
 static void point_store(struct sched *s, const struct item *it)
 {
     const struct kstage *k = &s->k->stage[it->stage];
-    struct stmt *st =
-        nb_set_buf(s, k->store[0].buf, index_substitute(&k->store[0].index, s->at));
+    struct stmt *st = nb_set_buf(s, k->store[0].buf, sched_index(s, &k->store[0].index));
     st->place = k->place;
     st->value = sched_expr(s, st, k, k->value);
 }

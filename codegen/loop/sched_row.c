@@ -152,7 +152,7 @@ static bool guard_elements(struct sched *s, const struct kstage *k)
     struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(1), 1);
     for (uint32_t o = 0; o < k->noperand; o++)
         for (unsigned i = 0; i < k->operand[o].nguard; i++)
-            nb_guard(s, f, index_substitute(&k->operand[o].guard[i].index, s->at),
+            nb_guard(s, f, sched_index(s, &k->operand[o].guard[i].index),
                      k->operand[o].guard[i].bound);
     return true;
 }

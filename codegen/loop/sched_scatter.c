@@ -18,12 +18,12 @@ static struct index destination(struct sched *s, const struct piece *p, struct e
     bool plain;
     s->at[p->stage->along] = index_const(0);
     *coef = index_coef(&p->to->index, p->stage->along, &plain);
-    return index_substitute(&p->to->index, s->at);
+    return sched_index(s, &p->to->index);
 }
 
 static void clear_at(struct sched *s, const struct piece *p)
 {
-    struct stmt *st = nb_set_buf(s, p->to->buf, index_substitute(&p->to->index, s->at));
+    struct stmt *st = nb_set_buf(s, p->to->buf, sched_index(s, &p->to->index));
     st->place = p->stage->place;
     st->value = sx_const(&s->n->sx, 0);
 }

@@ -58,7 +58,7 @@ static void turn_in(struct sched *s, const struct panel *p, const struct image *
     struct stmt *f = nb_for(s, FOR_UNROLL, index_const(0), index_const(vec), 1);
     s->at[lane] = index_sum(first, index_axis(f->axis, 1));
     const struct guard there = {s->at[lane], s->k->axis[lane]};
-    struct index at = index_sum(index_sum(index_substitute(&m->base, s->at), from), e);
+    struct index at = index_sum(index_sum(sched_index(s, &m->base), from), e);
     struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(wide), 1);
     at = index_sum(at, index_axis(v->axis, 1));
     struct stmt *st =
@@ -103,8 +103,7 @@ void border_pack(struct sched *s, const struct panel *p)
         const struct coord *c = &m.c[i];
         struct stmt *f = nb_for(s, FOR_SEQ, index_const(0), index_const(c->extent), 1);
         const struct index at = index_offset(
-            index_sum(index_substitute(&c->outside, s->at), index_axis(f->axis, 1)),
-            c->least);
+            index_sum(sched_index(s, &c->outside), index_axis(f->axis, 1)), c->least);
         if (c->cut)
             nb_guard(s, f, at, c->guard->bound);
         index_add(&from, &at, ext_const(c->coef));
@@ -157,8 +156,7 @@ unsigned border_k_loops(struct sched *s, const struct panel *p, struct index *k)
                 later |= index_uses(&m.c[c].guard->index, g->red[r]);
             if (later)
                 continue;
-            nb_guard(s, f, index_substitute(&m.c[c].guard->index, s->at),
-                     m.c[c].guard->bound);
+            nb_guard(s, f, sched_index(s, &m.c[c].guard->index), m.c[c].guard->bound);
             done[c] = true;
         }
     }
@@ -166,8 +164,7 @@ unsigned border_k_loops(struct sched *s, const struct panel *p, struct index *k)
     *k = index_const(0);
     index_add(k, &step, ext_const(m.size));
     for (unsigned c = 0; c < m.n; c++) {
-        const struct index in =
-            index_offset(index_substitute(&m.c[c].inside, s->at), -m.c[c].least);
+        const struct index in = index_offset(sched_index(s, &m.c[c].inside), -m.c[c].least);
         index_add(k, &in, ext_const(border_stride(&m, c)));
     }
     return opened;

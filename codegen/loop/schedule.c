@@ -466,16 +466,6 @@ static void emit_group(struct sched *s, const struct group *g)
     settle_homes(s);
 }
 
-/* Digits of axes are taken somewhere: everything is walked one element at a time. */
-bool sched_has_digits(const struct kernel *k)
-{
-    for (uint32_t i = 0; i < k->nstage; i++)
-        for (uint32_t o = 0; o < k->stage[i].noperand + k->stage[i].nstore; o++)
-            if (index_has_digits(kstage_index(&k->stage[i], o)))
-                return true;
-    return false;
-}
-
 /* Groups may want an axis as two. */
 static void split_axes(struct sched *s)
 {
@@ -512,11 +502,9 @@ struct nest *nest_schedule(const struct kernel *k, const struct target *t, struc
     struct sched *s = arena_alloc(scratch, sizeof *s);
     s->arena = a;
     s->scratch = scratch;
-    s->k = kernel_simplify(kernel_phases(k, scratch), scratch);
     s->t = t;
     s->n = new_nest(k, s);
-    s->scalar = sched_has_digits(s->k);
-    sched_group(s->k, t, scratch, &s->gs);
+    sched_simplify(s, k);
     split_axes(s);
     s->home = arena_array(scratch, k->nstage + 1, sizeof *s->home);
     s->partial = arena_array(scratch, k->nstage + 1, sizeof *s->partial);

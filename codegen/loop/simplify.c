@@ -3,11 +3,16 @@
  * axes merge when every list that has one has both in a row, every index walks them as one,
  * and expressions ask for their numbers only as the place of an element among those of
  * both, as draws do (nor do data choose them: a scatter's axis stays).
+ *
+ * An inner axis of a few elements makes short lanes.  Where all but what maps read walks it
+ * and its neighbour as one, they merge, too; maps then read by digits of the axis.
  */
 #include <string.h>
 
 #include "codegen/loop/number.h"
 #include "codegen/loop/sched.h"
+
+enum { FEW = 16 }; /* elements of an axis that is worth digits */
 
 struct simplify {
     struct kernel *k;
@@ -162,17 +167,70 @@ struct pair {
     bool ok;
 };
 
+/* Are both axes walked as one, if at all? */
+static bool walks_as_one(const struct index *i, const struct pair *p)
+{
+    bool px, py;
+    const struct ext cx = index_coef(i, p->x, &px), cy = index_coef(i, p->y, &py);
+    return px && py && (!p->inner.b || !cy.b) && ext_eq(cx, ext_mul(cy, p->inner)) &&
+           index_uses(i, p->x) == index_uses(i, p->y);
+}
+
 static void check_index(struct index *i, const void *cx)
 {
     struct pair *p = (struct pair *)(uintptr_t)cx;
-    bool px, py;
-    struct ext cx_ = index_coef(i, p->x, &px), cy = index_coef(i, p->y, &py);
-    bool one = px && py && (!p->inner.b || !cy.b) && ext_eq(cx_, ext_mul(cy, p->inner));
-    if (!one || index_uses(i, p->x) != index_uses(i, p->y))
-        p->ok = false;
+    p->ok &= walks_as_one(i, p);
 }
 
-static bool pair_merges(struct simplify *m, struct pair *p)
+/* May digits of the axes' place take their place? */
+static bool stage_has_digits(const struct kstage *s, const struct pair *p)
+{
+    for (uint32_t o = 0; o < s->noperand; o++) {
+        const struct koperand *x = &s->operand[o];
+        bool px, py;
+        (void)index_coef(&x->index, p->x, &px);
+        (void)index_coef(&x->index, p->y, &py);
+        if (x->nguard || !px || !py ||
+            (!walks_as_one(&x->index, p) && (s->op != K_MAP || x->pick.from)))
+            return false;
+    }
+    for (uint32_t i = 0; i < s->nstore; i++)
+        if (!walks_as_one(&s->store[i].index, p))
+            return false;
+    return true;
+}
+
+/* Is it a cheap map over the inner axis alone, to be computed where it is read? */
+static bool is_few(const struct kernel *k, const struct kstage *s, const struct pair *p)
+{
+    return s->op == K_MAP && !s->nstore && sched_has_axis(s->axis, s->naxis, p->y) &&
+           !sched_has_axis(s->axis, s->naxis, p->x) &&
+           sx_cost(&k->sx, s->value) <= SCHED_CHEAP;
+}
+
+static bool has_digits(const struct kernel *k, const struct pair *p)
+{
+    const int32_t n = k->axis[p->y].c;
+    if (k->axis[p->x].b || k->axis[p->y].b || n > FEW || (n & (n - 1)))
+        return false;
+    for (uint32_t i = 0; i < k->nstage; i++)
+        if (!stage_has_digits(&k->stage[i], p) ||
+            (!is_few(k, &k->stage[i], p) && !stage_merges(&k->stage[i], p->x, p->y)))
+            return false;
+    return true;
+}
+
+static bool walk_as_one(struct kernel *k, struct pair *p)
+{
+    for (uint32_t i = 0; i < k->nstage; i++)
+        if (!stage_merges(&k->stage[i], p->x, p->y))
+            return false;
+    p->ok = true;
+    each_index(k, check_index, p);
+    return p->ok;
+}
+
+static bool pair_merges(struct simplify *m, struct pair *p, bool digits)
 {
     struct kernel *k = m->k;
     struct ext ex = k->axis[p->x], ey = k->axis[p->y];
@@ -181,37 +239,53 @@ static bool pair_merges(struct simplify *m, struct pair *p)
         return false;
     if ((int64_t)(ex.c + ex.b) * (ey.c + ey.b) > 1 << 30)
         return false;
-    for (uint32_t i = 0; i < k->nstage; i++)
-        if (!stage_merges(&k->stage[i], p->x, p->y))
-            return false;
     p->inner = ey;
-    p->ok = true;
-    each_index(k, check_index, p);
-    return p->ok && (!numbered || (!ey.b && numbers_pair(k, p->x, p->y, ey.c)));
+    return (digits ? has_digits(k, p) : walk_as_one(k, p)) &&
+           (!numbered || (!ey.b && numbers_pair(k, p->x, p->y, ey.c)));
 }
 
-static bool merge_once(struct simplify *m)
+static void merge_index(struct index *x, const void *cx)
+{
+    const struct pair *p = cx;
+    bool gone[LOOP_AXES] = {false}, plain;
+    const struct ext of_x = index_coef(x, p->x, &plain), of_y = index_coef(x, p->y, &plain);
+    const bool digits = !walks_as_one(x, p);
+    gone[p->x] = true;
+    gone[p->y] = digits;
+    index_drop(x, gone);
+    if (!digits)
+        return;
+    index_term(x, (struct term){p->y, p->inner.c, 0, of_x});
+    index_term(x, (struct term){p->y, 1, p->inner.c, of_y});
+}
+
+static void merge(struct simplify *m, const struct pair *p)
 {
     struct kernel *k = m->k;
-    for (uint8_t x = 0; x < k->naxis; x++)
-        for (uint8_t y = 0; y < k->naxis; y++) {
+    bool gone[LOOP_AXES] = {false};
+    gone[p->x] = true;
+    m->dropped[p->x] = true;
+    if (m->numbered[p->x])
+        numbers_drop(k, p->x);
+    each_index(k, merge_index, p);
+    k->axis[p->y] = ext_mul(k->axis[p->x], k->axis[p->y]);
+    for (uint32_t i = 0; i < k->nstage; i++) {
+        struct kstage *s = &k->stage[i];
+        list_drop(s->axis, &s->naxis, gone);
+        list_drop(s->red, &s->nred, gone);
+        for (uint32_t g = 0; g < s->nseg; g++)
+            list_drop(s->seg[g].red, &s->seg[g].nred, gone);
+    }
+}
+
+static bool merge_once(struct simplify *m, bool digits)
+{
+    for (uint8_t x = 0; x < m->k->naxis; x++)
+        for (uint8_t y = 0; y < m->k->naxis; y++) {
             struct pair p = {.x = x, .y = y};
-            if (x == y || m->dropped[x] || m->dropped[y] || !pair_merges(m, &p))
+            if (x == y || m->dropped[x] || m->dropped[y] || !pair_merges(m, &p, digits))
                 continue;
-            bool gone[LOOP_AXES] = {false};
-            gone[x] = true;
-            m->dropped[x] = true;
-            if (m->numbered[x])
-                numbers_drop(k, x);
-            k->axis[y] = ext_mul(k->axis[x], k->axis[y]);
-            each_index(k, drop_index, gone);
-            for (uint32_t i = 0; i < k->nstage; i++) {
-                struct kstage *s = &k->stage[i];
-                list_drop(s->axis, &s->naxis, gone);
-                list_drop(s->red, &s->nred, gone);
-                for (uint32_t g = 0; g < s->nseg; g++)
-                    list_drop(s->seg[g].red, &s->seg[g].nred, gone);
-            }
+            merge(m, &p);
             return true;
         }
     return false;
@@ -245,7 +319,7 @@ static void fold_to_map(struct kernel *k, struct kstage *s)
         s->comb == COMB_ARGMAX ? sx_int(&k->sx, 0) : sched_plus_zero(&k->sx, s->value);
 }
 
-struct kernel *kernel_simplify(const struct kernel *from, struct arena *a)
+struct kernel *kernel_simplify(const struct kernel *from, bool digits, struct arena *a)
 {
     struct kernel *k = arena_copy(a, from, sizeof *from);
     struct simplify m = {.k = k, .from = from, .a = a};
@@ -260,8 +334,10 @@ struct kernel *kernel_simplify(const struct kernel *from, struct arena *a)
     }
     each_index(k, drop_index, m.dropped);
     find_numbered(&m);
-    while (merge_once(&m))
+    while (merge_once(&m, false))
         continue;
+    if (digits && !sched_has_digits(k))
+        merge_once(&m, true);
     for (uint32_t i = 0; i < k->nstage; i++) {
         if (sums_nothing(&k->stage[i]))
             sum_to_map(k, &k->stage[i]);

@@ -315,6 +315,55 @@ static void chunks_compute_their_rows(void **unused)
     }
 }
 
+/* ---- lanes over channels and places ---- */
+
+static int32_t widest_lanes(const struct stmt *st)
+{
+    int32_t w = st->op == S_FOR && st->kind == FOR_VEC ? st->hi.off.c : 1;
+    for (uint32_t i = 0; i < st->nbody; i++) {
+        const int32_t in = widest_lanes(st->body[i]);
+        w = in > w ? in : w;
+    }
+    return w;
+}
+
+/*
+ * A few places make no vector, with the channels beside them they do: maps then read what
+ * walks only one of both by a digit of the lane, cheap ones of places among them.
+ */
+static void places_share_lanes_with_channels(void **unused)
+{
+    static const int channels[] = {5, 16, 70}, places[] = {2, 4, 8, 16};
+    (void)unused;
+    for (int i = 0; i < 3 * 4; i++) {
+        struct arena *a = arena_new();
+        struct diag_sink *ds = diag_sink_new(a, 3);
+        const int c = channels[i % 3], p = places[i / 3], n = c * p;
+        const char *text = arena_fmt(
+            a,
+            "kernel \"digits\" scalars 0\n  axes n0:1B c1:%d p2:%d k3:40\n"
+            "  buf #0 f32[1B, 40] read \"x\"\n  buf #1 f32[40, %d, %d] read \"w\"\n"
+            "  buf #2 f32[1B, %d] read \"place\"\n  buf #3 f32[%d] read \"bias\"\n"
+            "  buf #4 f32[1B, %d, %d] write \"y\"\n"
+            "  stage 0 sum f32 [n0, c1, p2] seq \"s\"\n    %%0 = #0[40*n0 + k3]\n"
+            "    %%1 = #1[%d*k3 + %d*c1 + p2]\n    over {k3} += %%0 * %%1\n"
+            "  stage 1 map f32 [n0, p2] \"m\"\n    %%0 = #2[%d*n0 + p2]\n"
+            "    over {} = mul(%%0, 2)\n  stage 2 map f32 [n0, c1, p2] \"y\"\n"
+            "    %%0 = stage 0\n    %%1 = stage 1\n    %%2 = #3[c1]\n    %%3 = #2[%d*n0 + "
+            "p2]\n"
+            "    over {} = fma(add(%%0, %%2), %%1, %%3)\n    #4[%d*n0 + %d*c1 + p2] = it\n",
+            c, p, c, p, p, c, c, p, n, p, p, p, n, p);
+        const struct kernel *k = kernel_parse(a, text, ds, 0);
+        diag_print(ds, stderr, false);
+        assert_non_null(k);
+        const struct nest *nest = nest_schedule(k, target_find("avx512"), a);
+        assert_in_range(widest_lanes(nest->stage[nest->nstage - 1].root),
+                        n < 16 ? p + 1 : 16, 64);
+        try_kernel((uint64_t)i + 1, k, a);
+        arena_free(a);
+    }
+}
+
 /* ---- convolutions in all roles, with what follows them ---- */
 
 struct window {
@@ -456,6 +505,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(nest_equals_kernel),
                                        cmocka_unit_test(the_largest_has_one_value),
                                        cmocka_unit_test(chunks_compute_their_rows),
+                                       cmocka_unit_test(places_share_lanes_with_channels),
                                        cmocka_unit_test(nests_of_convolutions)};
     return cmocka_run_group_tests_name("nest", tests, NULL, NULL);
 }

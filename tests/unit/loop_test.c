@@ -232,7 +232,8 @@ static char *nest_of_draw(struct arena *a, const char *place, const char *by)
     return nest_print(nest_schedule(k, target_find("avx512"), a), a);
 }
 
-/* Axes that a draw's element is numbered along merge, in whatever order the sum is. */
+/* Axes that a draw's element is numbered along merge, in whatever order the sum is; what
+ * walks only some of them is read by digits. */
 static void numbered_axes_merge(void **state)
 {
     static const char all[] = "128*n0 + 4*c1 + 2*y2 + x3", some[] = "128*n0 + 2*y2 + x3";
@@ -243,7 +244,7 @@ static void numbered_axes_merge(void **state)
     (void)state;
     assert_non_null(strstr(nest_of_draw(a, nested, all), "vec a3 = 0 to 64"));
     assert_non_null(strstr(nest_of_draw(a, turned, all), "vec a3 = 0 to 64"));
-    assert_non_null(strstr(nest_of_draw(a, nested, some), "0 to 4 step 1"));
+    assert_non_null(strstr(nest_of_draw(a, nested, some), "%4]"));
     assert_non_null(strstr(nest_of_draw(a, apart, some), "0 to 2 step 1"));
     assert_null(strstr(nest_of_draw(a, apart, all), "0 to 4 step 1"));
     arena_free(a);
