@@ -9,7 +9,7 @@
 The machine is rarely alone, so that two programs timed one after the other say little: every opponent is started, trains until
 it is warm, and waits; then the contestants take turns, one burst each, in a new order every round. hypno has no waiting
 state and starts anew in each of its turns: once with nothing cached, for one cycle, and once with what that has left in the
-cache, for its burst. The processor's FMA peak is measured in the same turns. Packed data are unpacked first, once.
+cache, for as many cycles as the opponents have then done. The processor's FMA peak is measured in the same turns. Packed data are unpacked first, once.
 
 models.py has the table of models with their batch, useful FLOP and bars; a bar that is missed is told with its gap and fails
 nothing without --strict. Opponents are programs of opponents/; each proves with --check that it computes the same three
@@ -41,6 +41,7 @@ class Contest:
         self.args, self.name, self.threads, self.model = args, name, threads, MODELS[name]
         self.data = args.data if args.data and (args.data / self.model.source).is_dir() else None
         self.batch, self.cycles = args.batch or self.model.batch, args.cycles or self.model.cycles
+        self.warm = min(5, self.cycles)  # cycles before the first burst, beside the very first one
         self.gflop = self.model.gflop * self.batch / self.model.batch
         self.title = f"{name}, batch {self.batch}, {threads} thread{'s' if threads > 1 else ''}"
         self.inside, self.missing, self.times = {}, {}, {}
