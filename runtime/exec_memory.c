@@ -109,7 +109,8 @@ static enum hyp_status make(struct hyp_plan *plan, struct pool *pool, uint64_t s
         return hyp_fail(err, HYP_ENOMEM, "no memory for the model's %.2f GiB",
                         (double)(plan->segment_bytes[0] + plan->segment_bytes[1]) / 0x1p30);
     }
-    memcpy(x->setting, plan->setting_value, plan->nsetting_value * sizeof *x->setting);
+    for (uint32_t i = 0; i < plan->nsetting_value; i++)
+        x->setting[i] = plan->setting_value[i];
     for (uint32_t i = 0; i < plan->ncounter; i++)
         x->counter[i] = plan->counter[i].init;
     exec_host(x);

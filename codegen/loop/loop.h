@@ -230,6 +230,8 @@ struct nest {
     uint32_t ntile;
     struct nstage *stage;
     uint32_t nstage;
+    bool borders; /* a convolution leaves out what lies outside of its image: to be told; no
+                     part of the text */
 };
 
 struct kernel *kernel_copy(const struct kernel *k, struct arena *a); /* all of it */

@@ -319,6 +319,7 @@ static void packed_tile(struct sched *s, struct panel *p, struct segments g)
 void sched_window(struct sched *s)
 {
     const struct group *g = s->g;
+    s->n->borders |= g->border;
     struct panel p = {.it = &s->gs.item[g->item[0]], .nr = g->nr, .phases = 1};
     if (g->phase && !g->border)
         p.phases = panel_extent(s, g->phase - 1);

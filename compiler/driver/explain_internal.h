@@ -72,6 +72,8 @@ void ex_flow_end(struct ex_flow *w);
 void ex_bold(const struct ex *x, const char *text);
 
 /* explain_text.c */
+/* Does it leave out what lies outside of images? */
+bool ex_borders(const struct ex *x, const struct ex_kernel *k);
 const char *ex_kind(const struct ex *x, const struct ex_phase *p,
                     const struct ex_kernel *k);
 void ex_print_kernel(const struct ex *x, const struct ex_phase *p,

@@ -68,6 +68,8 @@ static void kernel(const struct ex *x, struct json_writer *w, const struct ex_ph
     number(w, "launch", k->launch);
     text(w, "kind", ex_kind(x, p, k));
     text(w, "variant", tuned ? tuned->variant : "table");
+    json_key(w, "borders_left_out");
+    json_bool(w, ex_borders(x, k));
     number(w, "seconds", k->seconds);
     number(w, "moved", k->moved);
     number(w, "saved_seconds", k->saved_seconds);

@@ -67,6 +67,11 @@ const char *ex_kind(const struct ex *x, const struct ex_phase *p, const struct e
     return text[p->f->group[k->group].kind];
 }
 
+bool ex_borders(const struct ex *x, const struct ex_kernel *k)
+{
+    return !packs(x, k) && x->c->ir.nest[k->kernel]->borders;
+}
+
 static void flow_places(struct ex_flow *w, const struct place_names *m)
 {
     for (uint32_t i = 0; i < m->n; i++) {
@@ -182,8 +187,9 @@ void ex_print_kernel(const struct ex *x, const struct ex_phase *p,
     const struct place_names m = members_of(x, p, k);
     struct ex_flow w = {x->out, 14, 14, true}, h = {x->out, 4, 6, true};
 
-    snprintf(head, sizeof head, "k%u, launch %u: %s", k->kernel, k->launch,
-             ex_kind(x, p, k));
+    snprintf(head, sizeof head, "k%u, launch %u: %s%s", k->kernel, k->launch,
+             ex_kind(x, p, k),
+             ex_borders(x, k) ? " without what is outside of its image," : "");
     fputs("    ", x->out);
     ex_flow_text(&h, head);
     if (k->group != NO_GROUP) {

@@ -213,6 +213,17 @@ def test_explain_as_json():
     equal([p["name"] for p in json.loads(hypno("explain", "m.yaml", "--json")[0])["phases"]], ["wake"])
 
 
+def test_borders_are_told():
+    """A convolution that leaves out what lies outside of its image says so; a window without a border has nothing to say."""
+    write("m.yaml", WINDOWS.replace("conv(lit, 8, 5, pad=2)", "conv(conv(lit, 32, 4, 2, pad=1), 64, 4, 2, pad=1)"))
+    batch, row = ["--set", "data.seen.batch=64", "--set", "data.seen.take=[0, 64]"], {"HYPNO_TARGET": "avx512"}
+    has(hypno("explain", "m.yaml", "wake", *batch, env=row)[0], "product without what is outside of its image, over ")
+    told = json.loads(hypno("explain", "m.yaml", "--json", *batch, env=row)[0])["phases"][0]["kernels"]
+    assert {k["borders_left_out"] for k in told} == {False, True}, told
+    plain = json.loads(hypno("explain", "m.yaml", "--json", "--set", "networks.edges.return=conv(lit, 8, 4, 4)", *batch, env=row)[0])
+    assert not any(k["borders_left_out"] for k in plain["phases"][0]["kernels"]), plain
+
+
 def test_memory_of_shipped_models():
     """All stages print, and no plan is 5 % above its lower bound."""
     for path in shipped():

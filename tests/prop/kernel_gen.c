@@ -108,11 +108,3 @@ bool kernel_data_bad(const struct kernel_data *d, const struct kbuf *buf, uint32
                        : !isfinite(((const float *)d->buf[i])[k]);
     return bad;
 }
-
-bool nest_leaves_out_borders(const struct nest *n)
-{
-    for (uint32_t i = 0; i < n->ntile; i++)
-        if (n->tile[i].name[0] == 'z')
-            return true;
-    return false;
-}

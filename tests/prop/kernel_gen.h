@@ -28,7 +28,4 @@ uint32_t gen_next(uint64_t *state);
 int32_t gen_below(uint64_t *state, int32_t n);
 const char *gen_variant(uint64_t *state); /* a name of variant.def */
 
-/* Is it a convolution without what lies outside of the image? Its sums are turned back. */
-bool nest_leaves_out_borders(const struct nest *n);
-
 #endif

@@ -215,7 +215,7 @@ static void try_schedule(struct tried *t, const struct target *target, const cha
     row.batch = t->expected;
     row.threads = (uint32_t)t->expected / 16;
     t->n = nest_schedule(t->k, &row, t->a);
-    borders += nest_leaves_out_borders(t->n);
+    borders += t->n->borders;
     round_trips(t);
     try_one(t, (t->seed ^ (uint64_t)t->batch) & 1);
 }
