@@ -3,7 +3,7 @@
  * launch.
  *
  * The units of a launch's entries are shared out stage by stage (share.h), with a barrier
- * after each stage.  What costs less than a barrier is run by the first thread alone, one
+ * after each stage.  What costs little more than that is run by the first thread alone, one
  * such after the other; the others wait where the next stage is shared.
  */
 #include "runtime/exec.h"
@@ -54,7 +54,7 @@ struct run {
     const struct hyp_phase *phase;
     int64_t batch;
     uint64_t draw;
-    uint32_t round; /* of sharing units, before the first launch */
+    uint32_t round; /* of sharing units: the last one before the first launch */
 };
 
 static void run_units(const struct run *r, uint32_t e, const struct hyp_stage *s,
@@ -182,7 +182,6 @@ struct walker {
 static void walk_stage(struct walker *w, const struct stage_units *s)
 {
     struct pool *pool = w->run->x->pool;
-    w->round++;
     if (s->cost < SHARE_ALONE) {
         if (w->thread == 0)
             run_range(s, 0, s->units, 0);
@@ -191,7 +190,7 @@ static void walk_stage(struct walker *w, const struct stage_units *s)
     }
     if (w->alone)
         pool_barrier(pool);
-    run_stage(s, w->round, w->thread);
+    run_stage(s, ++w->round, w->thread);
     pool_barrier(pool);
     w->alone = false;
 }
@@ -263,7 +262,7 @@ enum hyp_status exec_phase(struct exec *x, uint32_t phase, int64_t batch,
                            struct hyp_error *err)
 {
     const struct hyp_phase *ph = &x->plan->phase[phase];
-    struct run r = {x, ph, batch, 0, x->round + 1};
+    struct run r = {x, ph, batch, 0, x->round};
 
     if (batch < 0 || batch > x->plan->batch_max)
         return hyp_fail(err, HYP_EARG, "phase %s: batch %lld is larger than planned (%lld)",

@@ -32,7 +32,7 @@ struct exec {
     uint32_t round;         /* rounds of sharing so far */
     const struct exec
         *host_of; /* the context whose arena, stacks and words are used, or NULL */
-    /* Called by thread 0 after each op, all others waiting; NULL: not. */
+    /* Called by thread 0 after each op, no other being in a stage; NULL: not. */
     void (*after_op)(void *cx, const struct hyp_op *op);
     void *after_cx;
 };

@@ -171,8 +171,7 @@ struct hyp_named_counter {
 
 enum hyp_opcode {
     HYP_OP_SCALARS, /* evaluate host slots [a, b), then parameter slots [c, d) */
-    HYP_OP_LAUNCH,  /* entries [a, b): run all their units, stage by stage, a barrier after
-                       each */
+    HYP_OP_LAUNCH,  /* entries [a, b): run all their units, one stage after the other */
     HYP_OP_COUNT,   /* named counters [a, b) of `list` += 1 */
 };
 struct hyp_op {

@@ -3,6 +3,7 @@
  * loop whose axis it adds; constants and the lanes' parts stay constants and end in
  * addressing modes.
  */
+#include "codegen/loop/index.h"
 #include "codegen/llvm/emit.h"
 
 enum { MOD_MAX = 1 << 20, PARTS = LOOP_TERMS * 2 + 4 };
@@ -111,17 +112,12 @@ static LLVMValueRef times(struct ll *l, LLVMValueRef v, struct ext coef)
     return ll_bin(l, LLVMMul, v, ll_ext(l, coef));
 }
 
-static bool has_digits(const struct term *t)
-{
-    return t->div > 1 || t->mod;
-}
-
 static void run_term(struct ll *l, struct parts *s, const struct term *t)
 {
     const struct ll_axis *a = &l->axis[t->axis];
     LLVMValueRef v = a->run;
     struct ll_place back = ll_hoist(l, a->depth);
-    if (a->value && has_digits(t))
+    if (a->value && !term_is_plain(t))
         v = ll_bin(l, LLVMAdd, v, ll_i64(l, a->value));
     if (t->div > 1)
         v = ll_bin(l, LLVMUDiv, v, ll_i64(l, t->div));
@@ -157,8 +153,8 @@ static void split(struct ll *l, const struct index *x, struct parts *s, struct l
             batches += t->coef.b * digit(a->value, t);
         } else if (a->kind == LL_RUN) {
             run_term(l, s, t);
-            off += has_digits(t) ? 0 : t->coef.c * a->value;
-            batches += has_digits(t) ? 0 : t->coef.b * a->value;
+            off += term_is_plain(t) ? t->coef.c * a->value : 0;
+            batches += term_is_plain(t) ? t->coef.b * a->value : 0;
         } else {
             ll_fault(l, "an index uses an axis outside its loop");
         }

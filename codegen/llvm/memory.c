@@ -248,7 +248,7 @@ static int32_t neighbours(const struct ll *l, const struct memory *m,
                           const struct ll_at *at)
 {
     bool read[LL_LANES] = {false};
-    int32_t n = 0, several = 0;
+    int32_t n = 0, distinct = 0;
     if (m->dtype == DT_BOOL || at->step.b)
         return 0;
     for (int32_t i = 0; i < l->width; i++) {
@@ -256,10 +256,10 @@ static int32_t neighbours(const struct ll *l, const struct memory *m,
         if (off < 0 || off >= l->width)
             return 0;
         n = off < n ? n : (int32_t)off + 1;
-        several += !read[off];
+        distinct += !read[off];
         read[off] = true;
     }
-    return several == n && (n & (n - 1)) == 0 ? n : 0;
+    return distinct == n && (n & (n - 1)) == 0 ? n : 0;
 }
 
 static LLVMValueRef of_neighbours(struct ll *l, const struct memory *m,

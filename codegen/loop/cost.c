@@ -21,7 +21,8 @@ static double cost(const struct nest *n, const struct stmt *s, const struct targ
     if (s->op == S_SET)
         return 1 + (double)sx_cost(&n->sx, s->value);
     if (s->op == S_ACC)
-        return 1;
+        return 1 + (double)sx_cost(&n->sx, s->value) +
+               (s->value2 ? (double)sx_cost(&n->sx, s->value2) : 0);
     if (s->op != S_FOR)
         return 0;
     for (uint32_t i = 0; i < s->nbody; i++)

@@ -91,6 +91,19 @@ static bool reduces(const struct kstage *s, const struct kstage *operand)
     return false;
 }
 
+/* Are digits all that it has of an axis? Of a few places, then, which its readers walk with
+ * their channels as one. */
+static bool is_of_digits(const struct kstage *s)
+{
+    uint32_t digits = 0, plain = 0;
+    for (uint32_t o = 0; o < s->noperand; o++)
+        for (unsigned i = 0; i < s->operand[o].index.n; i++) {
+            const struct term *t = &s->operand[o].index.t[i];
+            *(term_is_plain(t) ? &plain : &digits) |= 1U << t->axis;
+        }
+    return digits & ~plain;
+}
+
 /* Prologues of sums, what only these read, and cheap maps over fewer axes than their reader
  * has. */
 static bool wants_inline(const struct cutter *c, uint32_t stage)
@@ -107,7 +120,7 @@ static bool wants_inline(const struct cutter *c, uint32_t stage)
             elsewhere |= !c->gs->inlined[i];
             if (r->op == K_SUM && r->order != ORDER_LANES && reduces(r, s))
                 return true;
-            if (cheap && s->naxis < r->naxis)
+            if (cheap && (s->naxis < r->naxis || is_of_digits(s)))
                 return true;
         }
     return !used || !elsewhere;

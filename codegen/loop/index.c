@@ -106,7 +106,7 @@ bool index_equal(const struct index *x, const struct index *y)
 bool index_has_digits(const struct index *x)
 {
     for (unsigned i = 0; i < x->n; i++)
-        if (x->t[i].div != 1 || x->t[i].mod)
+        if (!term_is_plain(&x->t[i]))
             return true;
     return false;
 }
@@ -117,8 +117,8 @@ bool index_is_plain(const struct index *x)
         return false;
     if (x->n == 0)
         return true;
-    return x->n == 1 && x->t[0].div == 1 && x->t[0].mod == 0 &&
-           ext_eq(x->t[0].coef, ext_const(1)) && x->off.c == 0;
+    return x->n == 1 && term_is_plain(&x->t[0]) && ext_eq(x->t[0].coef, ext_const(1)) &&
+           x->off.c == 0;
 }
 
 static void digit(struct index *r, const struct term *t, const struct index *at)
@@ -140,7 +140,7 @@ struct index index_substitute(const struct index *x, const struct index *at)
     struct index r = {.off = x->off, .scalar = x->scalar, .scoef = x->scoef};
     for (unsigned i = 0; i < x->n; i++) {
         const struct term *t = &x->t[i];
-        if (t->div == 1 && t->mod == 0)
+        if (term_is_plain(t))
             index_add(&r, &at[t->axis], t->coef);
         else
             digit(&r, t, &at[t->axis]);
@@ -155,8 +155,7 @@ struct ext index_coef(const struct index *x, unsigned axis, bool *plain)
     for (unsigned i = 0; i < x->n; i++) {
         if (x->t[i].axis != axis)
             continue;
-        if (x->t[i].div != 1 || x->t[i].mod != 0)
-            *plain = false;
+        *plain &= term_is_plain(&x->t[i]);
         c = ext_add(c, x->t[i].coef);
     }
     return c;

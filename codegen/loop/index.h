@@ -9,6 +9,11 @@
 struct ext ext_mul(struct ext x, struct ext y);
 struct ext ext_add(struct ext x, struct ext y);
 
+static inline bool term_is_plain(const struct term *t)
+{
+    return t->div == 1 && !t->mod;
+}
+
 struct index index_const(int32_t c);
 struct index index_axis(unsigned axis, int32_t coef);
 struct index index_offset(struct index x, int32_t c);

@@ -201,10 +201,11 @@ sx_id nb_load(struct sched *s, struct stmt *st, const struct nload *l); /* of a 
 struct stmt *nb_set_tile(struct sched *s, uint16_t tile, struct index index);
 struct stmt *nb_set_buf(struct sched *s, uint16_t buf, struct index index);
 
+/* sched_index.c: an index over kernel axes, where the walk stands */
+struct index sched_index(const struct sched *s, const struct index *x);
+
 /* expr.c: an expression of a kernel stage at s->at, its operands loaded by `st` */
 sx_id sched_expr(struct sched *s, struct stmt *st, const struct kstage *stage, sx_id e);
-/* An index over kernel axes, where the walk stands. */
-struct index sched_index(const struct sched *s, const struct index *x);
 /* The number that an index is: no batch in it. */
 sx_id sched_number(struct sched *s, const struct index *x);
 /* 1 + the load of the statement that reads a stage's operand. */

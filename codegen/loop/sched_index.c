@@ -8,6 +8,8 @@
 
 #include "codegen/loop/sched.h"
 
+enum { FAR = 1 << 14 }; /* larger multiples count as multiples of it: digits are of less */
+
 static int32_t gcd(int32_t x, int32_t y)
 {
     while (y) {
@@ -41,9 +43,9 @@ static int32_t multiple_of(const struct sched *s, const struct index *x)
     int32_t m = x->scalar || x->off.b ? 1 : abs(x->off.c);
     for (unsigned i = 0; i < x->n && m != 1; i++) {
         const struct term *t = &x->t[i];
-        const bool plain = t->div == 1 && !t->mod && !t->coef.b && abs(t->coef.c) < 1 << 15;
-        const int32_t of_axis = plain ? axis_multiple(s, t->axis) : 1;
-        m = gcd(m, t->coef.b ? 1 : t->coef.c * (of_axis < 1 << 15 ? of_axis : 1));
+        const bool plain = term_is_plain(t) && !t->coef.b && abs(t->coef.c) < FAR;
+        const int32_t of_axis = plain ? gcd(axis_multiple(s, t->axis), FAR) : 1;
+        m = gcd(m, t->coef.b ? 1 : t->coef.c * of_axis);
     }
     return m;
 }
@@ -54,7 +56,7 @@ static void quotient(struct index *r, const struct term *digit, const struct ter
     struct term q = *t;
     q.coef = ext_mul(digit->coef, ext_const(t->coef.c / digit->div));
     if (t->coef.c % digit->div) {
-        assert(ext_eq(t->coef, ext_const(1)) && t->div == 1 && !t->mod);
+        assert(ext_eq(t->coef, ext_const(1)) && term_is_plain(t));
         q.div = digit->div;
         q.coef = digit->coef;
     }
@@ -90,7 +92,7 @@ struct index sched_index(const struct sched *s, const struct index *x)
     plain.n = 0;
     for (unsigned i = 0; i < x->n; i++) {
         const struct term *t = &x->t[i];
-        if (t->div == 1 && !t->mod)
+        if (term_is_plain(t))
             index_term(&plain, *t);
         else
             r = index_sum(r, digit_at(s, t, &s->at[t->axis]));
@@ -130,8 +132,7 @@ static bool digits_are_lanes(const struct sched *s, uint32_t stage)
         if (p->stage && s->gs.inlined[p->id] && !digits_are_lanes(s, p->id))
             return false;
         for (unsigned i = 0; i < p->index.n; i++)
-            if ((p->index.t[i].div != 1 || p->index.t[i].mod) &&
-                !is_digit_of_lanes(s, &p->index.t[i]))
+            if (!term_is_plain(&p->index.t[i]) && !is_digit_of_lanes(s, &p->index.t[i]))
                 return false;
     }
     return true;
@@ -151,18 +152,29 @@ static bool fits_digits(struct sched *s)
     return ok;
 }
 
+static bool has_window(const struct groups *gs)
+{
+    for (uint32_t i = 0; i < gs->ngroup; i++)
+        if (gs->group[i].window)
+            return true;
+    return false;
+}
+
 void sched_simplify(struct sched *s, const struct kernel *k)
 {
     const struct kernel *from = kernel_phases(k, s->scratch);
-    s->k = kernel_simplify(from, false, s->scratch);
-    s->scalar = sched_has_digits(s->k);
-    const struct kernel *plain = s->k, *digits = kernel_simplify(from, true, s->scratch);
-    if (!s->scalar && s->t->vec > 1 && sched_has_digits(digits)) {
-        s->k = digits;
+    const struct kernel *plain = kernel_simplify(from, false, s->scratch);
+    s->k = plain;
+    s->scalar = sched_has_digits(plain);
+    sched_group(s->k, s->t, s->scratch, &s->gs);
+    if (s->scalar || has_window(&s->gs))
+        return;
+    s->k = kernel_simplify(from, true, s->scratch);
+    if (sched_has_digits(s->k)) {
         sched_group(s->k, s->t, s->scratch, &s->gs);
         if (fits_digits(s))
             return;
+        sched_group(plain, s->t, s->scratch, &s->gs);
     }
     s->k = plain;
-    sched_group(s->k, s->t, s->scratch, &s->gs);
 }

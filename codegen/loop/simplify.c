@@ -182,16 +182,24 @@ static void check_index(struct index *i, const void *cx)
     p->ok &= walks_as_one(i, p);
 }
 
-/* May digits of the axes' place take their place? */
-static bool stage_has_digits(const struct kstage *s, const struct pair *p)
+/* Can an operand be read by digits? What is stored to, meanwhile, cannot. */
+static bool may_be_digits(const struct kernel *k, const struct kstage *s,
+                          const struct koperand *x, const struct pair *p)
+{
+    bool px, py;
+    const struct ext of_x = index_coef(&x->index, p->x, &px),
+                     of_y = index_coef(&x->index, p->y, &py);
+    return s->op == K_MAP && px && py && !of_x.b && !of_y.b && !x->pick.from &&
+           k->buf[x->id].use == BUF_READ;
+}
+
+static bool stage_may_have_digits(const struct kernel *k, const struct kstage *s,
+                                  const struct pair *p)
 {
     for (uint32_t o = 0; o < s->noperand; o++) {
         const struct koperand *x = &s->operand[o];
-        bool px, py;
-        (void)index_coef(&x->index, p->x, &px);
-        (void)index_coef(&x->index, p->y, &py);
-        if (x->nguard || !px || !py ||
-            (!walks_as_one(&x->index, p) && (s->op != K_MAP || x->pick.from)))
+        if (x->nguard ||
+            (!x->stage && !walks_as_one(&x->index, p) && !may_be_digits(k, s, x, p)))
             return false;
     }
     for (uint32_t i = 0; i < s->nstore; i++)
@@ -208,13 +216,13 @@ static bool is_few(const struct kernel *k, const struct kstage *s, const struct 
            sx_cost(&k->sx, s->value) <= SCHED_CHEAP;
 }
 
-static bool has_digits(const struct kernel *k, const struct pair *p)
+static bool may_have_digits(const struct kernel *k, const struct pair *p)
 {
     const int32_t n = k->axis[p->y].c;
     if (k->axis[p->x].b || k->axis[p->y].b || n > FEW || (n & (n - 1)))
         return false;
     for (uint32_t i = 0; i < k->nstage; i++)
-        if (!stage_has_digits(&k->stage[i], p) ||
+        if (!stage_may_have_digits(k, &k->stage[i], p) ||
             (!is_few(k, &k->stage[i], p) && !stage_merges(&k->stage[i], p->x, p->y)))
             return false;
     return true;
@@ -240,7 +248,7 @@ static bool pair_merges(struct simplify *m, struct pair *p, bool digits)
     if ((int64_t)(ex.c + ex.b) * (ey.c + ey.b) > 1 << 30)
         return false;
     p->inner = ey;
-    return (digits ? has_digits(k, p) : walk_as_one(k, p)) &&
+    return (digits ? may_have_digits(k, p) : walk_as_one(k, p)) &&
            (!numbered || (!ey.b && numbers_pair(k, p->x, p->y, ey.c)));
 }
 

@@ -364,6 +364,41 @@ static void places_share_lanes_with_channels(void **unused)
     }
 }
 
+/* A column of which vectors begin far out, and a buffer that changes while it is read by
+ * digits, which it must not be. */
+static void digits_keep_their_limits(void **unused)
+{
+    static const char *const text[] = {
+        "kernel \"far\" scalars 0\n  axes c0:8195 p1:4\n  buf #0 f32[8195, 4] read \"x\"\n"
+        "  buf #1 f32[4] read \"place\"\n  buf #2 f32[8195] read \"bias\"\n"
+        "  buf #3 f32[8195, 4] write \"y\"\n  stage 0 map f32 [c0, p1] \"y\"\n"
+        "    %0 = #0[4*c0 + p1]\n    %1 = #1[p1]\n    %2 = #2[c0]\n"
+        "    over {} = fma(%0, %1, %2)\n    #3[4*c0 + p1] = it\n",
+        "kernel \"inplace\" scalars 0\n  axes c0:16 p1:4\n  buf #0 f32[16, 4] inplace "
+        "\"w\"\n"
+        "  stage 0 map f32 [p1] \"first\"\n    %0 = #0[p1]\n    over {} = mul(%0, 2)\n"
+        "  stage 1 map f32 [c0, p1] \"w\"\n    %0 = #0[4*c0 + p1]\n    %1 = stage 0\n"
+        "    over {} = add(%0, %1)\n    #0[4*c0 + p1] = it\n",
+        "kernel \"turned\" scalars 0\n  axes n0:1B c1:8 p2:4\n  buf #0 f32[1B, 8, 4] read "
+        "\"x\"\n"
+        "  buf #1 f32[4, 1B] read \"t\"\n  buf #2 f32[1B, 8, 4] write \"y\"\n"
+        "  stage 0 map f32 [n0, c1, p2] \"y\"\n    %0 = #0[32*n0 + 4*c1 + p2]\n"
+        "    %1 = #1[1B*p2 + n0]\n    over {} = mul(%0, %1)\n    #2[32*n0 + 4*c1 + p2] = "
+        "it\n"};
+    (void)unused;
+    for (unsigned i = 0; i < sizeof text / sizeof *text; i++) {
+        struct arena *a = arena_new();
+        struct diag_sink *ds = diag_sink_new(a, 3);
+        const struct kernel *k = kernel_parse(a, text[i], ds, 0);
+        diag_print(ds, stderr, false);
+        assert_non_null(k);
+        const char *nest = nest_print(nest_schedule(k, target_find("avx512"), a), a);
+        assert_int_equal(strstr(nest, "%4]") != NULL, i == 0);
+        try_kernel(i + 1, k, a);
+        arena_free(a);
+    }
+}
+
 /* ---- convolutions in all roles, with what follows them ---- */
 
 struct window {
@@ -506,6 +541,7 @@ int main(void)
                                        cmocka_unit_test(the_largest_has_one_value),
                                        cmocka_unit_test(chunks_compute_their_rows),
                                        cmocka_unit_test(places_share_lanes_with_channels),
+                                       cmocka_unit_test(digits_keep_their_limits),
                                        cmocka_unit_test(nests_of_convolutions)};
     return cmocka_run_group_tests_name("nest", tests, NULL, NULL);
 }

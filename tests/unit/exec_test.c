@@ -9,16 +9,17 @@
 
 #include "runtime/exec.h"
 
-enum { LAUNCHES = 24, UNITS = 40, RUNS = 400, THREADS = 3, LITTLE = 1, MUCH = 20000 };
+enum { LAUNCHES = 600, UNITS = 40, RUNS = 40, THREADS = 3, LITTLE = 1, MUCH = 20000 };
 
 static atomic_int done[LAUNCHES], early, spin;
 
-/* The number of a launch is the first scalar of its entry. */
+/* The number of a launch is the first scalar of its entry, those of some before it are
+ * looked at. */
 static void run(const struct hyp_kargs *k, int64_t lo, int64_t hi, void *scratch)
 {
     const uint32_t launch = k->scalar[0].u;
     (void)scratch;
-    for (uint32_t before = 0; before < launch; before++)
+    for (uint32_t before = launch < 8 ? 0 : launch - 8; before < launch; before++)
         early += done[before] != UNITS;
     for (int64_t u = lo; u < hi; u++) {
         for (int i = 0; i < 50; i++)
@@ -45,8 +46,8 @@ static struct hyp_plan plan = {.kernel = kernel,
                                .nphase = 1,
                                .batch_max = 1};
 
-/* Launches of much and of little, several of a kind in a row. */
-static void make_plan(void)
+/* A phase of all launches, of much work or little. */
+static void make_plan(bool much(uint32_t))
 {
     for (uint32_t i = 0; i < 2; i++) {
         stage[i] = (struct hyp_stage){.fn = run,
@@ -61,22 +62,41 @@ static void make_plan(void)
     for (uint32_t i = 0; i < LAUNCHES; i++) {
         scalar[i] = i;
         param[i] = (struct hyp_param){HYP_PARAM_WORD, i};
-        entry[i] = (struct hyp_entry){.kernel = (0x5a3c96U >> i) & 1, .scalar = &scalar[i]};
+        entry[i] = (struct hyp_entry){.kernel = much(i), .scalar = &scalar[i]};
         op[i] = (struct hyp_op){HYP_OP_LAUNCH, i, i + 1, 0, 0};
     }
 }
 
-static void stages_wait_for_those_before(void **state)
+/* Several of a kind in a row. */
+static bool now_and_then(uint32_t launch)
+{
+    return (0x5a3c96U >> launch % 24) & 1;
+}
+
+/* 255 of little between two of much: the rounds of sharing are numbered by a byte. */
+static bool rarely(uint32_t launch)
+{
+    return launch % 256 == 3;
+}
+
+static void after(void *cx, const struct hyp_op *o)
+{
+    *(int *)cx += done[o->a] == UNITS;
+}
+
+static void run_phases(bool much(uint32_t), bool watched)
 {
     struct exec *x;
     struct pool *pool;
     struct hyp_error err;
-    (void)state;
-    make_plan();
+    int seen = 0;
+    make_plan(much);
     assert_int_equal(pool_new(THREADS, &pool, &err), HYP_OK);
     assert_int_equal(exec_new(&plan, pool, 1, &x, &err), HYP_OK);
     for (uint32_t i = 0; i < LAUNCHES; i++)
         x->param[i].u = i;
+    x->after_op = watched ? after : NULL;
+    x->after_cx = &seen;
     for (int r = 0; r < RUNS; r++) {
         for (uint32_t i = 0; i < LAUNCHES; i++)
             done[i] = 0;
@@ -85,12 +105,27 @@ static void stages_wait_for_those_before(void **state)
             assert_int_equal(done[i], UNITS);
         assert_int_equal(early, 0);
     }
+    assert_int_equal(seen, watched ? RUNS * LAUNCHES : 0);
     exec_free(x);
     pool_free(pool);
 }
 
+static void stages_wait_for_those_before(void **state)
+{
+    (void)state;
+    run_phases(now_and_then, false);
+    run_phases(rarely, false);
+}
+
+static void who_looks_sees_all_done(void **state)
+{
+    (void)state;
+    run_phases(now_and_then, true);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(stages_wait_for_those_before)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(stages_wait_for_those_before),
+                                       cmocka_unit_test(who_looks_sees_all_done)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
