@@ -208,11 +208,13 @@ double bench_seconds(struct bench *b, unsigned threads)
     return bench_time(run_all, b, threads == 1) / b->passes;
 }
 
-void bench_new(struct bench *b, const struct target *t, struct pool *pool, int64_t batch)
+void bench_new(struct bench *b, const struct target *t, struct pool *pool, int64_t batch,
+               unsigned threads)
 {
     *b = (struct bench){.a = arena_new(), .pool = pool, .batch = batch, .passes = 1};
     struct target *row = arena_copy(b->a, t, sizeof *row);
     row->batch = batch;
+    row->threads = threads;
     b->target = row;
 }
 

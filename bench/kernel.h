@@ -32,7 +32,9 @@ struct bench {
     void *scratch[THREADS];
 };
 
-void bench_new(struct bench *b, const struct target *t, struct pool *pool, int64_t batch);
+/* Scheduled for a batch (0: unknown) and so many threads. */
+void bench_new(struct bench *b, const struct target *t, struct pool *pool, int64_t batch,
+               unsigned threads);
 void bench_free(struct bench *b);
 /* What is wrong with what is to be compiled ends the program. */
 void bench_compile(struct bench *b); /* its nests */

@@ -297,12 +297,12 @@ static int role_of(const char *name)
 }
 
 /* The kernel of a command, made if it is not there; false: it still is. */
-static bool renew(struct server *s, const char *command, int64_t batch)
+static bool renew(struct server *s, const char *command, int64_t batch, unsigned threads)
 {
     if (strcmp(s->made, command) == 0)
         return false;
     bench_free(&s->kernel);
-    bench_new(&s->kernel, s->target, s->pool, batch);
+    bench_new(&s->kernel, s->target, s->pool, batch, threads);
     snprintf(s->made, sizeof s->made, "%s", command);
     return true;
 }
@@ -324,6 +324,14 @@ static void wait_for_others(unsigned threads)
         thrd_sleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
 }
 
+/* So many passes over n elements or steps that starting them does not count: a run starts
+ * its threads once a phase. */
+static unsigned passes_of(size_t n)
+{
+    static const size_t most = 64, total = (size_t)1 << 21;
+    return n > total ? 1 : total / n > most ? most : (unsigned)(total / n);
+}
+
 static bool time_contraction(struct server *s, const char *line)
 {
     struct shape sh;
@@ -334,8 +342,9 @@ static bool time_contraction(struct server *s, const char *line)
         role_of(name) < 0 || threads < 1 || threads > THREADS)
         return false;
     const unsigned role = (unsigned)role_of(name);
-    if (renew(s, line, sh.m))
+    if (renew(s, line, sh.m, threads))
         bench_kernel(&s->kernel, role_text(s->kernel.a, sh, role));
+    s->kernel.passes = passes_of((size_t)sh.m * (size_t)sh.k * (size_t)sh.n / 16);
     wait_for_others(threads);
     answer(s, bench_seconds(&s->kernel, threads), &sh, role, threads);
     return true;
@@ -351,7 +360,7 @@ static bool time_convolution(struct server *s, const char *line)
                &sh.kernel, &sh.stride, &sh.pad, &images, name, &threads) != 9 ||
         role_of(name) < 0 || threads < 1 || threads > THREADS)
         return false;
-    if (renew(s, line, images))
+    if (renew(s, line, images, threads))
         convolution(&s->kernel, sh, (uint8_t)role_of(name));
     wait_for_others(threads);
     answer(s, bench_seconds(&s->kernel, threads), NULL, 0, threads);
@@ -362,7 +371,7 @@ static bool time_map(struct server *s, const char *line)
 {
     if (strncmp(line, "map ", 4) != 0)
         return false;
-    if (renew(s, line, MAP_ROWS))
+    if (renew(s, line, MAP_ROWS, 1))
         bench_kernel(
             &s->kernel,
             arena_fmt(s->kernel.a,
@@ -395,13 +404,6 @@ struct stream_work {
     unsigned threads;
     bool around;
 };
-
-/* So many passes that starting them does not count. */
-static unsigned passes_of(size_t n)
-{
-    static const size_t most = 64, total = (size_t)1 << 21;
-    return n > total ? 1 : total / n > most ? most : (unsigned)(total / n);
-}
 
 static void find_streams(const struct bench *b, struct stream_work *w)
 {
@@ -456,7 +458,7 @@ static bool time_stream(struct server *s, const char *line)
     if (sscanf(line, "stream %lld %u %n", &rows, &threads, &text) != 2 || threads < 1 ||
         threads > THREADS)
         return false;
-    if (renew(s, line, rows)) {
+    if (renew(s, line, rows, threads)) {
         char *k = arena_fmt(s->kernel.a, "%s", line + text);
         for (char *at = k; (at = strchr(at, '/')) != NULL;)
             *at = '\n';
@@ -494,8 +496,8 @@ int main(int argc, char **argv)
         pool_new(THREADS, &s.pool, &err) != HYP_OK)
         return 1;
     s.has_blas = blas_open(argc > 2 ? argv[2] : NULL, &s.blas);
-    bench_new(&s.kernel, s.target, s.pool, 0);
-    bench_new(&s.peak, s.target, s.pool, 0);
+    bench_new(&s.kernel, s.target, s.pool, 0, 1);
+    bench_new(&s.peak, s.target, s.pool, 0, 1);
     peak_new(&s.peak);
     printf("{\"target\": \"%s\", \"tile\": [%d, %d], \"blas\": %s}\n", s.target->name,
            s.target->mr, s.target->nr, s.has_blas ? "true" : "false");

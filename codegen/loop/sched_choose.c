@@ -107,11 +107,14 @@ static bool steps_collide(const struct index *x, unsigned axis)
     return plain && !step.b && step.c && step.c % (PAGE / 4) == 0;
 }
 
+/* What one thread packs, others read from its cache: short sums are better off without. */
 bool sched_worth_panels(const struct sched *s, const struct kseg *g)
 {
     const struct ext size = sched_size_of_k(s, g);
+    const bool known = s->t->batch && s->t->threads > 1;
+    const int32_t batch = known ? (int32_t)s->t->batch : BATCH;
     return many(s->k->axis[s->g->row], WORTH_ROWS) &&
-           size.c + size.b * BATCH >= s->t->direct_k;
+           size.c + size.b * batch >= s->t->direct_k;
 }
 
 static enum pack_kind choose_columns(const struct sched *s, const struct kstage *k,
