@@ -130,7 +130,7 @@ static void code_reads_back(struct arena *a, const struct compiled *c, uint32_t 
     }
     assert_null(kernel_validate(kernel, a));
     assert_string_equal(kernel_print(kernel, a), kt);
-    kernel_makes(a, kernel, c->target, nt);
+    kernel_makes(a, kernel, c->ir.target, nt);
 }
 
 /* Of a compilation its results stay; what it took to get there is larger. */
