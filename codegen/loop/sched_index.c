@@ -63,27 +63,31 @@ static void quotient(struct index *r, const struct term *digit, const struct ter
     index_term(r, q);
 }
 
+static struct index digit_of(const struct term *digit, struct index at)
+{
+    struct index all[LOOP_AXES] = {0}, one = {.n = 1, .t = {*digit}};
+    all[digit->axis] = at;
+    return index_substitute(&one, all);
+}
+
 static struct index digit_at(const struct sched *s, const struct term *digit,
                              const struct index *at)
 {
     const int32_t range = digit->div * (digit->mod ? digit->mod : 1);
-    struct index r = index_const(0), rest = *at;
-    if (!index_is_plain(at)) {
-        rest = index_const(at->off.c % range);
-        r.off = ext_mul(digit->coef,
-                        ext_const(digit->mod ? 0 : (at->off.c - rest.off.c) / digit->div));
-        assert(!at->off.b && !at->scalar);
-    }
-    for (unsigned i = 0; i < at->n && !index_is_plain(at); i++) {
+    if (index_is_plain(at))
+        return digit_of(digit, *at);
+    assert(!at->off.b && !at->scalar);
+    struct index r = index_const(0), rest = index_const(at->off.c % range);
+    const int32_t whole = digit->mod ? 0 : (at->off.c - rest.off.c) / digit->div;
+    r.off = ext_mul(digit->coef, ext_const(whole));
+    for (unsigned i = 0; i < at->n; i++) {
         const struct index alone = {.n = 1, .t = {at->t[i]}};
         if (multiple_of(s, &alone) % range)
             index_term(&rest, at->t[i]);
         else if (!digit->mod)
             quotient(&r, digit, &at->t[i]);
     }
-    struct index all[LOOP_AXES] = {0}, one = {.n = 1, .t = {*digit}};
-    all[digit->axis] = rest;
-    return index_sum(r, index_substitute(&one, all));
+    return index_sum(r, digit_of(digit, rest));
 }
 
 struct index sched_index(const struct sched *s, const struct index *x)

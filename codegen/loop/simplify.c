@@ -228,7 +228,7 @@ static bool may_have_digits(const struct kernel *k, const struct pair *p)
     return true;
 }
 
-static bool walk_as_one(struct kernel *k, struct pair *p)
+static bool all_walk_as_one(struct kernel *k, struct pair *p)
 {
     for (uint32_t i = 0; i < k->nstage; i++)
         if (!stage_merges(&k->stage[i], p->x, p->y))
@@ -248,7 +248,7 @@ static bool pair_merges(struct simplify *m, struct pair *p, bool digits)
     if ((int64_t)(ex.c + ex.b) * (ey.c + ey.b) > 1 << 30)
         return false;
     p->inner = ey;
-    return (digits ? may_have_digits(k, p) : walk_as_one(k, p)) &&
+    return (digits ? may_have_digits(k, p) : all_walk_as_one(k, p)) &&
            (!numbered || (!ey.b && numbers_pair(k, p->x, p->y, ey.c)));
 }
 

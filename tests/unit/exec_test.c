@@ -33,9 +33,9 @@ static struct hyp_kernel kernel[2];
 static struct hyp_entry entry[LAUNCHES];
 static uint32_t scalar[LAUNCHES];
 static struct hyp_param param[LAUNCHES];
-static struct hyp_op op[LAUNCHES];
+static struct hyp_op op[2 * LAUNCHES]; /* before each launch its scalar is set */
 static struct hyp_phase phase[1] = {
-    {.name = "all", .op = op, .nop = LAUNCHES, .loaded = true, .draw = UINT32_MAX}};
+    {.name = "all", .op = op, .nop = 2 * LAUNCHES, .loaded = true, .draw = UINT32_MAX}};
 static struct hyp_plan plan = {.kernel = kernel,
                                .nkernel = 2,
                                .entry = entry,
@@ -63,7 +63,8 @@ static void make_plan(bool much(uint32_t))
         scalar[i] = i;
         param[i] = (struct hyp_param){HYP_PARAM_WORD, i};
         entry[i] = (struct hyp_entry){.kernel = much(i), .scalar = &scalar[i]};
-        op[i] = (struct hyp_op){HYP_OP_LAUNCH, i, i + 1, 0, 0};
+        op[2 * i] = (struct hyp_op){HYP_OP_SCALARS, 0, 0, i, i + 1};
+        op[2 * i + 1] = (struct hyp_op){HYP_OP_LAUNCH, i, i + 1, 0, 0};
     }
 }
 
@@ -81,7 +82,7 @@ static bool rarely(uint32_t launch)
 
 static void after(void *cx, const struct hyp_op *o)
 {
-    *(int *)cx += done[o->a] == UNITS;
+    *(int *)cx += o->op == HYP_OP_LAUNCH && done[o->a] == UNITS;
 }
 
 static void run_phases(bool much(uint32_t), bool watched)
@@ -93,13 +94,13 @@ static void run_phases(bool much(uint32_t), bool watched)
     make_plan(much);
     assert_int_equal(pool_new(THREADS, &pool, &err), HYP_OK);
     assert_int_equal(exec_new(&plan, pool, 1, &x, &err), HYP_OK);
-    for (uint32_t i = 0; i < LAUNCHES; i++)
-        x->param[i].u = i;
     x->after_op = watched ? after : NULL;
     x->after_cx = &seen;
     for (int r = 0; r < RUNS; r++) {
-        for (uint32_t i = 0; i < LAUNCHES; i++)
+        for (uint32_t i = 0; i < LAUNCHES; i++) {
             done[i] = 0;
+            x->param[i].u = LAUNCHES - 1;
+        }
         assert_int_equal(exec_phase(x, 0, 1, &err), HYP_OK);
         for (uint32_t i = 0; i < LAUNCHES; i++)
             assert_int_equal(done[i], UNITS);
