@@ -337,7 +337,7 @@ LLVMValueRef ll_current(struct ll *l, const struct stmt *st)
 
 void ll_fetch(struct ll *l, const struct stmt *st)
 {
-    const struct memory m = memory_of(l, false, st->dst);
+    const struct memory m = memory_of(l, st->dst_tile, st->dst);
     LLVMTypeRef elem = ll_dtype(l, m.dtype);
     const struct ll_at at = ll_index(l, &st->index, m.first, elem);
     LLVMValueRef in[] = {lane_pointer(l, &at, elem, 0), ll_i32(l, 0), ll_i32(l, 3),

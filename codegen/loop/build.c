@@ -149,7 +149,7 @@ static sx_id add_load(struct sched *s, struct stmt *st, const struct nload *l,
 sx_id nb_load_tile(struct sched *s, struct stmt *st, uint16_t tile, struct index index)
 {
     struct nload l = {.tile = true, .id = tile, .index = index};
-    return add_load(s, st, &l, s->n->tile[tile].dtype);
+    return nb_load(s, st, &l);
 }
 
 sx_id nb_load_buf(struct sched *s, struct stmt *st, uint16_t buf, struct index index,
@@ -164,7 +164,7 @@ sx_id nb_load_buf(struct sched *s, struct stmt *st, uint16_t buf, struct index i
 
 sx_id nb_load(struct sched *s, struct stmt *st, const struct nload *l)
 {
-    return add_load(s, st, l, s->n->buf[l->id].dtype);
+    return add_load(s, st, l, l->tile ? s->n->tile[l->id].dtype : s->n->buf[l->id].dtype);
 }
 
 struct stmt *nb_set_tile(struct sched *s, uint16_t tile, struct index index)

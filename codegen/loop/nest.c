@@ -172,8 +172,9 @@ static bool stmt_ok(struct judge *j, const struct stmt *st, unsigned depth)
         }
         return true;
     case S_FETCH:
-        return (!st->dst_tile && st->dst < j->n->nbuf && index_ok(j, &st->index)) ||
-               bad(j, "a fetch of no buffer");
+        return (st->dst < (st->dst_tile ? j->n->ntile : j->n->nbuf) &&
+                index_ok(j, &st->index)) ||
+               bad(j, "a fetch of nothing");
     default:
         return value_ok(j, st);
     }

@@ -158,8 +158,11 @@ static struct stmt *in_stmt(struct in *in, struct nest *n, unsigned depth)
         st->has_init = in_is(in, "=");
         if (st->has_init)
             st->init = in_double(in);
-    } else if (in_is(in, "fetch #")) {
+    } else if (in_is(in, "fetch")) {
         st->op = S_FETCH;
+        st->dst_tile = in_is(in, "&");
+        if (!st->dst_tile)
+            in_want(in, "#");
         st->dst = (uint16_t)in_count(in, UINT16_MAX);
         in_want(in, "[");
         st->index = in_index(in, find_axis, n);

@@ -74,7 +74,7 @@ static void out_for(struct out *o, const struct nest *n, const struct stmt *f,
 
 static void out_fetch(struct out *o, const struct nest *n, const struct stmt *st)
 {
-    out_fmt(o, "fetch #%u[", (unsigned)st->dst);
+    out_fmt(o, "fetch %c%u[", st->dst_tile ? '&' : '#', (unsigned)st->dst);
     out_index(o, &st->index, nest_axis, n);
     out_fmt(o, "]\n");
 }

@@ -161,6 +161,7 @@ struct sched {
     struct item_tiles *tiles; /* by item */
     struct pack *packs;
     int32_t pack_nr;      /* columns of a panel */
+    int32_t block;        /* rows of a block */
     uint16_t *export_buf; /* by stage: 1 + private buffer that other groups read */
 };
 enum { BLOCK_LANES = 8 }; /* of a vector in a block of rows, which has 24 */
@@ -174,6 +175,11 @@ struct pack { /* by stage, segment (8 each) and factor */
     int32_t axis, width;       /* what it is packed along, and columns of a panel */
     uint8_t nshared,
         shared[LOOP_AXES]; /* of blocks: axes that have each blocks of their own */
+};
+struct tile_point {
+    struct index base, lane; /* column = base + lane */
+    int32_t width;
+    struct index block; /* first row of the block that holds the row, where rows are packed */
 };
 struct item_tiles {
     uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums */
@@ -197,7 +203,7 @@ void nb_end_stage(struct sched *s);
 sx_id nb_load_tile(struct sched *s, struct stmt *st, uint16_t tile, struct index index);
 sx_id nb_load_buf(struct sched *s, struct stmt *st, uint16_t buf, struct index index,
                   const struct guard *guard, uint8_t nguard);
-sx_id nb_load(struct sched *s, struct stmt *st, const struct nload *l); /* of a buffer */
+sx_id nb_load(struct sched *s, struct stmt *st, const struct nload *l);
 struct stmt *nb_set_tile(struct sched *s, uint16_t tile, struct index index);
 struct stmt *nb_set_buf(struct sched *s, uint16_t buf, struct index index);
 
@@ -290,6 +296,9 @@ void sched_fetch_row(struct sched *s, struct index number, struct index row,
 /* A factor's line of `width` elements some steps along the sum (its axis is `red`). */
 void sched_fetch_factor(struct sched *s, const struct kstage *k, sx_id factor, uint8_t red,
                         int32_t width);
+/* A panel's lines that the sum, over one axis, comes to some steps later. */
+void sched_fetch_panel(struct sched *s, const struct item *it, uint32_t seg, unsigned which,
+                       const struct tile_point *t, int32_t width);
 /*
  * The loops over a segment's reduced axes but the first, that also fetch the factor's
  * elements there for the tile after this one (mr rows from `row`), if they come line by
@@ -317,18 +326,17 @@ const struct index *sched_plain_load(const struct sched *s, const struct kstage 
  * factors are then read from there */
 void sched_pack(struct sched *s);
 void sched_pack_unit(struct sched *s, struct index panel);
-struct tile_point {
-    struct index base, lane; /* column = base + lane */
-    int32_t width;
-};
 sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
                    unsigned which, const struct tile_point *t);
+/* Where it is in a panel. */
+struct nload sched_panel_load(const struct sched *s, const struct item *it, uint32_t seg,
+                              unsigned which, const struct tile_point *t);
 
 /* Is the factor in blocks of rows? Then it can be read by the number k alone. */
 bool sched_in_blocks(const struct sched *s, const struct item *it, uint32_t seg,
                      unsigned which);
 sx_id sched_block(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
-                  unsigned which, struct index k);
+                  unsigned which, struct index first, struct index k);
 
 /* sched_chunk.c: what a unit's block of rows computes of its chunk, before their columns;
  * a factor of the sum that reads it */

@@ -340,6 +340,14 @@ static void choose_chunk(struct sched *s, const struct item *it)
 
 /* ---- of a group ---- */
 
+/* Tiles of a number of samples may end in smaller ones, which begin anywhere. */
+static int32_t rows_of_block(const struct sched *s)
+{
+    const struct group *g = s->g;
+    const bool any = g->window || g->row < 0 || s->k->axis[g->row].b;
+    return any ? s->t->unit_rows : sched_tile_shape(s).mr;
+}
+
 void sched_choose_packs(struct sched *s)
 {
     EACH_ITEM(s, i, it)
@@ -351,6 +359,7 @@ void sched_choose_packs(struct sched *s)
         return;
     bool ragged = columns_are_ragged(s);
     s->pack_nr = sched_tile_shape(s).nr;
+    s->block = rows_of_block(s);
     EACH_ITEM(s, i, it)
     {
         if (it->role != ROLE_ANCHOR)

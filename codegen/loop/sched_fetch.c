@@ -6,7 +6,8 @@
  * elements of the sum instead, so that they are there when the tile is done.
  *
  * So are a factor's elements that lie far apart along the sum, where they are not packed,
- * and the rows of a filter's gradient: each is a few lines of every sample.
+ * panels that the first cache does not hold, which come from the second in no time but not
+ * in none, and the rows of a filter's gradient: each is a few lines of every sample.
  *
  * A walk over rows fetches the next row, or what comes in a while, where processors do not.
  */
@@ -19,6 +20,7 @@ enum {
     FETCH_BUFFERS = 4,     /* at most */
     FETCH_BYTES = 1 << 15, /* smaller buffers stay in the cache */
     FETCH_FAR = 128,       /* elements of a factor that no processor sees a stream in */
+    FETCH_PANEL = 8,       /* elements of a sum from what is used of a panel to what will be */
     LINE = 64 / 4
 };
 
@@ -141,6 +143,27 @@ void sched_fetch_factor(struct sched *s, const struct kstage *k, sx_id factor, u
         st->index = index_offset(sched_index(s, x), at);
     }
     s->at[red] = here;
+}
+
+void sched_fetch_panel(struct sched *s, const struct item *it, uint32_t seg, unsigned which,
+                       const struct tile_point *t, int32_t width)
+{
+    const struct kseg *g = &s->k->stage[it->stage].seg[seg];
+    const struct ext n = sched_size_of_k(s, g);
+    const struct index here = s->at[g->red[0]];
+    struct tile_point at = *t;
+    if (!n.b && (int64_t)n.c * 4 * s->pack_nr <= s->t->l1 / 2)
+        return;
+    s->at[g->red[0]] = index_offset(here, FETCH_PANEL);
+    for (int32_t lane = 0; lane < width; lane += LINE) {
+        at.lane = index_const(lane);
+        const struct nload l = sched_panel_load(s, it, seg, which, &at);
+        struct stmt *st = nb_stmt(s, S_FETCH);
+        st->dst_tile = l.tile;
+        st->dst = l.id;
+        st->index = l.index;
+    }
+    s->at[g->red[0]] = here;
 }
 
 /* Elements of the innermost axes from the `from`th on. */

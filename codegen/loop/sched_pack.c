@@ -4,7 +4,8 @@
  * are evaluated on the way, once an element.
  *
  *   PANELS  columns:  [column / nr][k][column % nr], the last panel filled up with zeros
- *   BLOCKS  rows:     [row / 24][k][row % 24], where rows are contiguous in memory
+ *   BLOCKS  rows:     [row / n][k][row % n], where rows are contiguous in memory; n are
+ *                     those of a tile, or 24 where tiles may begin anywhere
  *   ROWS    rows:     [row][k], for prologues of rows that lie along k
  *   CHUNK   rows:     [k][row % 24], for prologues of sums in chunks (sched_chunk.c)
  *
@@ -76,9 +77,9 @@ static struct index block_index(const struct sched *s, const struct kseg *g,
     index_add(&in, &row0, ext_const(-1));
     for (unsigned i = 0; i < p->nshared; i++) {
         first = scaled(first, s->k->axis[p->shared[i]].c);
-        index_add(&first, &s->at[p->shared[i]], ext_const(s->t->unit_rows));
+        index_add(&first, &s->at[p->shared[i]], ext_const(p->width));
     }
-    return index_sum(index_sum(times_k(s, first, g), scaled(k, s->t->unit_rows)), in);
+    return index_sum(index_sum(times_k(s, first, g), scaled(k, p->width)), in);
 }
 
 bool sched_in_blocks(const struct sched *s, const struct item *it, uint32_t seg,
@@ -88,12 +89,22 @@ bool sched_in_blocks(const struct sched *s, const struct item *it, uint32_t seg,
 }
 
 sx_id sched_block(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
-                  unsigned which, struct index k)
+                  unsigned which, struct index first, struct index k)
 {
     const struct kseg *g = &s->k->stage[it->stage].seg[seg];
     const struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + which];
-    const struct index at = block_index(s, g, p, s->row0, s->at[s->g->row], k);
+    const struct index at = block_index(s, g, p, first, s->at[s->g->row], k);
     return nb_load_buf(s, st, p->buf, at, NULL, 0);
+}
+
+struct nload sched_panel_load(const struct sched *s, const struct item *it, uint32_t seg,
+                              unsigned which, const struct tile_point *t)
+{
+    const struct kseg *g = &s->k->stage[it->stage].seg[seg];
+    const struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + which];
+    return (struct nload){.tile = p->in_tile,
+                          .id = p->in_tile ? (uint16_t)(p->buf - 1) : p->buf,
+                          .index = panel_index(s, g, p, t->base, t->lane, t->width)};
 }
 
 sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint32_t seg,
@@ -102,19 +113,17 @@ sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint
     const struct kstage *k = &s->k->stage[it->stage];
     const struct kseg *g = &k->seg[seg];
     const struct pack *p = &s->packs[(it->stage * 8U + seg) * 2 + which];
-    struct index at;
     if (p->kind == PACK_NONE)
         return sched_expr(s, st, k, g->factor[which]);
     if (p->kind == PACK_CHUNK)
         return sched_chunk_factor(s, st, it, seg, which);
-    if (p->kind == PACK_PANELS)
-        at = panel_index(s, g, p, t->base, t->lane, t->width);
-    else if (p->kind == PACK_BLOCKS)
-        return sched_block(s, st, it, seg, which, flat_k(s, g));
-    else
-        at = index_sum(times_k(s, s->at[s->g->row], g), flat_k(s, g));
-    return p->in_tile ? nb_load_tile(s, st, (uint16_t)(p->buf - 1), at)
-                      : nb_load_buf(s, st, p->buf, at, NULL, 0);
+    if (p->kind == PACK_BLOCKS)
+        return sched_block(s, st, it, seg, which, t ? t->block : s->row0, flat_k(s, g));
+    if (p->kind == PACK_ROWS)
+        return nb_load_buf(s, st, p->buf,
+                           index_sum(times_k(s, s->at[s->g->row], g), flat_k(s, g)), NULL, 0);
+    const struct nload l = sched_panel_load(s, it, seg, which, t);
+    return nb_load(s, st, &l);
 }
 
 /* ---- the packing stages ---- */
@@ -125,6 +134,7 @@ struct job { /* one pack, at the unit it is for */
     unsigned which;
     struct pack *p;
     struct index unit;
+    struct index first; /* row of the block, of packed rows */
 };
 
 static struct stmt *set_packed(struct sched *s, const struct pack *p, struct index at)
@@ -171,10 +181,22 @@ static struct stmt *set_lane(struct sched *s, void *cx, struct index lane)
     return set_packed(s, l->j->p, l->place(s, l->j, index_sum(l->lane, lane)));
 }
 
+/* Of lanes whose rows of memory lie along k: how many of its axes do, and their length; or
+ * 0. */
+static unsigned strips_run(const struct sched *s, const struct lanes *l, int32_t *length)
+{
+    const struct kstage *k = &s->k->stage[l->j->it->stage];
+    const struct kseg *g = &k->seg[l->j->seg];
+    const sx_id factor = g->factor[l->j->which];
+    if (l->n % l->size)
+        return 0;
+    return sched_plain_load(s, k, factor) ? sched_run(s, k, g, factor, l->axis, length)
+                                          : run_of_computed(s, g, length);
+}
+
 /*
- * Lanes whose rows of memory lie along k: in strips.  A vector of them after the other
- * walks all of k, so that no more rows than it has lanes are in the cache at once.  False:
- * there is no such row.
+ * Such lanes in strips.  A vector of them after the other walks all of k, so that no more
+ * rows than it has lanes are in the cache at once.  False: there is no such row.
  */
 static bool put_strips(struct sched *s, struct lanes l)
 {
@@ -188,10 +210,8 @@ static bool put_strips(struct sched *s, struct lanes l)
                        .wide = STRIP,
                        .set = set_lane,
                        .cx = &l};
-    const unsigned n = sched_plain_load(s, k, t.factor)
-                           ? sched_run(s, k, g, t.factor, l.axis, &t.length)
-                           : run_of_computed(s, g, &t.length);
-    if (!n || l.n % l.size)
+    const unsigned n = strips_run(s, &l, &t.length);
+    if (!n)
         return false;
     unsigned opened = sched_loops(s, g->red, g->nred - n);
     for (unsigned i = g->nred - n; i < g->nred; i++)
@@ -286,56 +306,98 @@ static void pack_panels(struct sched *s, const struct job *j)
     nb_close(s);
 }
 
-/* Row `lane` of the unit's block. */
+/* Row `lane` of the block that begins with row `first`. */
 static struct index block_place(const struct sched *s, const struct job *j,
                                 struct index lane)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    const struct index row0 = scaled(j->unit, s->t->unit_rows);
-    return block_index(s, g, j->p, row0, index_sum(row0, lane), flat_k(s, g));
+    return block_index(s, g, j->p, j->first, index_sum(j->first, lane), flat_k(s, g));
 }
 
-static void full_block(struct sched *s, const struct job *j, struct index row0)
+/* Lanes of a vector of a block's rows. */
+static int32_t block_lanes(int32_t block)
+{
+    int32_t n = BLOCK_LANES;
+    while (block % n)
+        n /= 2;
+    return n;
+}
+
+/* The rows of a unit, block by block in strips; false: there are none. */
+static bool put_block_strips(struct sched *s, const struct job *j, struct index row0)
+{
+    const int32_t block = j->p->width;
+    int32_t length;
+    struct job in = *j;
+    struct lanes all = {.j = &in,
+                        .axis = (unsigned)s->g->row,
+                        .lane = index_const(0),
+                        .n = block,
+                        .size = block_lanes(block),
+                        .place = block_place};
+    if (!strips_run(s, &all, &length))
+        return false;
+    const int32_t rows = s->t->unit_rows;
+    struct stmt *b = nb_for(s, FOR_SEQ, index_const(0), index_const(rows), block);
+    all.first = in.first = index_sum(row0, index_axis(b->axis, 1));
+    put_strips(s, all);
+    nb_close(s);
+    return true;
+}
+
+static void full_blocks(struct sched *s, const struct job *j, struct index row0)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    const struct lanes all = {
-        j,           (unsigned)s->g->row, row0, index_const(0), s->t->unit_rows,
-        BLOCK_LANES, block_place};
-    if (put_strips(s, all))
+    const int32_t block = j->p->width, n = block_lanes(block);
+    struct job in = *j;
+    if (put_block_strips(s, j, row0))
         return;
     const unsigned opened = sched_loops(s, g->red, g->nred);
-    struct stmt *q = nb_for(s, FOR_UNROLL, index_const(0),
-                            index_const(s->t->unit_rows / BLOCK_LANES), 1);
-    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(BLOCK_LANES), 1);
-    struct index lane = index_axis(v->axis, 1);
-    index_term(&lane, (struct term){q->axis, 1, 0, {BLOCK_LANES, 0}});
-    s->at[s->g->row] = index_sum(row0, lane);
-    put(s, j, block_place(s, j, lane));
-    sched_close(s, opened + 2);
+    struct stmt *b = nb_for(s, FOR_UNROLL, index_const(0),
+                            index_const(s->t->unit_rows / block), 1);
+    struct stmt *q = nb_for(s, FOR_UNROLL, index_const(0), index_const(block / n), 1);
+    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(n), 1);
+    const struct index lane = index_sum(index_axis(q->axis, n), index_axis(v->axis, 1));
+    in.first = index_sum(row0, index_axis(b->axis, block));
+    s->at[s->g->row] = index_sum(in.first, lane);
+    put(s, j, block_place(s, &in, lane));
+    sched_close(s, opened + 3);
+}
+
+/* Rows of a unit that is not full, one by one. */
+static void part_of_blocks(struct sched *s, const struct job *j, struct index row0)
+{
+    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
+    const struct ext n = s->k->axis[s->g->row];
+    const int32_t unit = s->t->unit_rows, block = j->p->width;
+    struct index rest = row0;
+    rest.off = ext_add(rest.off, (struct ext){unit - 1 - n.c, -n.b});
+    struct stmt *part = nb_for(s, FOR_SEQ, index_const(0), index_const(unit), 1);
+    nb_guard(s, part, rest, ext_const(unit));
+    nb_guard(s, part, index_sum(row0, index_axis(part->axis, 1)), n);
+    struct job in = *j;
+    struct index at = index_const(0);
+    index_term(&at, (struct term){part->axis, block, 0, {block, 0}});
+    in.first = index_sum(row0, at);
+    s->at[s->g->row] = index_sum(row0, index_axis(part->axis, 1));
+    unsigned opened = sched_loops(s, j->p->shared, j->p->nshared);
+    opened += sched_loops(s, g->red, g->nred);
+    put(s, j, block_index(s, g, j->p, in.first, s->at[s->g->row], flat_k(s, g)));
+    sched_close(s, opened + 1);
 }
 
 static void pack_blocks(struct sched *s, const struct job *j)
 {
-    const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    struct ext n = s->k->axis[s->g->row];
-    int32_t block = s->t->unit_rows;
-    struct index row0 = scaled(j->unit, block), rest = row0;
-    bool even = n.b == 0 && n.c % block == 0;
-    unsigned opened = even ? 0 : only_if(s, row0, (struct ext){n.c - block + 1, n.b});
+    const struct ext n = s->k->axis[s->g->row];
+    const int32_t unit = s->t->unit_rows;
+    const struct index row0 = scaled(j->unit, unit);
+    const bool even = n.b == 0 && n.c % unit == 0;
+    unsigned opened = even ? 0 : only_if(s, row0, (struct ext){n.c - unit + 1, n.b});
     opened += sched_loops(s, j->p->shared, j->p->nshared);
-    full_block(s, j, row0);
+    full_blocks(s, j, row0);
     sched_close(s, opened);
-    if (even)
-        return;
-    rest.off = ext_add(rest.off, (struct ext){block - 1 - n.c, -n.b});
-    struct stmt *part = nb_for(s, FOR_SEQ, row0, index_offset(row0, block), 1);
-    part->bound = n;
-    nb_guard(s, part, rest, ext_const(block));
-    s->at[s->g->row] = index_axis(part->axis, 1);
-    opened = sched_loops(s, j->p->shared, j->p->nshared);
-    opened += sched_loops(s, g->red, g->nred);
-    put(s, j, block_index(s, g, j->p, row0, s->at[s->g->row], flat_k(s, g)));
-    sched_close(s, opened + 1);
+    if (!even)
+        part_of_blocks(s, j, row0);
 }
 
 static void put_row(struct sched *s, void *cx, struct index base, int32_t width,
@@ -371,7 +433,7 @@ static void pack_buffer(struct sched *s, const struct job *j)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
     bool panels = j->p->kind == PACK_PANELS;
-    int32_t inner = panels ? s->pack_nr : s->t->unit_rows;
+    const int32_t inner = panels ? s->pack_nr : j->p->width;
     j->p->group = s->g;
     if (j->p->in_tile) {
         j->p->buf = (uint16_t)(1 + nb_tile(s, "w", TILE_STACK, DT_F32,
@@ -526,7 +588,7 @@ static uint32_t find_jobs(struct sched *s, struct job **job, bool in_tile)
                 if (p->kind == PACK_NONE || p->in_tile != in_tile)
                     continue;
                 p->axis = p->kind == PACK_PANELS ? s->g->col : s->g->row;
-                p->width = p->kind == PACK_PANELS ? s->pack_nr : s->t->unit_rows;
+                p->width = p->kind == PACK_PANELS ? s->pack_nr : s->block;
                 const struct pack *same = packed_before(s, it, g, w);
                 const struct job j = {.it = it, .seg = g, .which = w, .p = p};
                 if (same)

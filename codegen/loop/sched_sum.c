@@ -46,7 +46,9 @@ static void accumulate(struct sched *s, const struct tile_at *t, struct item *it
     st->dst = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
     st->index = j;
     index_add(&st->index, &m, ext_const(t->width));
-    struct tile_point at = {t->base, j, t->panel};
+    struct tile_point at = {t->base, j, t->panel, s->row0};
+    if (s->block != s->t->unit_rows)
+        at.block = t->row;
     uint32_t real = it->part == PART_PARTIAL ? it->seg : seg;
     st->value = sched_factor(s, st, it, real, 0, &at);
     st->value2 = k->seg[real].factor[1] ? sched_factor(s, st, it, real, 1, &at) : 0;
@@ -145,7 +147,7 @@ const struct item *tile_first_anchor(const struct sched *s)
     return &s->gs.item[s->g->item[i]];
 }
 
-/* What is not packed of a tile's factors, some steps ahead. */
+/* A tile's factors, some steps ahead. */
 static void fetch_factors(struct sched *s, const struct tile_at *t, const struct item *it,
                           uint32_t seg)
 {
@@ -157,10 +159,13 @@ static void fetch_factors(struct sched *s, const struct tile_at *t, const struct
         return;
     s->at[s->g->row] = t->row;
     s->at[s->g->col] = t->base;
+    const struct tile_point at = {t->base, index_const(0), t->panel, s->row0};
     for (unsigned w = 0; w < 2; w++)
         if (g->factor[w] && p[w].kind == PACK_NONE)
             sched_fetch_factor(s, k, g->factor[w], g->red[0],
                                p[w].depends_on_col ? t->width : 1);
+        else if (g->factor[w] && p[w].kind == PACK_PANELS)
+            sched_fetch_panel(s, it, (uint32_t)(g - k->seg), w, &at, t->width);
 }
 
 /* Sums with the same loops walk them together, so that they share what they load. */

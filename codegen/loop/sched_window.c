@@ -132,7 +132,7 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
     sx_id rows;
     if (flat) {
         index_add(&k, &p->k0, ext_const(p->inner));
-        rows = sched_block(s, st, p->it, p->nseg, 1U - image, k);
+        rows = sched_block(s, st, p->it, p->nseg, 1U - image, s->row0, k);
     } else {
         rows = sched_factor(s, st, p->it, p->nseg, 1U - image, NULL);
     }

@@ -15,8 +15,8 @@ enum {
     ENOUGH_UNITS = 4,
     TALL = 8,
     SCATTER_BLOCKS = 8,
-    LATE_ROWS = 96,
-    LATE_UNITS = 16
+    LONG_ROWS = 96,
+    LONG_UNITS = 16
 };
 
 /* ---- values between groups ---- */
@@ -124,27 +124,23 @@ static int32_t round_up(int32_t x, int32_t q)
     return (x + q - 1) / q * q;
 }
 
-/* Units of late tiles are long, but what is packed of rows is found by 24 of them. */
+/* Products whose rows are a constant number, nothing summed of what comes of them: their
+ * units are long, so that a panel of columns serves many tiles. */
 static bool is_long(const struct sched *s)
 {
-    EACH_ITEM(s, i, it)
-    {
-        for (uint32_t x = 0; it->role == ROLE_ANCHOR && x < 16; x++) {
-            const uint8_t kind = s->packs[it->stage * 16U + x].kind;
-            if (kind != PACK_NONE && kind != PACK_PANELS)
-                return false;
-        }
-    }
-    return s->late;
+    const struct group *g = s->g;
+    return g->nanchor && !s->scalar && !g->window && !g->nouter && !g->chunked &&
+           !g->colsum && !g->rowsum && g->row >= 0 && g->col >= 0 && !s->k->axis[g->row].b &&
+           !s->k->axis[g->col].b;
 }
 
 /* Many tiles of one panel, and yet enough units. */
-static int32_t late_rows(const struct sched *s)
+static int32_t long_rows(const struct sched *s)
 {
-    int32_t rows = LATE_ROWS;
+    int32_t rows = LONG_ROWS;
     const int32_t panels = (s->k->axis[s->g->col].c - 1) / sched_tile_shape(s).nr + 1;
     while (rows > s->t->unit_rows &&
-           (s->k->axis[s->g->row].c + rows - 1) / rows * panels < LATE_UNITS)
+           (s->k->axis[s->g->row].c + rows - 1) / rows * panels < LONG_UNITS)
         rows /= 2;
     return rows;
 }
@@ -154,7 +150,7 @@ static int32_t unit_rows(const struct sched *s)
     const struct group *g = s->g;
     int32_t q = s->t->unit_rows;
     if (is_long(s))
-        return late_rows(s);
+        return long_rows(s);
     if (g->nanchor || g->colsum || g->row < 0)
         return q;
     int64_t n = g->col < 0 ? 1 : s->k->axis[g->col].b ? 64 : s->k->axis[g->col].c;
