@@ -16,10 +16,13 @@ static const struct {
     const char *name, *triple, *cpu, *features;
     const char *needs; /* of the host, as LLVM names features */
     const char *whose; /* how the names of the processors begin that the row was measured
-                          on; others take it only when asked to */
+                          on, others take it only when asked to */
 } machine[] = {
     {"zen4", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
      "+avx512f +avx512vl +avx512dq +avx512bw +avx512cd +fma +bmi2", "znver"},
+    {"skylake", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
+     "+avx512f +avx512vl +avx512dq +avx512bw +avx512cd +fma +bmi2",
+     "skylake-avx512 cascadelake cooperlake"},
     {"avx512", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
      "+avx512f +avx512vl +avx512dq +avx512bw +avx512cd +fma +bmi2", ""},
     {"avx2", "x86_64-unknown-linux-gnu", "x86-64-v3", "", "+avx2 +fma +bmi2 +f16c", ""},
@@ -155,6 +158,17 @@ bool llvm_runs_here(const struct target *t)
     return fits;
 }
 
+static bool begins_as_one_of(const char *name, const char *words)
+{
+    for (; *words; words += strspn(words, " ")) {
+        const size_t n = strcspn(words, " ");
+        if (strncmp(name, words, n) == 0)
+            return true;
+        words += n;
+    }
+    return false;
+}
+
 const struct target *llvm_host_target(void)
 {
     const struct target *found = NULL;
@@ -163,7 +177,7 @@ const struct target *llvm_host_target(void)
     for (size_t i = 0; i < sizeof machine / sizeof *machine && !found; i++) {
         const struct target *t = target_find(machine[i].name);
         const char *whose = machine[i].whose;
-        if (t && strncmp(cpu, whose, strlen(whose)) == 0 && llvm_runs_here(t))
+        if (t && (!*whose || begins_as_one_of(cpu, whose)) && llvm_runs_here(t))
             found = t;
     }
     LLVMDisposeMessage(cpu);

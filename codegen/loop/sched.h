@@ -179,7 +179,8 @@ struct pack { /* by stage, segment (8 each) and factor */
 struct tile_point {
     struct index base, lane; /* column = base + lane */
     int32_t width;
-    struct index block; /* first row of the block that holds the row, where rows are packed */
+    struct index
+        block; /* first row of the block that holds the row, where rows are packed */
 };
 struct item_tiles {
     uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums */

@@ -20,7 +20,7 @@ enum {
     FETCH_BUFFERS = 4,     /* at most */
     FETCH_BYTES = 1 << 15, /* smaller buffers stay in the cache */
     FETCH_FAR = 128,       /* elements of a factor that no processor sees a stream in */
-    FETCH_PANEL = 8,       /* elements of a sum from what is used of a panel to what will be */
+    FETCH_PANEL = 8, /* elements of a sum from what is used of a panel to what will be */
     LINE = 64 / 4
 };
 

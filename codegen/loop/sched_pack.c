@@ -121,7 +121,8 @@ sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint
         return sched_block(s, st, it, seg, which, t ? t->block : s->row0, flat_k(s, g));
     if (p->kind == PACK_ROWS)
         return nb_load_buf(s, st, p->buf,
-                           index_sum(times_k(s, s->at[s->g->row], g), flat_k(s, g)), NULL, 0);
+                           index_sum(times_k(s, s->at[s->g->row], g), flat_k(s, g)), NULL,
+                           0);
     const struct nload l = sched_panel_load(s, it, seg, which, t);
     return nb_load(s, st, &l);
 }
@@ -353,8 +354,8 @@ static void full_blocks(struct sched *s, const struct job *j, struct index row0)
     if (put_block_strips(s, j, row0))
         return;
     const unsigned opened = sched_loops(s, g->red, g->nred);
-    struct stmt *b = nb_for(s, FOR_UNROLL, index_const(0),
-                            index_const(s->t->unit_rows / block), 1);
+    struct stmt *b =
+        nb_for(s, FOR_UNROLL, index_const(0), index_const(s->t->unit_rows / block), 1);
     struct stmt *q = nb_for(s, FOR_UNROLL, index_const(0), index_const(block / n), 1);
     struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(n), 1);
     const struct index lane = index_sum(index_axis(q->axis, n), index_axis(v->axis, 1));

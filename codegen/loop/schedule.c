@@ -34,8 +34,10 @@ static bool read_elsewhere(const struct sched *s, uint32_t reader, uint32_t stag
                     return true;
             continue;
         }
+        /* what combines partial sums reads these and nothing else */
         for (uint32_t i = 0; i < s->gs.nitem; i++)
-            if (s->gs.item[i].stage == reader && s->gs.item[i].group != group)
+            if (s->gs.item[i].stage == reader && s->gs.item[i].group != group &&
+                s->gs.item[i].part != PART_COMBINE)
                 return true;
     }
     return false;
@@ -130,8 +132,8 @@ static bool is_long(const struct sched *s)
 {
     const struct group *g = s->g;
     return g->nanchor && !s->scalar && !g->window && !g->nouter && !g->chunked &&
-           !g->colsum && !g->rowsum && g->row >= 0 && g->col >= 0 && !s->k->axis[g->row].b &&
-           !s->k->axis[g->col].b;
+           !g->colsum && !g->rowsum && g->row >= 0 && g->col >= 0 &&
+           !s->k->axis[g->row].b && !s->k->axis[g->col].b;
 }
 
 /* Many tiles of one panel, and yet enough units. */

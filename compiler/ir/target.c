@@ -8,13 +8,10 @@
 enum { BORDER_WORK = 24 * 256 };
 
 static const struct target table[] = {
-#define TARGET(name, vec, mr, nr, dk, ds, l1, l2, l3, flops, prims, bw2, bw3, bwd)         \
-    {name,        vec,         mr,                                                         \
-     nr,          dk,          ds,                                                         \
-     BORDER_WORK, 24,          l1,                                                         \
-     l2,          l3,          2,                                                          \
-     (flops)*1e9, (prims)*1e9, {(bw2)*1e9, (bw3)*1e9, (bwd)*1e9},                          \
-     0.9e-6,      0,           0},
+#define TARGET(name, vec, mr, nr, dk, ds, flight, l1, l2, l3, flops, prims, bw2, bw3, bwd) \
+    {name,   vec, mr, nr, dk, ds,          flight,      BORDER_WORK,                       \
+     24,     l1,  l2, l3, 2,  (flops)*1e9, (prims)*1e9, {(bw2)*1e9, (bw3)*1e9, (bwd)*1e9}, \
+     0.9e-6, 0,   0},
 #include "compiler/ir/target.def"
 #undef TARGET
 };

@@ -18,6 +18,7 @@ struct target {
     int32_t vec;                   /* floats in a vector register */
     int32_t mr, nr;                /* register tile: rows divide 24 */
     int32_t direct_k, direct_step; /* below these, what lies side by side is not packed */
+    int32_t flight;                /* operations that a core has under way */
     int32_t border_work; /* least products of an image's element for which the zeros around
                             it are left out */
     int32_t unit_rows;   /* 24 */

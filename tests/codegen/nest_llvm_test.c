@@ -25,7 +25,7 @@
 
 enum { PER_LOAD = 25, STAGES = 16 };
 
-static const char *const target_names[] = {"avx2", "avx512", "zen4", "neon"};
+static const char *const target_names[] = {"avx2", "avx512", "skylake", "zen4", "neon"};
 
 struct fenced { /* memory that ends (or starts) at a forbidden page */
     void *map, *at;

@@ -230,7 +230,7 @@ static void try_width(const struct target *t, int32_t width)
     arena_free(a);
 }
 
-static const char *const target_names[] = {"avx2", "avx512", "zen4", "neon"};
+static const char *const target_names[] = {"avx2", "avx512", "skylake", "zen4", "neon"};
 
 static void every_row(void **unused)
 {

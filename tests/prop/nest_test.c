@@ -185,6 +185,27 @@ static void nest_is_sound(const struct tried *t, const struct nest *nest)
         complain(t, why);
 }
 
+static void mark_read(const struct stmt *st, bool *read)
+{
+    for (uint32_t i = 0; st->op == S_FOR && i < st->nbody; i++)
+        mark_read(st->body[i], read);
+    for (uint32_t i = 0; (st->op == S_SET || st->op == S_ACC) && i < st->nload; i++)
+        if (!st->load[i].tile)
+            read[st->load[i].id] = true;
+}
+
+/* What is stored for later stages is read by one. */
+static void private_ones_are_read(const struct tried *t)
+{
+    const struct nest *n = t->n;
+    bool *read = arena_array(t->a, n->nbuf + 1U, sizeof *read);
+    for (uint32_t i = 0; i < n->nstage; i++)
+        mark_read(n->stage[i].root, read);
+    for (uint32_t i = n->nbuf - n->nprivate; i < n->nbuf; i++)
+        if (!read[i])
+            complain(t, "nothing reads a private buffer");
+}
+
 static void round_trips(const struct tried *t)
 {
     struct hoisted h;
@@ -217,12 +238,14 @@ static void try_schedule(struct tried *t, const struct target *target, const cha
     t->n = nest_schedule(t->k, &row, t->a);
     borders += t->n->borders;
     round_trips(t);
+    private_ones_are_read(t);
     try_one(t, (t->seed ^ (uint64_t)t->batch) & 1);
 }
 
 static void try_kernel(uint64_t seed, const struct kernel *k, struct arena *a)
 {
-    static const char *const targets[] = {"avx2", "avx512", "zen4", "neon", "generic"};
+    static const char *const targets[] = {"avx2", "avx512", "skylake",
+                                          "zen4", "neon",   "generic"};
     static const int64_t batches[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 50, 200};
     static const int64_t expected[] = {0, 32, 200};
     struct tried t = {.seed = seed, .a = a, .k = k};
@@ -285,6 +308,32 @@ static void the_largest_has_one_value(void **unused)
 }
 
 /* ---- sums in chunks of what is computed ---- */
+
+/* What is summed down the columns in chunks is read by these sums alone: it is not stored.
+ */
+static void chunks_store_sums_alone(void **unused)
+{
+    static const char text[] =
+        "kernel \"sums\" scalars 0\n  axes n0:1B o1:70\n  buf #0 f32[1B, 70] read \"x\"\n"
+        "  buf #1 f32[1B, 70] write \"y\"\n  buf #2 f32[1B, 70] write \"w\"\n"
+        "  buf #3 f32[70] write \"z\"\n"
+        "  stage 0 map f32 [n0, o1] \"y\"\n    %0 = #0[70*n0 + o1]\n    over {} = exp(%0)\n"
+        "    #1[70*n0 + o1] = it\n"
+        "  stage 1 map f32 [n0, o1] \"half\"\n    %0 = stage 0\n    over {} = div(%0, 2)\n"
+        "  stage 2 map f32 [n0, o1] \"w\"\n    %0 = stage 1\n    over {} = exp(%0)\n"
+        "    #2[70*n0 + o1] = it\n"
+        "  stage 3 sum f32 [o1] chunk 24 \"z\"\n    %0 = stage 1\n    over {n0} += %0\n"
+        "    #3[o1] = it\n";
+    struct arena *a = arena_new();
+    struct diag_sink *ds = diag_sink_new(a, 3);
+    const struct kernel *k = kernel_parse(a, text, ds, 0);
+    (void)unused;
+    diag_print(ds, stderr, false);
+    assert_non_null(k);
+    for (uint64_t seed = 1; seed <= 5; seed++)
+        try_kernel(seed, k, a);
+    arena_free(a);
+}
 
 /* What belongs to rows is computed for a block of them and a chunk, before the columns. */
 static void chunks_compute_their_rows(void **unused)
@@ -539,6 +588,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nest_equals_kernel),
                                        cmocka_unit_test(the_largest_has_one_value),
+                                       cmocka_unit_test(chunks_store_sums_alone),
                                        cmocka_unit_test(chunks_compute_their_rows),
                                        cmocka_unit_test(places_share_lanes_with_channels),
                                        cmocka_unit_test(digits_keep_their_limits),
