@@ -402,6 +402,8 @@ bool border_open(const struct kernel *k, const struct target *t, const struct ks
                  uint32_t first, uint32_t nseg, const uint8_t *col, unsigned ncol,
                  struct group *out);
 void sched_window(struct sched *s);
+/* Rows of its tiles. */
+int32_t sched_window_rows(const struct sched *s);
 
 /* sched_scatter.c: a unit owns its columns (and outer axes) of the destination */
 void sched_scatter(struct sched *s);

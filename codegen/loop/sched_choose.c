@@ -344,8 +344,9 @@ static void choose_chunk(struct sched *s, const struct item *it)
 static int32_t rows_of_block(const struct sched *s)
 {
     const struct group *g = s->g;
-    const bool any = g->window || g->row < 0 || s->k->axis[g->row].b;
-    return any ? s->t->unit_rows : sched_tile_shape(s).mr;
+    if (g->row < 0 || s->k->axis[g->row].b)
+        return s->t->unit_rows;
+    return g->window ? sched_window_rows(s) : sched_tile_shape(s).mr;
 }
 
 void sched_choose_packs(struct sched *s)

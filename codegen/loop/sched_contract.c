@@ -7,8 +7,7 @@
 
 enum {
     CHEAP_SUMS = 16,
-    LATE_COST = 8,    /* of an epilogue that is worth it */
-    LATE_FLIGHT = 320 /* its chain of a root and a quotient has to let the sum pass */
+    LATE_COST = 8 /* of an epilogue that is worth it */
 };
 
 /* ---- shapes ---- */
@@ -318,7 +317,7 @@ bool sched_is_late(const struct sched *s)
     const struct ext rows = s->k->axis[g->row], cols = s->k->axis[g->col];
     const struct item *it = tile_first_anchor(s);
     const struct tile_shape shape = sched_tile_shape(s);
-    return s->t->flight >= LATE_FLIGHT && !rows.b && !cols.b && rows.c > shape.mr &&
+    return target_runs_ahead(s->t) && !rows.b && !cols.b && rows.c > shape.mr &&
            shape.nr >= s->t->vec && tile_is_copied(s, shape.mr) &&
            sched_maps_cost(s) >= LATE_COST && s->k->stage[it->stage].seg[0].nred == 1;
 }

@@ -118,7 +118,7 @@ sx_id sched_factor(struct sched *s, struct stmt *st, const struct item *it, uint
     if (p->kind == PACK_CHUNK)
         return sched_chunk_factor(s, st, it, seg, which);
     if (p->kind == PACK_BLOCKS)
-        return sched_block(s, st, it, seg, which, t ? t->block : s->row0, flat_k(s, g));
+        return sched_block(s, st, it, seg, which, t->block, flat_k(s, g));
     if (p->kind == PACK_ROWS)
         return nb_load_buf(s, st, p->buf,
                            index_sum(times_k(s, s->at[s->g->row], g), flat_k(s, g)), NULL,

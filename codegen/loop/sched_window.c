@@ -104,6 +104,23 @@ static unsigned k_loops(struct sched *s, const struct panel *p, bool flat, struc
     return 1;
 }
 
+/*
+ * As many as the accumulators allow.  At borders there are many tiles of short sums, and a
+ * last one of fewer rows is code of its own: eight of a multiple of eight will do, where a
+ * core has room for the loads that they cost.
+ */
+int32_t sched_window_rows(const struct sched *s)
+{
+    static const int32_t sizes[] = {12, 8, 6, 4, 3, 2, 1};
+    const int32_t rows = panel_extent(s, s->g->row), most = s->t->mr * s->t->nr / s->g->nr;
+    unsigned i = 0;
+    if (s->g->border && target_runs_ahead(s->t) && rows % 12 && rows % 8 == 0 && most >= 8)
+        return 8;
+    while (sizes[i] > 1 && (sizes[i] > most || sizes[i] > rows))
+        i++;
+    return sizes[i];
+}
+
 static void tile(struct sched *s, const struct panel *p, struct index row, int32_t mr)
 {
     const uint16_t h = nb_tile(s, "h", TILE_REG, p->k->dtype, mr, p->nr, p->whole);
@@ -132,9 +149,10 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
     sx_id rows;
     if (flat) {
         index_add(&k, &p->k0, ext_const(p->inner));
-        rows = sched_block(s, st, p->it, p->nseg, 1U - image, s->row0, k);
+        rows = sched_block(s, st, p->it, p->nseg, 1U - image, row, k);
     } else {
-        rows = sched_factor(s, st, p->it, p->nseg, 1U - image, NULL);
+        const struct tile_point at = {.block = row};
+        rows = sched_factor(s, st, p->it, p->nseg, 1U - image, &at);
     }
     st->value = image ? rows : lanes;
     st->value2 = image ? lanes : rows;
@@ -146,19 +164,14 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
 
 static void row_tiles(struct sched *s, const struct panel *p)
 {
-    const int32_t full = p->rows / p->mr * p->mr, block = s->t->unit_rows;
+    const int32_t full = p->rows / p->mr * p->mr;
     if (full) {
-        struct stmt *u = nb_for(s, FOR_SEQ, index_const(0), index_const(full), block);
-        s->row0 = index_axis(u->axis, 1);
-        struct stmt *r = nb_for(s, FOR_SEQ, s->row0, index_offset(s->row0, block), p->mr);
-        r->bound = ext_const(full);
+        struct stmt *r = nb_for(s, FOR_SEQ, index_const(0), index_const(full), p->mr);
         tile(s, p, index_axis(r->axis, 1), p->mr);
-        sched_close(s, 2);
+        nb_close(s);
     }
-    if (p->rows == full)
-        return;
-    s->row0 = index_const(full / block * block);
-    tile(s, p, index_const(full), p->rows - full);
+    if (p->rows > full)
+        tile(s, p, index_const(full), p->rows - full);
 }
 
 /* ---- panels ---- */
@@ -213,18 +226,6 @@ static void sum_segment(struct sched *s, struct panel *p)
         hi = index_offset(lo, p->k->chunk);
     }
     sum_range(s, p, lo, hi);
-}
-
-static int32_t row_tile(const struct sched *s, int32_t rows)
-{
-    static const int32_t sizes[] = {12, 8, 6, 4, 3, 2, 1};
-    int32_t best = 1;
-    if (s->g->border && rows % 12 && rows % 8 == 0 && 8 * s->g->nr <= s->t->mr * s->t->nr)
-        return 8;
-    for (unsigned i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        if (sizes[i] * s->g->nr <= s->t->mr * s->t->nr && sizes[i] <= rows && best == 1)
-            best = sizes[i];
-    return best;
 }
 
 /* One segment, one block of k. */
@@ -328,7 +329,7 @@ void sched_window(struct sched *s)
     p.k = &s->k->stage[p.it->stage];
     const struct segments segs = {part ? p.it->seg : 0, part ? p.it->seg + 1U : p.k->nseg};
     p.rows = panel_extent(s, g->row);
-    p.mr = row_tile(s, p.rows);
+    p.mr = sched_window_rows(s);
     packed_tile(s, &p, segs);
     if (s->per_unit > 1) {
         panels_by_blocks(s, &p, segs);

@@ -33,6 +33,11 @@ struct target {
     int64_t batch;
     uint32_t threads;
 };
+/* Has a core room for a chain of operations that wait, and for what passes them? */
+static inline bool target_runs_ahead(const struct target *t)
+{
+    return t->flight >= 320;
+}
 const struct target *target_find(const char *name);
 const struct target *target_default(void);
 
