@@ -33,15 +33,35 @@ static once_flag started = ONCE_FLAG_INIT, started_others = ONCE_FLAG_INIT;
 /* For tests: kernels whose text has this word get modules that LLVM refuses. */
 static const char *fail_word;
 
+/* Processors that keep no decoded code for lines of 32 bytes that a jump crosses or ends
+ * (Intel, "Mitigations for Jump Conditional Code Erratum", 2019). */
+static const char jump_erratum[] = "skylake cascadelake";
+
+static bool begins_as_one_of(const char *name, const char *words)
+{
+    for (; *words; words += strspn(words, " ")) {
+        const size_t n = strcspn(words, " ");
+        if (strncmp(name, words, n) == 0)
+            return true;
+        words += n;
+    }
+    return false;
+}
+
 static void start_once(void)
 {
     /* Pointers are moved by emitted code, so that LLVM need not look for them. */
-    const char *options[] = {"hypnograph", "-disable-lsr",
-                             "-x86-experimental-pref-innermost-loop-alignment=6"};
+    const char *options[4] = {"hypnograph", "-disable-lsr",
+                              "-x86-experimental-pref-innermost-loop-alignment=6"};
+    int n = 3;
+    char *cpu = LLVMGetHostCPUName();
+    if (begins_as_one_of(cpu, jump_erratum))
+        options[n++] = "-x86-branches-within-32B-boundaries";
+    LLVMDisposeMessage(cpu);
     fail_word = getenv("HYP_FAIL_LLVM");
     LLVMInitializeNativeTarget();
     LLVMInitializeNativeAsmPrinter();
-    LLVMParseCommandLineOptions(sizeof options / sizeof *options, options, NULL);
+    LLVMParseCommandLineOptions(n, options, NULL);
 }
 
 void llvm_start(void)
@@ -156,17 +176,6 @@ bool llvm_runs_here(const struct target *t)
     LLVMDisposeMessage(triple);
     LLVMDisposeMessage(features);
     return fits;
-}
-
-static bool begins_as_one_of(const char *name, const char *words)
-{
-    for (; *words; words += strspn(words, " ")) {
-        const size_t n = strcspn(words, " ");
-        if (strncmp(name, words, n) == 0)
-            return true;
-        words += n;
-    }
-    return false;
 }
 
 const struct target *llvm_host_target(void)
