@@ -15,7 +15,8 @@
 
 enum {
     FETCH_DISTANCE = 1024, /* elements, of what is walked once */
-    FETCH_STEP = 16,       /* elements of a sum to a row */
+    FETCH_STEP = 16,       /* elements of a sum to a row, at most */
+    FETCH_OFTEN = 4,       /* at least */
     FETCH_LEAST = 64,      /* shorter sums fetch nothing */
     FETCH_BUFFERS = 4,     /* at most */
     FETCH_BYTES = 1 << 15, /* smaller buffers stay in the cache */
@@ -102,6 +103,14 @@ void sched_fetch_row(struct sched *s, struct index number, struct index row,
         fetch_row(s, &f, number, row, base, mr, width);
 }
 
+/* All rows of a tile are fetched by the end of its sum. */
+static int32_t fetch_step(const struct sched *s, struct ext n, int32_t mr)
+{
+    const int64_t k = n.b && !s->t->batch ? FETCH_STEP * mr : ext_at(n, s->t->batch);
+    const int64_t step = k / mr;
+    return step > FETCH_STEP ? FETCH_STEP : step < FETCH_OFTEN ? FETCH_OFTEN : (int32_t)step;
+}
+
 unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
                              struct index base, int32_t mr, int32_t width)
 {
@@ -112,13 +121,13 @@ unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,
     const struct fetched f = find_fetched(s);
     if (!f.n)
         return 0;
-    struct stmt *step =
-        nb_for(s, FOR_SEQ, index_const(0), (struct index){.off = n}, FETCH_STEP);
+    const int32_t often = fetch_step(s, n, mr);
+    struct stmt *step = nb_for(s, FOR_SEQ, index_const(0), (struct index){.off = n}, often);
     struct index number = index_const(0);
-    index_term(&number, (struct term){step->axis, FETCH_STEP, 0, {1, 0}});
+    index_term(&number, (struct term){step->axis, often, 0, {1, 0}});
     fetch_row(s, &f, number, row, base, mr, width);
     const struct index first = index_axis(step->axis, 1);
-    struct stmt *k = nb_for(s, FOR_SEQ, first, index_offset(first, FETCH_STEP), 1);
+    struct stmt *k = nb_for(s, FOR_SEQ, first, index_offset(first, often), 1);
     k->bound = n;
     s->at[axis] = index_axis(k->axis, 1);
     return 2;

@@ -126,14 +126,30 @@ static int32_t round_up(int32_t x, int32_t q)
     return (x + q - 1) / q * q;
 }
 
-/* Products whose rows are a constant number, nothing summed of what comes of them: their
- * units are long, so that a panel of columns serves many tiles. */
+/* Sums whose panel of columns is more than the first cache has room for beside the rows. */
+static bool sums_are_long(const struct sched *s)
+{
+    EACH_ITEM(s, i, it)
+    {
+        const struct kstage *k = &s->k->stage[it->stage];
+        for (uint32_t g = 0; it->role == ROLE_ANCHOR && g < k->nseg; g++) {
+            const struct ext n = sched_size_of_k(s, &k->seg[g]);
+            const int64_t batch = s->t->batch ? s->t->batch : s->t->l1;
+            if (ext_at(n, batch) * sched_tile_shape(s).nr * 4 > s->t->l1 / 2)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Long products whose rows are a constant number, nothing summed of what comes of them:
+ * their units are long, too, so that a panel of columns serves many tiles. */
 static bool is_long(const struct sched *s)
 {
     const struct group *g = s->g;
     return g->nanchor && !s->scalar && !g->window && !g->nouter && !g->chunked &&
-           !g->colsum && !g->rowsum && g->row >= 0 && g->col >= 0 &&
-           !s->k->axis[g->row].b && !s->k->axis[g->col].b;
+           !g->colsum && !g->rowsum && g->row >= 0 && g->col >= 0 && !s->k->axis[g->row].b &&
+           !s->k->axis[g->col].b && sums_are_long(s);
 }
 
 /* Many tiles of one panel, and yet enough units. */
