@@ -164,7 +164,10 @@ struct sched {
     int32_t block;        /* rows of a block */
     uint16_t *export_buf; /* by stage: 1 + private buffer that other groups read */
 };
-enum { BLOCK_LANES = 8 }; /* of a vector in a block of rows, which has 24 */
+enum {
+    BLOCK_LANES = 8, /* of a vector in a block of rows */
+    TALL = 8         /* blocks of rows of a unit that packs its panel for itself */
+};
 enum pack_kind { PACK_NONE, PACK_PANELS, PACK_BLOCKS, PACK_ROWS, PACK_CHUNK };
 struct pack { /* by stage, segment (8 each) and factor */
     uint8_t kind;

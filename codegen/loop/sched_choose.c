@@ -377,14 +377,16 @@ void sched_choose_packs(struct sched *s)
 
 /*
  * Panels that each unit packs for itself need no barrier, and do not travel from one
- * processor's cache to another's.  They must fit half of L2.
+ * processor's cache to another's.  They must fit half of L2, and a unit have all rows: else
+ * they would be packed again and again.
  */
 bool sched_packs_in_units(const struct sched *s)
 {
     const struct group *g = s->g;
     int64_t bytes = 0;
     if (!sched_packs(s) || g->window || g->nouter || g->rowsum || g->row < 0 ||
-        !s->k->axis[g->row].b || g->col < 0 || s->k->axis[g->col].b)
+        !s->k->axis[g->row].b || g->col < 0 || s->k->axis[g->col].b ||
+        s->t->batch > TALL * s->t->unit_rows)
         return false;
     if (columns_are_ragged(s) && !sched_packs_columns(s)) /* the last ones go one by one */
         return false;

@@ -13,7 +13,6 @@ enum {
     COL_BLOCKS = 4,
     COL_UNITS = 8,
     ENOUGH_UNITS = 4,
-    TALL = 8,
     SCATTER_BLOCKS = 8,
     LONG_ROWS = 96,
     LONG_UNITS = 16
