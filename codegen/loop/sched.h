@@ -248,6 +248,11 @@ void sched_close(struct sched *s, unsigned n);
 
 /* Primitives of the group's maps. */
 uint32_t sched_maps_cost(const struct sched *s);
+/* Lanes of them that are walked at once: LANES, two vectors where a processor would not
+ * come to the second before the first is done, or four of draws, a counter of which gives
+ * four numbers. */
+enum { LANES = 16 };
+int32_t sched_map_lanes(const struct sched *s);
 
 /* Where a walk stands. */
 struct walk {

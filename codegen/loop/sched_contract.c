@@ -7,6 +7,7 @@
 
 enum {
     CHEAP_SUMS = 16,
+    IN_FLIGHT = 3, /* operations for every primitive, of the vector at hand and the next */
     LATE_COST = 8 /* of an epilogue that is worth it */
 };
 
@@ -55,6 +56,24 @@ uint32_t sched_maps_cost(const struct sched *s)
     return cost;
 }
 
+static bool draws(const struct sched *s)
+{
+    EACH_ITEM(s, i, it)
+    {
+        const sx_id e = s->k->stage[it->stage].value;
+        if (e && sx_uses_rng(&s->k->sx, e))
+            return true;
+    }
+    return false;
+}
+
+int32_t sched_map_lanes(const struct sched *s)
+{
+    const bool slow = IN_FLIGHT * (int64_t)sched_maps_cost(s) > s->t->flight;
+    const int32_t lanes = (draws(s) ? 4 : slow ? 2 : 1) * s->t->vec;
+    return lanes > LANES ? lanes : LANES;
+}
+
 /* Lanes of sums down columns alone: several chains side by side, where what is summed is
  * cheap. */
 static int32_t sums_width(const struct sched *s)
@@ -65,7 +84,7 @@ static int32_t sums_width(const struct sched *s)
         sums += it->role == ROLE_COLSUM;
     }
     const int32_t width = sums ? 4 / sums * s->t->vec : 0;
-    return width < 16 || sched_maps_cost(s) > CHEAP_SUMS ? 16 : width;
+    return width < LANES || sched_maps_cost(s) > CHEAP_SUMS ? sched_map_lanes(s) : width;
 }
 
 struct tile_shape sched_tile_shape(const struct sched *s)

@@ -4,20 +4,7 @@
  */
 #include "codegen/loop/sched_tile.h"
 
-enum {
-    ROLL_COST = 1,
-    LANES = 16,
-    IN_FLIGHT = 3 /* operations for every primitive, of the vector at hand and the next */
-};
-
-/* Lanes of a copy that are walked at once: two vectors, where a processor would not come to
- * the second before the first is done. */
-static int32_t copied_lanes(const struct sched *s, int32_t valid)
-{
-    const bool two = IN_FLIGHT * (int64_t)sched_maps_cost(s) > s->t->flight;
-    const int32_t lanes = two && 2 * s->t->vec > LANES ? 2 * s->t->vec : LANES;
-    return valid % lanes ? LANES : lanes;
-}
+enum { ROLL_COST = 1 };
 
 /*
  * Columns of a padded panel beyond the last are computed and dropped.  Where the tile is a
@@ -26,7 +13,8 @@ static int32_t copied_lanes(const struct sched *s, int32_t valid)
 static void epilogue_cols(struct sched *s, struct walk *w, const struct tile_at *t,
                           int32_t valid, bool copied)
 {
-    const int32_t lanes = copied_lanes(s, valid);
+    const int32_t most = sched_fit(sched_map_lanes(s), t->width);
+    const int32_t lanes = valid % most ? LANES : most;
     if (copied && valid > lanes && valid % lanes == 0 && !w->reg_colsum) {
         struct stmt *q = nb_for(s, FOR_SEQ, index_const(0), index_const(valid), lanes);
         w->tile_lane = index_axis(q->axis, 1);

@@ -396,20 +396,12 @@ static bool walk_is_empty(const struct sched *s, unsigned pass, bool replay)
     return true;
 }
 
-/* Draws are made four a lane of a counter: several vectors at a time. */
 static int32_t walk_width(const struct sched *s)
 {
-    int32_t width = 16, most = 4 * s->t->vec;
     if (s->g->rowsum || s->g->col < 0)
-        return width;
-    EACH_ITEM(s, i, it)
-    {
-        sx_id e = s->k->stage[it->stage].value;
-        if (e && sx_uses_rng(&s->k->sx, e))
-            while (width < most && width * 2 <= s->k->axis[s->g->col].c)
-                width *= 2;
-    }
-    return width;
+        return LANES;
+    const int32_t most = sched_map_lanes(s), n = s->k->axis[s->g->col].c;
+    return n > LANES ? sched_fit(most, n) : LANES;
 }
 
 /* Processors fetch streams themselves, but not far enough where each element takes long. */
