@@ -8,7 +8,7 @@
 enum {
     CHEAP_SUMS = 16,
     IN_FLIGHT = 3, /* operations for every primitive, of the vector at hand and the next */
-    LATE_COST = 8 /* of an epilogue that is worth it */
+    LATE_COST = 8  /* of an epilogue that is worth it */
 };
 
 /* ---- shapes ---- */

@@ -108,7 +108,9 @@ static int32_t fetch_step(const struct sched *s, struct ext n, int32_t mr)
 {
     const int64_t k = n.b && !s->t->batch ? FETCH_STEP * mr : ext_at(n, s->t->batch);
     const int64_t step = k / mr;
-    return step > FETCH_STEP ? FETCH_STEP : step < FETCH_OFTEN ? FETCH_OFTEN : (int32_t)step;
+    return step > FETCH_STEP    ? FETCH_STEP
+           : step < FETCH_OFTEN ? FETCH_OFTEN
+                                : (int32_t)step;
 }
 
 unsigned sched_fetching_loop(struct sched *s, uint8_t axis, struct index row,

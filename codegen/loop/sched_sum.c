@@ -46,7 +46,8 @@ static void accumulate(struct sched *s, const struct tile_at *t, struct item *it
     st->dst = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
     st->index = j;
     index_add(&st->index, &m, ext_const(t->width));
-    const bool begins = s->g->row >= 0 && !s->k->axis[s->g->row].b; /* a block, with its rows */
+    const bool begins =
+        s->g->row >= 0 && !s->k->axis[s->g->row].b; /* a block, with its rows */
     const struct tile_point at = {t->base, j, t->panel, begins ? t->row : s->row0};
     uint32_t real = it->part == PART_PARTIAL ? it->seg : seg;
     st->value = sched_factor(s, st, it, real, 0, &at);

@@ -147,8 +147,8 @@ static bool is_long(const struct sched *s)
 {
     const struct group *g = s->g;
     return g->nanchor && !s->scalar && !g->window && !g->nouter && !g->chunked &&
-           !g->colsum && !g->rowsum && g->row >= 0 && g->col >= 0 && !s->k->axis[g->row].b &&
-           !s->k->axis[g->col].b && sums_are_long(s);
+           !g->colsum && !g->rowsum && g->row >= 0 && g->col >= 0 &&
+           !s->k->axis[g->row].b && !s->k->axis[g->col].b && sums_are_long(s);
 }
 
 /* Many tiles of one panel, and yet enough units. */
