@@ -16,7 +16,7 @@ static const struct {
     const char *name, *triple, *cpu, *features;
     const char *needs; /* of the host, as LLVM names features */
     const char *whose; /* how the names of the processors begin that the row was measured
-                          on, others take it only when asked to */
+                          on; others take it only when asked to */
 } machine[] = {
     {"zen4", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
      "+avx512f +avx512vl +avx512dq +avx512bw +avx512cd +fma +bmi2", "znver"},

@@ -127,6 +127,16 @@ static bool value_ok(struct judge *j, const struct stmt *st)
 
 static bool stmt_ok(struct judge *j, const struct stmt *st, unsigned depth);
 
+/* Registers need no fetching. */
+static bool fetch_ok(struct judge *j, const struct stmt *st)
+{
+    const struct nest *n = j->n;
+    const bool there = st->dst_tile ? st->dst < n->ntile && j->alive[st->dst] &&
+                                          n->tile[st->dst].space == TILE_STACK
+                                    : st->dst < n->nbuf;
+    return (there && index_ok(j, &st->index)) || bad(j, "a fetch of nothing in memory");
+}
+
 static bool for_ok(struct judge *j, const struct stmt *f, unsigned depth)
 {
     bool constant = f->lo.n == 0 && f->hi.n == 0 && !f->hi.off.b && !f->hi.scalar;
@@ -172,9 +182,7 @@ static bool stmt_ok(struct judge *j, const struct stmt *st, unsigned depth)
         }
         return true;
     case S_FETCH:
-        return (st->dst < (st->dst_tile ? j->n->ntile : j->n->nbuf) &&
-                index_ok(j, &st->index)) ||
-               bad(j, "a fetch of nothing");
+        return fetch_ok(j, st);
     default:
         return value_ok(j, st);
     }

@@ -161,11 +161,11 @@ struct sched {
     struct item_tiles *tiles; /* by item */
     struct pack *packs;
     int32_t pack_nr;      /* columns of a panel */
-    int32_t block;        /* rows of a block */
+    int32_t pack_mr;      /* rows of a block of packed rows */
     uint16_t *export_buf; /* by stage: 1 + private buffer that other groups read */
 };
 enum {
-    BLOCK_LANES = 8, /* of a vector in a block of rows */
+    BLOCK_LANES = 8, /* of a vector in a block of packed rows, at most */
     TALL = 8         /* blocks of rows of a unit that packs its panel for itself */
 };
 enum pack_kind { PACK_NONE, PACK_PANELS, PACK_BLOCKS, PACK_ROWS, PACK_CHUNK };
@@ -175,7 +175,7 @@ struct pack { /* by stage, segment (8 each) and factor */
     bool in_tile;              /* panels: each unit packs its own, into a STACK tile */
     uint16_t buf;              /* or 1 + tile */
     const struct group *group; /* that packed it */
-    int32_t axis, width;       /* what it is packed along, and columns of a panel */
+    int32_t axis, width; /* what it is packed along; columns of a panel, rows of a block */
     uint8_t nshared,
         shared[LOOP_AXES]; /* of blocks: axes that have each blocks of their own */
 };

@@ -360,7 +360,7 @@ void sched_choose_packs(struct sched *s)
         return;
     bool ragged = columns_are_ragged(s);
     s->pack_nr = sched_tile_shape(s).nr;
-    s->block = rows_of_block(s);
+    s->pack_mr = rows_of_block(s);
     EACH_ITEM(s, i, it)
     {
         if (it->role != ROLE_ANCHOR)

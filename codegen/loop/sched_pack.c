@@ -57,12 +57,14 @@ static struct index panel_index(const struct sched *s, const struct kseg *g,
     int32_t nr = s->pack_nr;
     if (p->in_tile)
         base = index_const(0);
-    if (width < nr &&
-        !p->in_tile) { /* one column at a time: its panel and lane are digits */
-        uint8_t axis = base.t[0].axis;
-        base = lane = index_const(0);
-        index_term(&base, (struct term){axis, nr, 0, {nr, 0}});
-        index_term(&lane, (struct term){axis, 1, nr, {1, 0}});
+    if (width < nr && !p->in_tile) { /* a part of a panel: which, and where it begins */
+        const struct index col = base;
+        base = index_const(col.off.c / nr * nr);
+        lane.off.c += col.off.c % nr;
+        if (col.n) {
+            index_term(&base, (struct term){col.t[0].axis, nr, 0, {nr, 0}});
+            index_term(&lane, (struct term){col.t[0].axis, 1, nr, {1, 0}});
+        }
     }
     struct index at = times_k(s, base, g);
     struct index k = scaled(flat_k(s, g), nr);
@@ -315,26 +317,19 @@ static struct index block_place(const struct sched *s, const struct job *j,
     return block_index(s, g, j->p, j->first, index_sum(j->first, lane), flat_k(s, g));
 }
 
-/* Lanes of a vector of a block's rows. */
-static int32_t block_lanes(int32_t block)
-{
-    int32_t n = BLOCK_LANES;
-    while (block % n)
-        n /= 2;
-    return n;
-}
-
 /* The rows of a unit, block by block in strips; false: there are none. */
 static bool put_block_strips(struct sched *s, const struct job *j, struct index row0)
 {
     const int32_t block = j->p->width;
-    int32_t length;
+    int32_t length, size = BLOCK_LANES;
+    while (block % size)
+        size /= 2;
     struct job in = *j;
     struct lanes all = {.j = &in,
                         .axis = (unsigned)s->g->row,
                         .lane = index_const(0),
                         .n = block,
-                        .size = block_lanes(block),
+                        .size = size,
                         .place = block_place};
     if (!strips_run(s, &all, &length))
         return false;
@@ -349,20 +344,23 @@ static bool put_block_strips(struct sched *s, const struct job *j, struct index 
 static void full_blocks(struct sched *s, const struct job *j, struct index row0)
 {
     const struct kseg *g = &s->k->stage[j->it->stage].seg[j->seg];
-    const int32_t block = j->p->width, n = block_lanes(block);
+    const int32_t block = j->p->width;
     struct job in = *j;
     if (put_block_strips(s, j, row0))
         return;
     const unsigned opened = sched_loops(s, g->red, g->nred);
     struct stmt *b =
         nb_for(s, FOR_UNROLL, index_const(0), index_const(s->t->unit_rows / block), 1);
-    struct stmt *q = nb_for(s, FOR_UNROLL, index_const(0), index_const(block / n), 1);
-    struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(n), 1);
-    const struct index lane = index_sum(index_axis(q->axis, n), index_axis(v->axis, 1));
     in.first = index_sum(row0, index_axis(b->axis, block));
-    s->at[s->g->row] = index_sum(in.first, lane);
-    put(s, j, block_place(s, &in, lane));
-    sched_close(s, opened + 3);
+    for (int32_t at = 0, n; at < block; at += n) {
+        n = sched_fit(BLOCK_LANES, block - at);
+        struct stmt *v = nb_for(s, FOR_VEC, index_const(0), index_const(n), 1);
+        const struct index lane = index_offset(index_axis(v->axis, 1), at);
+        s->at[s->g->row] = index_sum(in.first, lane);
+        put(s, j, block_place(s, &in, lane));
+        nb_close(s);
+    }
+    sched_close(s, opened + 1);
 }
 
 /* Rows of a unit that is not full, one by one. */
@@ -589,7 +587,9 @@ static uint32_t find_jobs(struct sched *s, struct job **job, bool in_tile)
                 if (p->kind == PACK_NONE || p->in_tile != in_tile)
                     continue;
                 p->axis = p->kind == PACK_PANELS ? s->g->col : s->g->row;
-                p->width = p->kind == PACK_PANELS ? s->pack_nr : s->block;
+                p->width = p->kind == PACK_PANELS   ? s->pack_nr
+                           : p->kind == PACK_BLOCKS ? s->pack_mr
+                                                    : 1;
                 const struct pack *same = packed_before(s, it, g, w);
                 const struct job j = {.it = it, .seg = g, .which = w, .p = p};
                 if (same)

@@ -400,8 +400,10 @@ static int32_t walk_width(const struct sched *s)
 {
     if (s->g->rowsum || s->g->col < 0)
         return LANES;
-    const int32_t most = sched_map_lanes(s), n = s->k->axis[s->g->col].c;
-    return n > LANES ? sched_fit(most, n) : LANES;
+    const struct ext n = s->k->axis[s->g->col];
+    if (n.b)
+        return s->g->row < 0 ? sched_map_lanes(s) : LANES;
+    return n.c > LANES ? sched_fit(sched_map_lanes(s), n.c) : LANES;
 }
 
 /* Processors fetch streams themselves, but not far enough where each element takes long. */

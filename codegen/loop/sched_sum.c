@@ -20,6 +20,13 @@ static uint32_t nseg_of(const struct sched *s, const struct item *it)
     return it->part == PART_PARTIAL ? 1 : s->k->stage[it->stage].nseg;
 }
 
+/* Blocks of packed rows are those of a tile, or of a unit of samples. */
+static struct index first_of_block(const struct sched *s, const struct tile_at *t)
+{
+    const bool samples = s->g->row < 0 || s->k->axis[s->g->row].b;
+    return samples ? s->row0 : t->row;
+}
+
 static void accumulate(struct sched *s, const struct tile_at *t, struct item *it,
                        uint32_t seg)
 {
@@ -46,9 +53,7 @@ static void accumulate(struct sched *s, const struct tile_at *t, struct item *it
     st->dst = (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
     st->index = j;
     index_add(&st->index, &m, ext_const(t->width));
-    const bool begins =
-        s->g->row >= 0 && !s->k->axis[s->g->row].b; /* a block, with its rows */
-    const struct tile_point at = {t->base, j, t->panel, begins ? t->row : s->row0};
+    const struct tile_point at = {t->base, j, t->panel, first_of_block(s, t)};
     uint32_t real = it->part == PART_PARTIAL ? it->seg : seg;
     st->value = sched_factor(s, st, it, real, 0, &at);
     st->value2 = k->seg[real].factor[1] ? sched_factor(s, st, it, real, 1, &at) : 0;

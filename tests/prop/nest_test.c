@@ -309,6 +309,36 @@ static void the_largest_has_one_value(void **unused)
 
 /* ---- sums in chunks of what is computed ---- */
 
+/* Parts of a panel are read where it lies, though another factor walks rows and columns. */
+static void parts_of_panels(void **unused)
+{
+    static const int columns[] = {33, 36, 40, 48, 70, 130};
+    (void)unused;
+    for (unsigned i = 0; i < 2 * sizeof columns / sizeof *columns; i++) {
+        struct arena *a = arena_new();
+        struct diag_sink *ds = diag_sink_new(a, 3);
+        const int n = columns[i / 2];
+        const char *rows = i % 2 ? "1B" : "50";
+        const struct kernel *k = kernel_parse(
+            a,
+            arena_fmt(a,
+                      "kernel \"parts\" scalars 0\n  axes n0:%s o1:%d r2:70\n"
+                      "  buf #0 f32[%s, %d, 70] read \"x\"\n"
+                      "  buf #1 f32[%d, 70] read \"w\"\n"
+                      "  buf #2 f32[%s, %d] write \"y\"\n"
+                      "  stage 0 sum f32 [n0, o1] seq \"y\"\n"
+                      "    %%0 = #0[%d*n0 + 70*o1 + r2]\n    %%1 = #1[70*o1 + r2]\n"
+                      "    over {r2} += %%0 * %%1\n    #2[%d*n0 + o1] = it\n",
+                      rows, n, rows, n, n, rows, n, 70 * n, n),
+            ds, 0);
+        diag_print(ds, stderr, false);
+        assert_non_null(k);
+        for (uint64_t seed = 1; seed <= 3; seed++)
+            try_kernel(seed, k, a);
+        arena_free(a);
+    }
+}
+
 /* What is summed down the columns in chunks is read by these sums alone: it is not stored.
  */
 static void chunks_store_sums_alone(void **unused)
@@ -588,6 +618,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nest_equals_kernel),
                                        cmocka_unit_test(the_largest_has_one_value),
+                                       cmocka_unit_test(parts_of_panels),
                                        cmocka_unit_test(chunks_store_sums_alone),
                                        cmocka_unit_test(chunks_compute_their_rows),
                                        cmocka_unit_test(places_share_lanes_with_channels),

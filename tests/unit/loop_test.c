@@ -164,6 +164,8 @@ static void nests_are_judged(void **state)
         {"neg(%0)", "neg(%1)", "an operand out of range"},
         {"bound 1B/8", "bound 1B/0", "a step of nothing"},
         {"reg f32[1, 8]", "stack f32[1, 8]", "larger than what the stage asks for"},
+        {"&0[a1] += %0", "fetch &0[a1]\n &0[a1] += %0", "a fetch of nothing in memory"},
+        {"&0[a1] += %0", "fetch #2[a1]\n &0[a1] += %0", "a fetch of nothing in memory"},
         {"to 8 step 1 when", "to 8 step 1 whenever", "parse"},
         {"= #0[8*a0 + a1]", "= #0[8*a0 + a2]", "parse"},
     };
