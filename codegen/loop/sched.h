@@ -166,7 +166,7 @@ struct sched {
 };
 enum {
     BLOCK_LANES = 8, /* of a vector in a block of packed rows, at most */
-    TALL = 8         /* blocks of rows of a unit that packs its panel for itself */
+    TALL = 8         /* blocks of rows of a tall unit, which has one panel */
 };
 enum pack_kind { PACK_NONE, PACK_PANELS, PACK_BLOCKS, PACK_ROWS, PACK_CHUNK };
 struct pack { /* by stage, segment (8 each) and factor */
@@ -321,6 +321,7 @@ void sched_fetch_ahead(struct sched *s, const struct koperand *p, const struct i
 
 /* sched_choose.c: what is packed.  In units: each packs its own panels, into tiles. */
 void sched_choose_packs(struct sched *s);
+bool sched_is_tall(const struct sched *s);
 bool sched_packs_in_units(const struct sched *s);
 bool sched_packs(const struct sched *s);         /* anything? */
 bool sched_packs_columns(const struct sched *s); /* all factors of columns are in panels */

@@ -375,18 +375,13 @@ void sched_choose_packs(struct sched *s)
     }
 }
 
-/*
- * Panels that each unit packs for itself need no barrier, and do not travel from one
- * processor's cache to another's.  They must fit half of L2, and a unit have all rows: else
- * they would be packed again and again.
- */
-bool sched_packs_in_units(const struct sched *s)
+/* A unit of many rows has one panel of packed columns, if that fits half of L2. */
+bool sched_is_tall(const struct sched *s)
 {
     const struct group *g = s->g;
     int64_t bytes = 0;
     if (!sched_packs(s) || g->window || g->nouter || g->rowsum || g->row < 0 ||
-        !s->k->axis[g->row].b || g->col < 0 || s->k->axis[g->col].b ||
-        s->t->batch > TALL * s->t->unit_rows)
+        !s->k->axis[g->row].b || g->col < 0 || s->k->axis[g->col].b)
         return false;
     if (columns_are_ragged(s) && !sched_packs_columns(s)) /* the last ones go one by one */
         return false;
@@ -403,4 +398,14 @@ bool sched_packs_in_units(const struct sched *s)
         }
     }
     return bytes && bytes <= s->t->l2 / 2;
+}
+
+/*
+ * Panels that each unit packs for itself need no barrier, and do not travel from one
+ * processor's cache to another's.  But where a unit does not have all rows, they would be
+ * packed again and again.
+ */
+bool sched_packs_in_units(const struct sched *s)
+{
+    return s->tall > 1 && s->t->batch <= TALL * s->t->unit_rows;
 }

@@ -611,7 +611,7 @@ void sched_pack(struct sched *s)
         return;
     EACH_ITEM(s, i, it)
     {
-        for (uint32_t x = 0; (s->tall > 1 || s->g->nouter) && !s->g->window &&
+        for (uint32_t x = 0; (sched_packs_in_units(s) || s->g->nouter) && !s->g->window &&
                              it->role == ROLE_ANCHOR && x < 16;
              x++)
             s->packs[it->stage * 16U + x].in_tile =

@@ -457,7 +457,7 @@ static void emit_group(struct sched *s, const struct group *g)
 {
     s->g = g;
     sched_choose_packs(s);
-    s->tall = sched_packs_in_units(s) ? TALL : 1;
+    s->tall = sched_is_tall(s) ? TALL : 1;
     s->late = sched_is_late(s);
     struct grid gr = plan_grid(s);
     sched_pack(s);
