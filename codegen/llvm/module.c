@@ -10,6 +10,8 @@
 #include "codegen/llvm/llvm.h"
 #include "runtime/base/sha256.h"
 
+#define AVX512 "+avx512f +avx512vl +avx512dq +avx512bw +avx512cd +fma +bmi2"
+
 /* Rows of target.def that this back end makes code for; the row says how wide, this which
  * machine. */
 static const struct {
@@ -18,16 +20,14 @@ static const struct {
     const char *whose; /* how the names of the processors begin that the row was measured
                           on; others take it only when asked to */
 } machine[] = {
-    {"zen4", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
-     "+avx512f +avx512vl +avx512dq +avx512bw +avx512cd +fma +bmi2", "znver"},
-    {"skylake", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
-     "+avx512f +avx512vl +avx512dq +avx512bw +avx512cd +fma +bmi2",
+    {"zen4", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit", AVX512, "znver"},
+    {"skylake", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit", AVX512,
      "skylake-avx512 cascadelake cooperlake"},
-    {"avx512", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit",
-     "+avx512f +avx512vl +avx512dq +avx512bw +avx512cd +fma +bmi2", ""},
+    {"avx512", "x86_64-unknown-linux-gnu", "x86-64-v4", "-prefer-256-bit", AVX512, ""},
     {"avx2", "x86_64-unknown-linux-gnu", "x86-64-v3", "", "+avx2 +fma +bmi2 +f16c", ""},
     {"neon", "aarch64-unknown-linux-gnu", "generic", "", "+neon", ""},
 };
+#undef AVX512
 
 static once_flag started = ONCE_FLAG_INIT, started_others = ONCE_FLAG_INIT;
 /* For tests: kernels whose text has this word get modules that LLVM refuses. */

@@ -319,7 +319,8 @@ unsigned sched_fetching_rows(struct sched *s, const struct kstage *k, const stru
  */
 void sched_fetch_ahead(struct sched *s, const struct koperand *p, const struct index *here);
 
-/* sched_choose.c: what is packed.  In units: each packs its own panels, into tiles. */
+/* sched_choose.c: what is packed.  Tall: a unit has many rows and one packed panel.  In
+ * units: each packs it itself, into a tile; asked when s->tall is set. */
 void sched_choose_packs(struct sched *s);
 bool sched_is_tall(const struct sched *s);
 bool sched_packs_in_units(const struct sched *s);

@@ -10,6 +10,7 @@
 #include "codegen/loop/loop.h"
 #include "compiler/cli/open.h"
 #include "compiler/cli/version.h"
+#include "compiler/ir/target.h"
 #include "runtime/base/arena.h"
 #include "runtime/base/cache.h"
 #include "runtime/base/file.h"
@@ -71,6 +72,15 @@ static void print_target(void)
     }
     printf("%-12s %s: vectors of %d floats, register tile %d x %d, L2 %d KiB, L3 %d MiB\n",
            "target", t->name, t->vec, t->mr, t->nr, t->l2 >> 10, t->l3 >> 20);
+}
+
+static void print_targets(void)
+{
+    const struct target *t;
+    printf("%-12s", "targets");
+    for (unsigned i = 0; (t = target_at(i)); i++)
+        printf(" %s", t->name);
+    puts(" (HYPNO_TARGET)");
 }
 
 /* The sources of published files, or of none, that these folders have whole. */
@@ -158,6 +168,7 @@ int cmd_doctor(const struct args *a)
     features();
     print_backends();
     print_target();
+    print_targets();
     snprintf(text, sizeof text, "%u", open_threads(a));
     line("threads", text);
     snprintf(text, sizeof text, "LLVM %s, libyaml %s, zlib %s, liblzma %s",

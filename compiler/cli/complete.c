@@ -3,6 +3,7 @@
 
 #include "compiler/cli/cmd.h"
 #include "compiler/cli/version.h"
+#include "compiler/ir/target.h"
 
 static bool takes_file(const struct option *o)
 {
@@ -178,9 +179,14 @@ void man_page(FILE *out)
         "HYPNO_DATA\nFolders, separated by colons, where data "
         "files are "
         "looked for after \\-\\-data.\n.TP\n.B HYPNO_TARGET\nThe kind of processor to make "
-        "code for, instead of this one: avx512, avx2, neon; generic: none, the "
-        "interpreter runs.\n.TP\n.B NO_COLOR\nIf set, nothing is coloured.\n",
+        "code for, instead of this one:",
         out);
+    const struct target *t;
+    for (unsigned i = 0; (t = target_at(i)); i++)
+        fprintf(out, "%s %s", i ? "," : "", t->name);
+    fputs("; for the last, none: the interpreter runs.\n.TP\n.B NO_COLOR\nIf set, nothing "
+          "is coloured.\n",
+          out);
 }
 
 void command_manual(FILE *out)

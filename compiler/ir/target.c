@@ -16,12 +16,18 @@ static const struct target table[] = {
 #undef TARGET
 };
 
+const struct target *target_at(unsigned i)
+{
+    return i < sizeof table / sizeof *table ? &table[i] : NULL;
+}
+
 const struct target *target_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-        if (strcmp(table[i].name, name) == 0)
-            return &table[i];
-    return NULL;
+    const struct target *t;
+    for (unsigned i = 0; (t = target_at(i)); i++)
+        if (strcmp(t->name, name) == 0)
+            break;
+    return t;
 }
 
 const struct target *target_default(void)

@@ -14,7 +14,7 @@
 enum mem_level { MEM_L2, MEM_L3, MEM_DRAM, MEM_LEVELS };
 
 struct target {
-    const char *name;              /* "avx2", "avx512", "zen4", ... */
+    const char *name;              /* "avx2", ... */
     int32_t vec;                   /* floats in a vector register */
     int32_t mr, nr;                /* register tile: rows divide 24 */
     int32_t direct_k, direct_step; /* below these, what lies side by side is not packed */
@@ -38,6 +38,8 @@ static inline bool target_runs_ahead(const struct target *t)
 {
     return t->flight >= 320;
 }
+/* The rows of target.def, in order; NULL past the last. */
+const struct target *target_at(unsigned i);
 const struct target *target_find(const char *name);
 const struct target *target_default(void);
 

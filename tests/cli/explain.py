@@ -12,7 +12,7 @@ import sys
 import time
 from xml.etree import ElementTree
 
-from harness import HYPNO, MODEL, SOURCE, equal, has, hypno, line_of, main, read, write
+from harness import HYPNO, MODEL, SOURCE, equal, has, hypno, line_of, main, read, targets, write
 
 # Every fate that a value can have.
 FATES = """hypnograph: 1
@@ -229,7 +229,7 @@ def test_memory_of_shipped_models():
     for path in shipped():
         for stage in ("fused", "loop", "plan"):
             has(hypno("show", path, "--stage", stage)[0], {"fused": "\nkernel ", "loop": "\nnest ", "plan": "\nphase "}[stage])
-        for row in ("avx2", "avx512", "skylake", "zen4"):  # what is packed, and how much, is the row's
+        for row in targets():  # what is packed, and how much, is the row's
             log, _ = hypno("explain", path, "--json", "--all", env={"HYPNO_TARGET": row})
             for p in json.loads(log)["phases"]:
                 assert p["arena_bound"] <= p["arena"] <= 1.05 * p["arena_bound"], f"{path}, {row}: {p['name']} needs {p['arena']}, bound {p['arena_bound']}"

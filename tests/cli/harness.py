@@ -49,6 +49,11 @@ def hypno(*args, status=0, env=None):
     return run.stdout, run.stderr
 
 
+def targets():
+    """The names of all rows of target.def."""
+    return hypno("doctor")[0].split("\ntargets")[1].split("(")[0].split()
+
+
 def equal(got, want):
     assert got == want, f"got\n{got}\nwant\n{want}"
 

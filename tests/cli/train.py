@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from harness import HYPNO, MODEL, SOURCE, equal, has, hypno, line_of, main, read, summary, write
+from harness import HYPNO, MODEL, SOURCE, equal, has, hypno, line_of, main, read, summary, targets, write
 
 
 def test_phases_left_out_have_no_probes():
@@ -457,7 +457,7 @@ def test_targets():
     """The kind of processor changes no bit; where none fits, the interpreter runs and a line says so."""
     write("m.yaml", MODEL)
     want = None
-    for target in ["", "generic", "avx2", "avx512", "skylake", "zen4", "neon"]:
+    for target in ["", *targets()]:
         out, err = hypno("train", "m.yaml", "--out", "r" + target, "--threads", "1", "--summary", "json",
                          env={"HYPNO_TARGET": target})
         values = json.loads(out.splitlines()[-1])["values"]

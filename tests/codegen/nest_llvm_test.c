@@ -25,8 +25,6 @@
 
 enum { PER_LOAD = 25, STAGES = 16 };
 
-static const char *const target_names[] = {"avx2", "avx512", "skylake", "zen4", "neon"};
-
 struct fenced { /* memory that ends (or starts) at a forbidden page */
     void *map, *at;
     size_t bytes;
@@ -201,9 +199,9 @@ static void try_seeds(uint64_t first, uint32_t n, const struct target *target)
 
 static void each_target(uint64_t first, uint64_t n)
 {
-    for (unsigned i = 0; i < sizeof target_names / sizeof *target_names; i++) {
-        const struct target *t = target_find(target_names[i]);
-        if (!t || !llvm_runs_here(t))
+    const struct target *t;
+    for (unsigned i = 0; (t = target_at(i)); i++) {
+        if (!llvm_runs_here(t))
             continue;
         for (uint64_t s = 0; s < n; s += PER_LOAD)
             try_seeds(first + s, n - s < PER_LOAD ? (uint32_t)(n - s) : PER_LOAD, t);
@@ -431,9 +429,9 @@ static void try_convolution(const char *text, const struct target *target)
 static void nests_by_hand(void **unused)
 {
     (void)unused;
-    for (unsigned i = 0; i < sizeof target_names / sizeof *target_names; i++) {
-        const struct target *t = target_find(target_names[i]);
-        if (!t || !llvm_runs_here(t))
+    const struct target *t;
+    for (unsigned i = 0; (t = target_at(i)); i++) {
+        if (!llvm_runs_here(t))
             continue;
         for (unsigned k = 0; k < sizeof by_hand / sizeof *by_hand; k++)
             try_text(by_hand[k], t);

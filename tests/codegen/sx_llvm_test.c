@@ -230,17 +230,14 @@ static void try_width(const struct target *t, int32_t width)
     arena_free(a);
 }
 
-static const char *const target_names[] = {"avx2", "avx512", "skylake", "zen4", "neon"};
-
 static void every_row(void **unused)
 {
     static const int32_t widths[] = {1, 5, 8, 16, 48};
     (void)unused;
-    for (unsigned i = 0; i < 3; i++) {
-        const struct target *t = target_find(target_names[i]);
-        for (unsigned w = 0; t && llvm_runs_here(t) && w < 5; w++)
+    const struct target *t;
+    for (unsigned i = 0; (t = target_at(i)); i++)
+        for (unsigned w = 0; llvm_runs_here(t) && w < 5; w++)
             try_width(t, widths[w]);
-    }
 }
 
 /* ---- draws ---- */
@@ -317,10 +314,9 @@ static void draws(void **unused)
                  {16, 2, 0}, {8, 1, 0},  {4, 1, 0},  {1, 1, 3},    {5, 1, 0},
                  {12, 1, 0}, {48, 1, 8}, {24, 1, 0}, {16, -1, 100}};
     (void)unused;
-    for (unsigned i = 0; i < 3; i++) {
-        const struct target *t = target_find(target_names[i]);
-        for (unsigned k = 0; t && llvm_runs_here(t) && k < sizeof shape / sizeof *shape;
-             k++)
+    const struct target *t;
+    for (unsigned i = 0; (t = target_at(i)); i++) {
+        for (unsigned k = 0; llvm_runs_here(t) && k < sizeof shape / sizeof *shape; k++)
             for (int law = 0; law < 4; law++)
                 try_draw(t, shape[k].width, shape[k].scale, shape[k].shift, law);
     }

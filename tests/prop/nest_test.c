@@ -244,19 +244,27 @@ static void try_schedule(struct tried *t, const struct target *target, const cha
 
 static void try_kernel(uint64_t seed, const struct kernel *k, struct arena *a)
 {
-    static const char *const targets[] = {"avx2", "avx512", "skylake",
-                                          "zen4", "neon",   "generic"};
     static const int64_t batches[] = {1, 2, 5, 6, 7, 23, 24, 25, 47, 49, 50, 200};
     static const int64_t expected[] = {0, 32, 200};
     struct tried t = {.seed = seed, .a = a, .k = k};
     uint64_t state = seed;
-    for (unsigned i = 0; i < sizeof targets / sizeof *targets; i++) {
+    const struct target *row;
+    for (unsigned i = 0; (row = target_at(i)); i++) {
         t.f64 = (seed + i) % 3 == 0;
         t.batch = batches[gen_below(&state, 12)];
         t.expected = expected[(seed + (uint64_t)t.batch) % 3];
-        try_schedule(&t, target_find(targets[i]), NULL);
-        try_schedule(&t, target_find(targets[i]), gen_variant(&state));
+        try_schedule(&t, row, NULL);
+        try_schedule(&t, row, gen_variant(&state));
     }
+}
+
+static const struct kernel *parsed(const char *text, struct arena *a)
+{
+    struct diag_sink *ds = diag_sink_new(a, 3);
+    const struct kernel *k = kernel_parse(a, text, ds, 0);
+    diag_print(ds, stderr, false);
+    assert_non_null(k);
+    return k;
 }
 
 static void try_seed(uint64_t seed)
@@ -288,7 +296,6 @@ static void the_largest_has_one_value(void **unused)
     (void)unused;
     for (unsigned i = 0; i < 4 * 8; i++) {
         struct arena *a = arena_new();
-        struct diag_sink *ds = diag_sink_new(a, 3);
         const int n = columns[i / 4];
         const char *text = arena_fmt(a,
                                      "kernel \"largest\" scalars 0\n  axes n0:1B o1:%d\n"
@@ -298,16 +305,14 @@ static void the_largest_has_one_value(void **unused)
                                      "    %%0 = #0[%d*n0 + o1]\n    over {o1} = %s\n"
                                      "    #1[n0] = it\n",
                                      n, n, n, values[i % 4]);
-        const struct kernel *k = kernel_parse(a, text, ds, 0);
-        diag_print(ds, stderr, false);
-        assert_non_null(k);
+        const struct kernel *k = parsed(text, a);
         for (uint64_t seed = 1; seed <= 3; seed++)
             try_kernel(seed + 10 * i, k, a);
         arena_free(a);
     }
 }
 
-/* ---- sums in chunks of what is computed ---- */
+/* ---- packed panels ---- */
 
 /* Parts of a panel are read where it lies, though another factor walks rows and columns. */
 static void parts_of_panels(void **unused)
@@ -316,28 +321,26 @@ static void parts_of_panels(void **unused)
     (void)unused;
     for (unsigned i = 0; i < 2 * sizeof columns / sizeof *columns; i++) {
         struct arena *a = arena_new();
-        struct diag_sink *ds = diag_sink_new(a, 3);
         const int n = columns[i / 2];
         const char *rows = i % 2 ? "1B" : "50";
-        const struct kernel *k = kernel_parse(
-            a,
-            arena_fmt(a,
-                      "kernel \"parts\" scalars 0\n  axes n0:%s o1:%d r2:70\n"
-                      "  buf #0 f32[%s, %d, 70] read \"x\"\n"
-                      "  buf #1 f32[%d, 70] read \"w\"\n"
-                      "  buf #2 f32[%s, %d] write \"y\"\n"
-                      "  stage 0 sum f32 [n0, o1] seq \"y\"\n"
-                      "    %%0 = #0[%d*n0 + 70*o1 + r2]\n    %%1 = #1[70*o1 + r2]\n"
-                      "    over {r2} += %%0 * %%1\n    #2[%d*n0 + o1] = it\n",
-                      rows, n, rows, n, n, rows, n, 70 * n, n),
-            ds, 0);
-        diag_print(ds, stderr, false);
-        assert_non_null(k);
+        const struct kernel *k =
+            parsed(arena_fmt(a,
+                             "kernel \"parts\" scalars 0\n  axes n0:%s o1:%d r2:70\n"
+                             "  buf #0 f32[%s, %d, 70] read \"x\"\n"
+                             "  buf #1 f32[%d, 70] read \"w\"\n"
+                             "  buf #2 f32[%s, %d] write \"y\"\n"
+                             "  stage 0 sum f32 [n0, o1] seq \"y\"\n"
+                             "    %%0 = #0[%d*n0 + 70*o1 + r2]\n    %%1 = #1[70*o1 + r2]\n"
+                             "    over {r2} += %%0 * %%1\n    #2[%d*n0 + o1] = it\n",
+                             rows, n, rows, n, n, rows, n, 70 * n, n),
+                   a);
         for (uint64_t seed = 1; seed <= 3; seed++)
             try_kernel(seed, k, a);
         arena_free(a);
     }
 }
+
+/* ---- sums in chunks of what is computed ---- */
 
 /* What is summed down the columns in chunks is read by these sums alone: it is not stored.
  */
@@ -355,11 +358,8 @@ static void chunks_store_sums_alone(void **unused)
         "  stage 3 sum f32 [o1] chunk 24 \"z\"\n    %0 = stage 1\n    over {n0} += %0\n"
         "    #3[o1] = it\n";
     struct arena *a = arena_new();
-    struct diag_sink *ds = diag_sink_new(a, 3);
-    const struct kernel *k = kernel_parse(a, text, ds, 0);
+    const struct kernel *k = parsed(text, a);
     (void)unused;
-    diag_print(ds, stderr, false);
-    assert_non_null(k);
     for (uint64_t seed = 1; seed <= 5; seed++)
         try_kernel(seed, k, a);
     arena_free(a);
@@ -372,7 +372,6 @@ static void chunks_compute_their_rows(void **unused)
     (void)unused;
     for (int i = 0; i < 4 * 2 * 2; i++) {
         struct arena *a = arena_new();
-        struct diag_sink *ds = diag_sink_new(a, 3);
         const int m = rows[i % 4], n = columns[i / 4 % 2], k = inner[i / 8];
         const char *text =
             arena_fmt(a,
@@ -386,9 +385,7 @@ static void chunks_compute_their_rows(void **unused)
                       "    %%0 = stage 0\n    %%1 = #1[o1 + %d*j3 + %d*i2]\n"
                       "    over {i2, j3} += %%0 * %%1\n    #2[%d*n0 + o1] = it\n",
                       m, n, k, k, m, k, n, m, n, m, m * k, n, n * k, n);
-        const struct kernel *kernel = kernel_parse(a, text, ds, 0);
-        diag_print(ds, stderr, false);
-        assert_non_null(kernel);
+        const struct kernel *kernel = parsed(text, a);
         try_kernel((uint64_t)i + 1, kernel, a);
         arena_free(a);
     }
@@ -416,7 +413,6 @@ static void places_share_lanes_with_channels(void **unused)
     (void)unused;
     for (int i = 0; i < 3 * 4; i++) {
         struct arena *a = arena_new();
-        struct diag_sink *ds = diag_sink_new(a, 3);
         const int c = channels[i % 3], p = places[i / 3], n = c * p;
         const char *text = arena_fmt(
             a,
@@ -432,9 +428,7 @@ static void places_share_lanes_with_channels(void **unused)
             "p2]\n"
             "    over {} = fma(add(%%0, %%2), %%1, %%3)\n    #4[%d*n0 + %d*c1 + p2] = it\n",
             c, p, c, p, p, c, c, p, n, p, p, p, n, p);
-        const struct kernel *k = kernel_parse(a, text, ds, 0);
-        diag_print(ds, stderr, false);
-        assert_non_null(k);
+        const struct kernel *k = parsed(text, a);
         const struct nest *nest = nest_schedule(k, target_find("avx512"), a);
         assert_in_range(widest_lanes(nest->stage[nest->nstage - 1].root),
                         n < 16 ? p + 1 : 16, 64);
@@ -467,10 +461,7 @@ static void digits_keep_their_limits(void **unused)
     (void)unused;
     for (unsigned i = 0; i < sizeof text / sizeof *text; i++) {
         struct arena *a = arena_new();
-        struct diag_sink *ds = diag_sink_new(a, 3);
-        const struct kernel *k = kernel_parse(a, text[i], ds, 0);
-        diag_print(ds, stderr, false);
-        assert_non_null(k);
+        const struct kernel *k = parsed(text[i], a);
         const char *nest = nest_print(nest_schedule(k, target_find("avx512"), a), a);
         assert_int_equal(strstr(nest, "%4]") != NULL, i == 0);
         try_kernel(i + 1, k, a);

@@ -100,9 +100,8 @@ static void variants_are_of_their_target(void **unused)
     (void)unused;
     for (unsigned i = 0; i < target_nvariant; i++) {
         assert_true(strlen(target_variant[i].name) < TUNED_NAME);
-        for (const char *const *n = (const char *[]){"avx2", "avx512", "neon", NULL}; *n;
-             n++) {
-            const struct target *t = target_find(*n);
+        const struct target *t;
+        for (unsigned n = 0; (t = target_at(n)); n++) {
             if (!target_vary(t, target_variant[i].name, &out))
                 continue;
             assert_int_equal(out.unit_rows % out.mr, 0);
