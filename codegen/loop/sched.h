@@ -328,7 +328,8 @@ bool sched_packs(const struct sched *s);         /* anything? */
 bool sched_packs_columns(const struct sched *s); /* all factors of columns are in panels */
 struct ext sched_size_of_k(const struct sched *s, const struct kseg *g);
 /* Are columns packed even where they lie side by side? */
-bool sched_worth_panels(const struct sched *s, const struct kseg *g);
+bool sched_worth_panels(const struct sched *s, const struct kstage *k,
+                        const struct kseg *g);
 /* The index of a factor that is one load, nothing computed, nothing guarded; or NULL. */
 const struct index *sched_plain_load(const struct sched *s, const struct kstage *k,
                                      sx_id e);

@@ -4,7 +4,7 @@
  */
 #include "codegen/loop/sched.h"
 
-enum { WORTH_ROWS = 48, WORTH_PLACES = 16, PAGE = 4096, BATCH = 128 /* nominal */ };
+enum { WORTH_ROWS = 48, WORTH_PLACES = 16, PAGE = 4096, LINE = 64, BATCH = 128 /* nominal */ };
 
 /* ---- what a factor reads ---- */
 
@@ -99,22 +99,51 @@ static bool many(struct ext e, int32_t least)
     return e.b || e.c >= least;
 }
 
-/* Elements whole pages apart fight for the same few lines of the first cache. */
-static bool steps_collide(const struct index *x, unsigned axis)
+/*
+ * Bytes from one place of the first cache to the next that elements along an axis take: of
+ * steps with large powers of two in them they take few, and push each other out.
+ */
+static int32_t spread(const struct index *x, unsigned axis)
 {
     bool plain;
     const struct ext step = index_coef(x, axis, &plain);
-    return plain && !step.b && step.c && step.c % (PAGE / 4) == 0;
+    const int64_t bytes = 4 * (int64_t)step.c;
+    if (!plain || step.b || !bytes || bytes % LINE)
+        return LINE;
+    return bytes % PAGE ? (int32_t)(bytes & -bytes) : PAGE;
+}
+
+static bool steps_collide(const struct index *x, unsigned axis)
+{
+    return spread(x, axis) == PAGE;
+}
+
+/*
+ * From how long a sum on columns that lie side by side are packed: shorter ones read them
+ * from the first cache, if that holds them.
+ */
+static int32_t least_k(const struct sched *s, const struct kstage *k, const struct kseg *g)
+{
+    int32_t most = LINE;
+    for (unsigned w = 0; w < 2 && g->nred; w++) {
+        const struct index *x =
+            g->factor[w] ? sched_plain_load(s, k, g->factor[w]) : NULL;
+        if (x && index_uses(x, (unsigned)s->g->col)) {
+            const int32_t bytes = spread(x, g->red[g->nred - 1]);
+            most = bytes > most ? bytes : most;
+        }
+    }
+    return most == PAGE ? 0 : s->t->direct_k / (most / LINE);
 }
 
 /* What one thread packs, others read from its cache: short sums are better off without. */
-bool sched_worth_panels(const struct sched *s, const struct kseg *g)
+bool sched_worth_panels(const struct sched *s, const struct kstage *k, const struct kseg *g)
 {
     const struct ext size = sched_size_of_k(s, g);
     const bool known = s->t->batch && s->t->threads > 1;
     const int32_t batch = known ? (int32_t)s->t->batch : BATCH;
     return many(s->k->axis[s->g->row], WORTH_ROWS) &&
-           size.c + size.b * batch >= s->t->direct_k;
+           size.c + size.b * batch >= least_k(s, k, g);
 }
 
 static enum pack_kind choose_columns(const struct sched *s, const struct kstage *k,
@@ -128,10 +157,7 @@ static enum pack_kind choose_columns(const struct sched *s, const struct kstage 
         return PACK_NONE;
     struct ext rows = s->k->axis[s->g->row];
     if (near && !ragged)
-        return sched_worth_panels(s, g) || (many(rows, WORTH_ROWS) && g->nred &&
-                                            steps_collide(x, g->red[g->nred - 1]))
-                   ? PACK_PANELS
-                   : PACK_NONE;
+        return sched_worth_panels(s, k, g) ? PACK_PANELS : PACK_NONE;
     return many(rows, 8) || ragged ? PACK_PANELS : PACK_NONE;
 }
 

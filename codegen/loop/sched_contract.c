@@ -23,7 +23,7 @@ static bool packs_anyway(const struct sched *s)
     {
         const struct kstage *k = &s->k->stage[it->stage];
         for (uint32_t x = 0; it->role == ROLE_ANCHOR && x < k->nseg; x++)
-            if (!sched_worth_panels(s, &k->seg[x]))
+            if (!sched_worth_panels(s, k, &k->seg[x]))
                 return false;
     }
     return true;
