@@ -181,7 +181,10 @@ static bool is_every_second(const struct ll *l, const struct memory *m,
     return true;
 }
 
-/* The mask of a pair is that of its lane and nothing, an i64 of which the upper half is 0.
+/*
+ * The mask of a pair is that of its lane and nothing, an i64 of which the upper half is 0.
+ * Asked for by sign, which is all that AVX2's loads look at: a mask then is the vector
+ * itself, and no constants for comparing with 0 and turning the result stay in registers.
  */
 static LLVMValueRef mask_of_pairs(struct ll *l, LLVMValueRef cond)
 {
@@ -196,7 +199,7 @@ static LLVMValueRef mask_of_pairs(struct ll *l, LLVMValueRef cond)
         c = LLVMBuildSExt(l->b, c, ll_vector(l->h->i32, l->width), "");
         c = LLVMBuildZExt(l->b, c, ll_vector(l->h->i64, l->width), "");
         c = LLVMBuildBitCast(l->b, c, ints, "");
-        *m = LLVMBuildICmp(l->b, LLVMIntNE, c, LLVMConstNull(ints), "");
+        *m = LLVMBuildICmp(l->b, LLVMIntSLT, c, LLVMConstNull(ints), "");
     }
     if (left)
         ll_unhoist(l, back);

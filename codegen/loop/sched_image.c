@@ -208,7 +208,8 @@ static bool finds_row(const struct sched *s, const struct panel *p, struct image
 static bool packs_rows(const struct sched *s, const struct panel *p, struct image_row *r)
 {
     const int32_t vec = s->t->vec;
-    if (s->g->nbox < 2 || p->seg->nred < 2 || s->scalar || !finds_row(s, p, r))
+    if (panel_last_lanes(s) != panel_extent(s, s->g->col) || p->seg->nred < 2 ||
+        s->scalar || !finds_row(s, p, r))
         return false;
     const int32_t n = panel_last_lanes(s),
                   k = panel_extent(s, p->seg->red[p->seg->nred - 1]);

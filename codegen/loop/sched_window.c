@@ -305,6 +305,15 @@ static void panels_by_blocks(struct sched *s, struct panel *p, struct segments g
     nb_close(s);
 }
 
+/* Do the box's lanes fill a panel? Else zeros do, which stay where they are. */
+static bool is_full(const struct sched *s)
+{
+    int32_t lanes = s->g->block;
+    for (unsigned i = 1; i < s->g->nbox; i++)
+        lanes *= panel_extent(s, s->g->box[i]);
+    return lanes == s->g->nr;
+}
+
 /* Room for the longest block of k. */
 static void packed_tile(struct sched *s, struct panel *p, struct segments g)
 {
@@ -314,7 +323,8 @@ static void packed_tile(struct sched *s, struct panel *p, struct segments g)
         const int32_t n = s->g->border ? border_depth(s, p) : p->step * p->inner;
         depth = n > depth ? n : depth;
     }
-    p->packed = nb_tile(s, "x", TILE_STACK, p->k->dtype, depth, p->nr, !s->g->border);
+    p->packed = nb_tile(s, "x", TILE_STACK, p->k->dtype, depth, p->nr,
+                        !s->g->border && !is_full(s));
 }
 
 void sched_window(struct sched *s)
