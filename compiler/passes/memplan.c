@@ -8,8 +8,10 @@
 
 enum {
     ORDERS = 4,
-    TRIES = 400,   /* of each order, while the bound is not reached, */
-    WORK = 5000000 /* but not more than this many pairs of intervals are looked at */
+    FEW = 24,       /* tries of each order, while the bound is not reached; */
+    TRIES = 400,    /* then so many, */
+    WORK = 5000000, /* but not more than this many pairs of intervals are looked at */
+    SMALL = 1024    /* what is less than this part of the bound fits anywhere */
 };
 
 struct ranked {
@@ -159,33 +161,65 @@ static void swap_two(struct ranked *order, uint32_t n, uint64_t *state)
     order[at[1]] = x;
 }
 
+/* What is tried: the intervals that decide, in an order, and the best one so far. */
+struct search {
+    struct interval *iv;
+    struct ranked *order, *best_order, *scratch;
+    uint32_t n; /* of them */
+    struct placed *placed;
+    uint64_t best, bound, state;
+    uint32_t peak;
+};
+
+static void begin(struct search *s, unsigned key)
+{
+    for (uint32_t i = 0; i < s->n; i++)
+        s->order[i].key = key_of(&s->iv[s->order[i].id], key, s->peak);
+    qsort(s->order, s->n, sizeof *s->order, by_key);
+}
+
+static void try_orders(struct search *s, unsigned tries)
+{
+    for (unsigned t = 0; t < tries && s->best > s->bound; t++) {
+        const uint64_t total = place(s->iv, s->order, s->n, s->placed);
+        if (total < s->best) {
+            s->best = total;
+            memcpy(s->best_order, s->order, s->n * sizeof *s->order);
+        } else {
+            swap_two(s->order, s->n, &s->state);
+        }
+        raise_tops(s->iv, s->order, s->n, total, s->scratch);
+    }
+}
+
+/* Those that matter come first, the rest by size. */
+static uint32_t largest_first(const struct interval *iv, struct ranked *order, uint32_t n,
+                              uint64_t bound)
+{
+    uint32_t large = 0;
+    for (uint32_t i = 0; i < n; i++)
+        order[i] = (struct ranked){(double)iv[i].bytes, i};
+    qsort(order, n, sizeof *order, by_key);
+    while (large < n && iv[order[large].id].bytes >= bound / SMALL)
+        large++;
+    return large;
+}
+
 uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_t *bound)
 {
-    struct ranked *order = arena_array(scratch, n + 1U, sizeof *order);
-    struct ranked *other = arena_array(scratch, n + 1U, sizeof *other);
-    struct placed *placed = arena_array(scratch, n + 1U, sizeof *placed);
-    uint64_t *keep = arena_array(scratch, n + 1U, sizeof *keep);
-    const uint64_t pairs = (uint64_t)n * n, most = WORK / (pairs + 1);
-    const unsigned tries = most < TRIES ? (unsigned)most : TRIES;
-    uint64_t best = UINT64_MAX, state = 1;
-    uint32_t peak = 0;
-
-    *bound = lower_bound(iv, n, scratch, &peak);
-    for (unsigned o = 0; o < ORDERS; o++) {
-        for (uint32_t i = 0; i < n; i++)
-            order[i] = (struct ranked){key_of(&iv[i], o, peak), i};
-        qsort(order, n, sizeof *order, by_key);
-        for (unsigned t = 0; t <= tries && best > *bound; t++) {
-            const uint64_t total = place(iv, order, n, placed);
-            for (uint32_t i = 0; i < n && total < best; i++)
-                keep[i] = iv[i].offset;
-            if (total >= best)
-                swap_two(order, n, &state);
-            best = total < best ? total : best;
-            raise_tops(iv, order, n, total, other);
+    struct search s = {.iv = iv, .best = UINT64_MAX, .state = 1};
+    s.order = arena_array(scratch, n + 1U, sizeof *s.order);
+    s.best_order = arena_array(scratch, n + 1U, sizeof *s.best_order);
+    s.scratch = arena_array(scratch, n + 1U, sizeof *s.scratch);
+    s.placed = arena_array(scratch, n + 1U, sizeof *s.placed);
+    *bound = s.bound = lower_bound(iv, n, scratch, &s.peak);
+    s.n = largest_first(iv, s.order, n, s.bound);
+    memcpy(s.best_order, s.order, n * sizeof *s.order);
+    const uint64_t most = WORK / ((uint64_t)s.n * s.n + 1);
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned o = 0; o < ORDERS; o++) {
+            begin(&s, o);
+            try_orders(&s, round == 0 ? FEW : most < TRIES ? (unsigned)most : TRIES);
         }
-    }
-    for (uint32_t i = 0; i < n; i++)
-        iv[i].offset = keep[i];
-    return n ? best : 0;
+    return place(iv, s.best_order, n, s.placed);
 }

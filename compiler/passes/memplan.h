@@ -3,8 +3,9 @@
  *
  * Four greedy orders (size, size times life, life, what makes the peak first), each buffer
  * into the tightest gap among those placed that live at the same time; then again, with
- * what reached highest placed first.  The best is kept.  The bound is the largest sum of
- * sizes alive at one moment: no plan can be smaller.
+ * what reached highest placed first.  The best is kept.  What is small is placed once, in
+ * the end.  The bound is the largest sum of sizes alive at one moment: no plan can be
+ * smaller.
  */
 #ifndef HYP_COMPILER_PASSES_MEMPLAN_H
 #define HYP_COMPILER_PASSES_MEMPLAN_H
