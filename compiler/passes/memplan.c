@@ -8,11 +8,14 @@
 
 enum {
     ORDERS = 4,
-    FEW = 24,       /* tries of each order, while the bound is not reached; */
-    TRIES = 400,    /* then so many, */
-    WORK = 5000000, /* but not more than this many pairs of intervals are looked at */
-    SMALL = 1024    /* what is less than this part of the bound fits anywhere */
+    SMALL = 1024 /* what is less than this part of the bound decides nothing */
 };
+/* Each order is tried so often, while the bound is not reached, but not more than so many
+ * pairs of intervals are looked at. */
+static const struct round {
+    unsigned tries;
+    uint64_t pairs;
+} rounds[] = {{24, 5000000}, {400, 1000000}};
 
 struct ranked {
     double key;
@@ -161,34 +164,44 @@ static void swap_two(struct ranked *order, uint32_t n, uint64_t *state)
     order[at[1]] = x;
 }
 
-/* What is tried: the intervals that decide, in an order, and the best one so far. */
+/* Orders of the intervals that decide, and the best one so far: of all totals, with the
+ * small ones placed after them. */
 struct search {
     struct interval *iv;
     struct ranked *order, *best_order, *scratch;
-    uint32_t n; /* of them */
+    uint32_t n, large; /* large: of those that decide */
     struct placed *placed;
-    uint64_t best, bound, state;
+    uint64_t best_large, best, bound, state;
     uint32_t peak;
 };
 
 static void begin(struct search *s, unsigned key)
 {
-    for (uint32_t i = 0; i < s->n; i++)
+    for (uint32_t i = 0; i < s->large; i++)
         s->order[i].key = key_of(&s->iv[s->order[i].id], key, s->peak);
-    qsort(s->order, s->n, sizeof *s->order, by_key);
+    qsort(s->order, s->large, sizeof *s->order, by_key);
+}
+
+static void keep_if_better(struct search *s)
+{
+    const uint64_t total = place(s->iv, s->order, s->n, s->placed);
+    if (total >= s->best)
+        return;
+    s->best = total;
+    memcpy(s->best_order, s->order, s->n * sizeof *s->order);
 }
 
 static void try_orders(struct search *s, unsigned tries)
 {
     for (unsigned t = 0; t < tries && s->best > s->bound; t++) {
-        const uint64_t total = place(s->iv, s->order, s->n, s->placed);
-        if (total < s->best) {
-            s->best = total;
-            memcpy(s->best_order, s->order, s->n * sizeof *s->order);
+        const uint64_t total = place(s->iv, s->order, s->large, s->placed);
+        if (total < s->best_large || t == 0) {
+            s->best_large = total < s->best_large ? total : s->best_large;
+            keep_if_better(s);
         } else {
-            swap_two(s->order, s->n, &s->state);
+            swap_two(s->order, s->large, &s->state);
         }
-        raise_tops(s->iv, s->order, s->n, total, s->scratch);
+        raise_tops(s->iv, s->order, s->large, total, s->scratch);
     }
 }
 
@@ -207,19 +220,20 @@ static uint32_t largest_first(const struct interval *iv, struct ranked *order, u
 
 uint64_t memplan(struct interval *iv, uint32_t n, struct arena *scratch, uint64_t *bound)
 {
-    struct search s = {.iv = iv, .best = UINT64_MAX, .state = 1};
+    struct search s = {
+        .iv = iv, .n = n, .best = UINT64_MAX, .best_large = UINT64_MAX, .state = 1};
     s.order = arena_array(scratch, n + 1U, sizeof *s.order);
     s.best_order = arena_array(scratch, n + 1U, sizeof *s.best_order);
     s.scratch = arena_array(scratch, n + 1U, sizeof *s.scratch);
     s.placed = arena_array(scratch, n + 1U, sizeof *s.placed);
     *bound = s.bound = lower_bound(iv, n, scratch, &s.peak);
-    s.n = largest_first(iv, s.order, n, s.bound);
-    memcpy(s.best_order, s.order, n * sizeof *s.order);
-    const uint64_t most = WORK / ((uint64_t)s.n * s.n + 1);
-    for (unsigned round = 0; round < 2; round++)
+    s.large = largest_first(iv, s.order, n, s.bound);
+    for (unsigned r = 0; r < sizeof rounds / sizeof *rounds; r++) {
+        const uint64_t most = 1 + rounds[r].pairs / ((uint64_t)s.large * s.large + 1);
         for (unsigned o = 0; o < ORDERS; o++) {
             begin(&s, o);
-            try_orders(&s, round == 0 ? FEW : most < TRIES ? (unsigned)most : TRIES);
+            try_orders(&s, most < rounds[r].tries ? (unsigned)most : rounds[r].tries);
         }
+    }
     return place(iv, s.best_order, n, s.placed);
 }
