@@ -289,19 +289,32 @@ enum hyp_status data_src_new(const struct hyp_source_desc *d, struct data_src **
     return HYP_OK;
 }
 
+enum hyp_status data_load(const struct data_where *w, struct data_set *out,
+                          struct hyp_error *err)
+{
+    unsigned kind = 0;
+    const enum hyp_status st = kind_find(w->desc, &kind, err);
+    return st ? st : openers[kind](w, out, err);
+}
+
 enum hyp_status data_open(const struct hyp_source_desc *d, const char *const *dirs,
                           unsigned ndirs, const struct data_keep *keep,
                           struct data_src **out, struct hyp_error *err)
 {
+    return data_open_loaded(d, dirs, ndirs, keep, NULL, out, err);
+}
+
+enum hyp_status data_open_loaded(const struct hyp_source_desc *d, const char *const *dirs,
+                                 unsigned ndirs, const struct data_keep *keep,
+                                 struct data_ahead *ahead, struct data_src **out,
+                                 struct hyp_error *err)
+{
     const struct data_where w = {d, dirs, ndirs};
-    unsigned kind = 0;
     struct data_src *s = NULL;
     enum hyp_status st = data_src_new(d, &s, err);
 
-    if (!st)
-        st = kind_find(d, &kind, err);
-    if (!st)
-        st = openers[kind](&w, &s->set, err);
+    if (!st && !data_ahead_take(ahead, d, &s->set))
+        st = data_load(&w, &s->set, err);
     if (!st)
         st = data_check_scale(s, err);
     if (!st)

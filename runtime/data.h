@@ -87,6 +87,21 @@ enum hyp_status data_open(const struct hyp_source_desc *d, const char *const *di
                           struct data_src **out, struct hyp_error *err);
 void data_close(struct data_src *s); /* NULL is fine */
 
+/*
+ * Load the samples of n sources by a thread of its own, for data_open_loaded(); the
+ * strings are needed until data_ahead_free(), which waits.  NULL, where there is nothing to
+ * load or no thread, is fine everywhere.
+ */
+struct data_ahead;
+struct data_ahead *data_ahead_new(const struct hyp_source_desc *d, uint32_t n,
+                                  const char *const *dirs, unsigned ndirs);
+void data_ahead_free(struct data_ahead *a);
+/* data_open(), with samples loaded ahead if these are the source's. */
+enum hyp_status data_open_loaded(const struct hyp_source_desc *d, const char *const *dirs,
+                                 unsigned ndirs, const struct data_keep *keep,
+                                 struct data_ahead *ahead, struct data_src **out,
+                                 struct hyp_error *err);
+
 uint32_t data_count(const struct data_src *s); /* samples of one pass */
 /* Batches of one pass: the last is short (keep) or left out (drop). */
 uint32_t data_batches(const struct data_src *s);

@@ -81,6 +81,13 @@ typedef enum hyp_status data_open_fn(const struct data_where *w, struct data_set
 typedef enum hyp_status data_fields_fn(const struct data_where *w, struct data_info *out,
                                        struct hyp_error *err);
 
+/* By the row of data.def that the descriptor names. */
+enum hyp_status data_load(const struct data_where *w, struct data_set *out,
+                          struct hyp_error *err);
+/* What was loaded for an equal descriptor, now the caller's; false: nothing.  Waits. */
+bool data_ahead_take(struct data_ahead *a, const struct hyp_source_desc *d,
+                     struct data_set *out);
+
 /* One opener and one prober per built row of data.def; on failure the caller frees `out`.
  */
 data_open_fn mnist_open, cifar_open, svhn_open, drawn_open, mnist1d_open, npy_open,

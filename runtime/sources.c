@@ -146,8 +146,9 @@ static enum hyp_status open_source(struct run *r, struct arena *a, uint32_t inde
     if (st == HYP_OK && strcmp(s->kind, "given") == 0 && r->given)
         st = data_give(d, r->given, &o->src, err);
     else if (st == HYP_OK)
-        st = data_open(d, r->opt->dirs, r->opt->ndirs, s->keep_phase >= 0 ? &keep : NULL,
-                       &o->src, err);
+        st = data_open_loaded(d, r->opt->dirs, r->opt->ndirs,
+                              s->keep_phase >= 0 ? &keep : NULL, r->opt->ahead, &o->src,
+                              err);
     if (st != HYP_OK)
         return st;
     o->n = data_count(o->src);

@@ -29,12 +29,13 @@ struct hyp_run_options {
     uint64_t seed;    /* on resume the checkpoint's counts */
     const char *const *dirs; /* --data */
     unsigned ndirs;
-    const char *model_text; /* RUN/model.yaml: the model as merged */
-    const char *command;    /* RUN/run.json */
-    const char *version;    /* of the program, for run.json */
-    double started;         /* CLOCK_MONOTONIC seconds at process start; 0: now */
-    double save_seconds;    /* longest time between two checkpoints; 0: 300 */
-    bool signals;           /* catch SIGINT and SIGTERM while running */
+    struct data_ahead *ahead; /* (data.h) samples that are loaded already; or NULL */
+    const char *model_text;   /* RUN/model.yaml: the model as merged */
+    const char *command;      /* RUN/run.json */
+    const char *version;      /* of the program, for run.json */
+    double started;           /* CLOCK_MONOTONIC seconds at process start; 0: now */
+    double save_seconds;      /* longest time between two checkpoints; 0: 300 */
+    bool signals;             /* catch SIGINT and SIGTERM while running */
 };
 void hyp_run_defaults(struct hyp_run_options *o); /* epochs and cycles -1, the rest 0 */
 

@@ -4,7 +4,13 @@
  */
 #include "codegen/loop/sched.h"
 
-enum { WORTH_ROWS = 48, WORTH_PLACES = 16, PAGE = 4096, LINE = 64, BATCH = 128 /* nominal */ };
+enum {
+    WORTH_ROWS = 48,
+    WORTH_PLACES = 16,
+    PAGE = 4096,
+    LINE = 64,
+    BATCH = 128 /* nominal */
+};
 
 /* ---- what a factor reads ---- */
 
@@ -126,8 +132,7 @@ static int32_t least_k(const struct sched *s, const struct kstage *k, const stru
 {
     int32_t most = LINE;
     for (unsigned w = 0; w < 2 && g->nred; w++) {
-        const struct index *x =
-            g->factor[w] ? sched_plain_load(s, k, g->factor[w]) : NULL;
+        const struct index *x = g->factor[w] ? sched_plain_load(s, k, g->factor[w]) : NULL;
         if (x && index_uses(x, (unsigned)s->g->col)) {
             const int32_t bytes = spread(x, g->red[g->nred - 1]);
             most = bytes > most ? bytes : most;

@@ -100,6 +100,7 @@ static void fill_options(struct training *t, struct hyp_run_options *o)
         o->cycles = (int64_t)a->option[OPT_cycles].number;
     o->dirs = t->opening.dirs.dir;
     o->ndirs = t->opening.dirs.n;
+    o->ahead = t->c->ahead;
     o->model_text = doc_print(t->c->model->merged, t->c->arena);
     o->command = a->command;
     o->version = HYP_VERSION;
@@ -158,6 +159,7 @@ int cmd_train(const struct args *a)
     if (status != EXIT_FINE)
         return status;
     opening_init(&t.opening, a);
+    t.opening.o.load_data = true;
     t.c = open_model(t.model, &t.opening.o, UNTIL_CODE, &status);
     if (status == EXIT_FINE)
         status = choose_run(&t);

@@ -12,6 +12,7 @@
 #include "runtime/base/cache.h"
 #include "runtime/base/processors.h"
 #include "runtime/base/sha256.h"
+#include "runtime/data.h"
 
 static double now(void)
 {
@@ -266,6 +267,8 @@ static bool run_stages(struct compiled *c, const char *path,
         c->program.name = stem(c->arena, path);
     if (until == UNTIL_PROGRAM)
         return true;
+    if (o->load_data)
+        c->ahead = driver_load_ahead(c);
     if (!passes_run(&c->program, c->diags, &pass) || until == UNTIL_GRAPH)
         return diag_errors(c->diags) == 0;
     c->plan = plan_within(c, &plan, &pass, o->memory_limit);
@@ -304,6 +307,7 @@ void compiled_free(struct compiled *c)
 {
     if (!c)
         return;
+    data_ahead_free(c->ahead);
     for (uint32_t i = 0; i < c->ncode; i++)
         c->backend->free(c->code[i]);
     cache_close(c->cache);

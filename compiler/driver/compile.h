@@ -24,6 +24,7 @@ struct compile_options {
     bool whole; /* kernels pack weights for themselves, so that each is timed with it */
     uint64_t memory_limit; /* bytes; 0: none */
     uint32_t given_width;  /* numbers in a sample of sources of kind `given` */
+    bool load_data;        /* begin to, when the sources are known: compiled.ahead */
 };
 /* Everything one compilation made; the plan's strings live here. compiled_free() frees all
  * of it. */
@@ -46,13 +47,17 @@ struct compiled {
     double seconds; /* all compile work so far */
     uint32_t given_width;
     uint64_t memory_limit;
-    const char *nested_path;        /* of the model of a metric; else NULL */
+    struct data_ahead *ahead; /* samples of the sources that are read (data.h), or NULL */
+    const char *nested_path;  /* of the model of a metric; else NULL */
     struct compiled *nested, *next; /* the models of metrics; the unfused plan */
 };
 
 /* model_options.fields for the runtime's sources; cx is the struct compiled. */
 bool driver_fields(void *cx, struct arena *a, const char *kind, const struct doc *entry,
                    struct model_field **field, uint32_t *nfield, const char **why);
+
+/* For c->ahead: begins to load what the program reads. */
+struct data_ahead *driver_load_ahead(const struct compiled *c);
 
 /* How far to go. */
 enum compile_until { UNTIL_MODEL, UNTIL_PROGRAM, UNTIL_GRAPH, UNTIL_PLAN, UNTIL_CODE };

@@ -23,6 +23,33 @@ static void describe(struct hyp_source_desc *d, const char *kind, const struct d
         d->split = NULL; /* shapes do not depend on the part */
 }
 
+/* Sources that are not files take no time; parts are named by what only a run reads. */
+static bool takes_time(const struct prog_source *s)
+{
+    return s->used && !s->parts && strcmp(s->kind, "given") != 0;
+}
+
+struct data_ahead *driver_load_ahead(const struct compiled *c)
+{
+    const struct program *p = &c->program;
+    struct hyp_source_desc *d = arena_array(c->arena, p->nsource + 1U, sizeof *d);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < p->nsource; i++) {
+        const struct prog_source *s = &p->source[i];
+        if (!takes_time(s))
+            continue;
+        hyp_source_defaults(&d[n]);
+        d[n].name = s->name;
+        d[n].kind = s->kind;
+        d[n].split = s->split;
+        d[n].file = s->file;
+        for (unsigned k = 0; k < 2; k++)
+            d[n].resize[k] = s->resize[k] > 0 ? (uint32_t)s->resize[k] : 0;
+        n++;
+    }
+    return data_ahead_new(d, n, c->options.data_dir, c->options.ndata_dir);
+}
+
 /* Rows that a metric hands over: numbers and a label. */
 static void given_fields(struct arena *a, uint32_t width, struct model_field **field,
                          uint32_t *n)

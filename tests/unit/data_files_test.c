@@ -66,6 +66,46 @@ static void probe_agrees(const struct hyp_source_desc *d, const struct data_src 
     data_info_fini(&info);
 }
 
+/* ---- loaded ahead ---- */
+
+static float first_value(const struct hyp_source_desc *d, struct data_ahead *ahead)
+{
+    const char *dirs[] = {scratch_dir};
+    struct hyp_error err = {0};
+    struct data_src *s = NULL;
+    float x = 0;
+    if (data_open_loaded(d, dirs, 1, NULL, ahead, &s, &err))
+        fail_msg("%s", err.text);
+    data_batch(s, 0, 0, 1, &x);
+    data_close(s);
+    return x;
+}
+
+/* What was loaded is the source's, once; what could not be is reported when it is opened.
+ */
+static void loaded_ahead(void **state)
+{
+    const char *dirs[] = {scratch_dir};
+    const struct hyp_source_desc d[] = {describe("csv", "ahead.csv"),
+                                        describe("csv", "nowhere.csv"),
+                                        describe("csv", "other.csv")};
+    struct hyp_error err = {0};
+    struct data_src *s = NULL;
+    (void)state;
+    scratch_put_text("csv/ahead.csv", "a\n1\n");
+    scratch_put_text("csv/other.csv", "a\n5\n");
+    struct data_ahead *ahead = data_ahead_new(d, 2, dirs, 1);
+    assert_non_null(ahead);
+    assert_int_equal(data_open_loaded(&d[1], dirs, 1, NULL, ahead, &s, &err), HYP_EMISSING);
+    scratch_put_text("csv/ahead.csv", "a\n2\n"); /* all was read by now */
+    assert_true(first_value(&d[2], ahead) == 5);
+    assert_true(first_value(&d[0], ahead) == 1);
+    assert_true(first_value(&d[0], ahead) == 2);
+    data_ahead_free(ahead);
+    data_ahead_free(data_ahead_new(d, 1, dirs, 1)); /* nobody wanted it */
+    assert_null(data_ahead_new(d, 0, dirs, 1));
+}
+
 /* ---- csv ---- */
 
 static void tables(void **state)
@@ -428,6 +468,7 @@ static void survives_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loaded_ahead),
         cmocka_unit_test(tables),
         cmocka_unit_test(damaged_tables),
         cmocka_unit_test(packed_tables),
