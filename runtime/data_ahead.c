@@ -1,4 +1,5 @@
-/* Data sets loaded by a thread of their own, while the model that reads them is compiled. */
+/* Data sets loaded by a thread of their own, while the model that reads them is compiled.
+ */
 #include <string.h>
 #include <threads.h>
 
