@@ -126,7 +126,7 @@ static bool steps_collide(const struct index *x, unsigned axis)
 
 /*
  * From how long a sum on columns that lie side by side are packed: shorter ones read them
- * from the first cache, if that holds them.
+ * from the first cache, if that holds so many lines at their step.
  */
 static int32_t least_k(const struct sched *s, const struct kstage *k, const struct kseg *g)
 {
@@ -138,7 +138,11 @@ static int32_t least_k(const struct sched *s, const struct kstage *k, const stru
             most = bytes > most ? bytes : most;
         }
     }
-    return most == PAGE ? 0 : s->t->direct_k / (most / LINE);
+    if (most == PAGE)
+        return 0;
+    const int32_t direct = s->t->direct_k, less = direct / (most / LINE),
+                  held = s->t->l1 / most;
+    return less > held ? less : held < direct ? held : direct;
 }
 
 /* What one thread packs, others read from its cache: short sums are better off without. */
