@@ -30,10 +30,8 @@ static int load(void *cx)
         const struct data_where w = {&l->desc, a->dirs, a->ndirs};
         struct hyp_error err = {0};
         l->there = data_load(&w, &l->set, &err) == HYP_OK;
-        if (!l->there) {
+        if (!l->there)
             data_set_fini(&l->set);
-            l->set = (struct data_set){0};
-        }
     }
     return 0;
 }

@@ -6,6 +6,8 @@
 
 /* The models of metrics that learn, nested in c's plan.  False: reported. */
 bool compile_metrics(struct compiled *c, const struct compile_options *o);
+/* Sources of a kind that brings its own classes: they may be read while compiling. */
+bool metrics_read_classes(const char *kind);
 
 uint64_t plan_bytes(const struct hyp_plan *p); /* of all its segments */
 /*

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "compiler/driver/compile.h"
+#include "compiler/driver/compile_internal.h"
 #include "runtime/base/arena.h"
 #include "runtime/data.h"
 
@@ -23,10 +24,12 @@ static void describe(struct hyp_source_desc *d, const char *kind, const struct d
         d->split = NULL; /* shapes do not depend on the part */
 }
 
-/* Sources that are not files take no time; parts are named by what only a run reads. */
-static bool takes_time(const struct prog_source *s)
+/* What is given is there; parts are named by what only a run reads; what is read for its
+ * classes would be held twice. */
+static bool loads_ahead(const struct prog_source *s)
 {
-    return s->used && !s->parts && strcmp(s->kind, "given") != 0;
+    return s->used && !s->parts && strcmp(s->kind, "given") != 0 &&
+           !metrics_read_classes(s->kind);
 }
 
 struct data_ahead *driver_load_ahead(const struct compiled *c)
@@ -36,7 +39,7 @@ struct data_ahead *driver_load_ahead(const struct compiled *c)
     uint32_t n = 0;
     for (uint32_t i = 0; i < p->nsource; i++) {
         const struct prog_source *s = &p->source[i];
-        if (!takes_time(s))
+        if (!loads_ahead(s))
             continue;
         hyp_source_defaults(&d[n]);
         d[n].name = s->name;

@@ -27,14 +27,17 @@ static uint32_t width_of(const struct hyp_plan *p, const struct hyp_probe *probe
     return 0;
 }
 
-/* Kinds that bring their own classes have to be read for them. */
+bool metrics_read_classes(const char *kind)
+{
+    return !strcmp(kind, "npy") || !strcmp(kind, "csv") || !strcmp(kind, "folder");
+}
+
 static uint32_t classes_of(const struct compiled *c)
 {
     const struct hyp_plan *p = c->plan;
     for (uint32_t i = 0; i < p->nsource; i++) {
         const struct hyp_source *s = &p->source[i];
-        if (!s->scheduled ||
-            (strcmp(s->kind, "npy") && strcmp(s->kind, "csv") && strcmp(s->kind, "folder")))
+        if (!s->scheduled || !metrics_read_classes(s->kind))
             continue;
         struct hyp_source_desc d;
         struct data_src *src;

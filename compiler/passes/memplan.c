@@ -195,8 +195,8 @@ static void try_orders(struct search *s, unsigned tries)
 {
     for (unsigned t = 0; t < tries && s->best > s->bound; t++) {
         const uint64_t total = place(s->iv, s->order, s->large, s->placed);
-        if (total < s->best_large || t == 0) {
-            s->best_large = total < s->best_large ? total : s->best_large;
+        if (total < s->best_large) {
+            s->best_large = total;
             keep_if_better(s);
         } else {
             swap_two(s->order, s->large, &s->state);
