@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "compiler/front/merge.h"
@@ -14,6 +13,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/file.h"
 #include "tests/unit/cmocka_all.h"
+#include "tests/unit/yardstick.h"
 
 struct folder {
     char path[64];
@@ -147,14 +147,15 @@ static const char *many_names(struct folder *f, const char *letter)
 static void expect_soon(struct folder *f, const char *path, const char *code)
 {
     struct model_options o = {.go_on = true};
-    const clock_t start = clock();
+    const double start = seconds_now();
     struct model *m = model_load(f->a, f->ds, path, &o);
     if (m)
         model_elaborate(m);
-    const double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+    const double seconds = seconds_now() - start;
     assert_string_equal(first_code(f), code);
-    if (seconds > 2 * HYP_SLOWER || arena_bytes(f->a) > (size_t)700 << 20)
-        fail_msg("%s took %.2f s and %zu MiB", code, seconds, arena_bytes(f->a) >> 20);
+    if (seconds > 4 * seconds_to_read() || arena_bytes(f->a) > (size_t)700 << 20)
+        fail_msg("%s took %.2f s (reading: %.2f) and %zu MiB", code, seconds,
+                 seconds_to_read(), arena_bytes(f->a) >> 20);
 }
 
 static void unknown_keys_in_masses(void **state)
