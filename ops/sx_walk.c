@@ -251,6 +251,24 @@ sx_id sx_rewrite(struct sxb *to, const struct sxb *from, sx_id root, sx_leaf_fn 
     return result;
 }
 
+sx_id sx_replace(struct sxb *b, sx_id root, sx_id what, sx_id with)
+{
+    struct arena *a = arena_new();
+    struct sx_order o;
+    sx_id in[3];
+
+    sx_order(&o, b, &root, 1, a);
+    sx_id *made = arena_array(a, o.n + 1, sizeof *made);
+    for (uint32_t k = 0; k < o.n; k++) {
+        sx_order_operands(&o, b, k, made, in);
+        made[k] =
+            o.id[k] == what ? with : rewrite_node(b, &b->node[o.id[k]], in, NULL, NULL);
+    }
+    const sx_id result = made[o.n - 1];
+    arena_free(a);
+    return result;
+}
+
 struct arg_map {
     const sx_id *arg;
     uint32_t narg;

@@ -2,13 +2,15 @@
  * Draws.  Where the elements of a draw are contiguous along the lanes and start at a
  * multiple of 4, a block of counters is run at once, one counter a lane, and the four words
  * of each are moved to their elements afterwards; normals are made before that move, so
- * that both results of a Box-Muller pair are used.  Everything else follows the definition
- * lane by lane: the same bits.
+ * that both results of a Box-Muller pair are used.  Two rows that have half a vector each
+ * (sched_epilogue.c walks them one after the other) are one block.  Everything else follows
+ * the definition lane by lane: the same bits.
  *
  * Philox multiplies 32 by 32 bits to 64, so counters are kept in the low halves of 64-bit
  * lanes, and what lands in the high halves is never looked at.
  */
 #include "codegen/llvm/emit.h"
+#include "codegen/loop/index.h"
 
 enum {
     OP_BLOCK = 3400,
@@ -20,6 +22,8 @@ struct block { /* of lanes start..start+4*count of the open VEC */
     int32_t start, count;
     bool
         spread; /* two vectors of 64-bit lanes, in the order that the transposition wants */
+    bool pair;  /* of these lanes in two rows: the second half is the next sample's */
+    bool second; /* and that is the row which is asked for */
     LLVMValueRef e0, sample;
     uint32_t draw;
 };
@@ -98,6 +102,36 @@ static LLVMValueRef sample_of(struct ll *l, uint32_t draw)
     return ll_cast(l, LLVMTrunc, ll_index_value(l, &l->n->rng[draw].sample), l->h->i32);
 }
 
+/* The same draw for the sample `more` further on; the number of draws if nothing asks. */
+static uint32_t draw_beside(const struct ll *l, uint32_t draw, int32_t more)
+{
+    const struct nrng *r = &l->n->rng[draw];
+    struct index sample = r->sample;
+    uint32_t i = 0;
+    sample.off.c += more;
+    while (i < l->n->nrng && !(l->n->rng[i].scalar == r->scalar &&
+                               index_equal(&l->n->rng[i].sample, &sample)))
+        i++;
+    return i;
+}
+
+/* Half a vector of counters, and as many of another row: they are run together. */
+static void join_rows(struct ll *l, struct block *b)
+{
+    const uint32_t before = draw_beside(l, b->draw, -1);
+    if (2 * b->count != l->vec || l->vec < 8)
+        return;
+    b->second = before < l->n->nrng;
+    if (!b->second && draw_beside(l, b->draw, 1) == l->n->nrng)
+        return;
+    b->pair = b->spread = true;
+    b->count = l->vec;
+    if (b->second) {
+        b->draw = before;
+        b->sample = sample_of(l, before);
+    }
+}
+
 static bool find_block(struct ll *l, uint32_t draw, sx_id e, struct block *b)
 {
     int64_t step;
@@ -111,8 +145,13 @@ static bool find_block(struct ll *l, uint32_t draw, sx_id e, struct block *b)
     LLVMValueRef sample = sample_of(l, draw);
     if (ll_is_vector(sample))
         return false;
-    *b = (struct block){start, count, count == l->vec && count >= 8, NULL, sample, draw};
+    *b = (struct block){.start = start,
+                        .count = count,
+                        .spread = count == l->vec && count >= 8,
+                        .sample = sample,
+                        .draw = draw};
     b->e0 = ll_eval_at(l, e, start);
+    join_rows(l, b);
     return !ll_is_vector(b->e0);
 }
 
@@ -280,14 +319,22 @@ static int32_t counter_at(const struct block *b, int32_t lane)
     return b->spread ? lane % 4 * quads + lane / 4 : lane;
 }
 
-static LLVMValueRef counters(struct ll *l, const struct block *b, int32_t half)
+/* The counters' element and sample words. */
+static void counters(struct ll *l, const struct block *b, int32_t half, LLVMValueRef c[2])
 {
-    int64_t at[LL_LANES];
-    int32_t n = b->spread ? b->count / 2 : b->count;
-    for (int32_t i = 0; i < n; i++)
+    int64_t at[LL_LANES], row[LL_LANES];
+    const int32_t n = b->spread ? b->count / 2 : b->count;
+    const int32_t of_row = b->pair ? b->count / 2 : b->count;
+    for (int32_t i = 0; i < n; i++) {
         at[i] = b->spread ? counter_at(b, i / 2 * 4 + i % 2 + 2 * half) : i;
+        row[i] = at[i] / of_row;
+        at[i] %= of_row;
+    }
     LLVMValueRef first = wide(l, ll_bin(l, LLVMLShr, b->e0, ll_i32(l, 2)));
-    return ll_bin(l, LLVMAdd, first, ll_lanes(l, l->h->i64, at, n));
+    c[0] = ll_bin(l, LLVMAdd, first, ll_lanes(l, l->h->i64, at, n));
+    c[1] = wide(l, b->sample);
+    if (b->pair)
+        c[1] = ll_bin(l, LLVMAdd, c[1], ll_lanes(l, l->h->i64, row, n));
 }
 
 /* Low words of two vectors of 64-bit lanes, pairs of lanes alternating. */
@@ -310,10 +357,8 @@ static void block_words(struct ll *l, const struct block *b, LLVMValueRef w[4])
 {
     struct stream s = stream_of(l, b->draw);
     LLVMValueRef c[2][4];
-    for (int32_t half = 0; half < (b->spread ? 2 : 1); half++) {
-        c[half][0] = counters(l, b, half);
-        c[half][1] = wide(l, b->sample);
-    }
+    for (int32_t half = 0; half < (b->spread ? 2 : 1); half++)
+        counters(l, b, half, c[half]);
     philox(l, &s, c, b->spread ? 2 : 1);
     for (int i = 0; i < 4; i++)
         w[i] = b->spread ? join(l, c[0][i], c[1][i]) : narrow(l, c[0][i]);
@@ -424,7 +469,8 @@ static uint64_t block_key(const struct block *b, int what)
            (uint64_t)what;
 }
 
-/* The lanes at hand of a block's words or normals; everything is made at first use. */
+/* The lanes at hand of a block's words or normals; everything is made at first use, which
+ * of two rows is the first one's. */
 static LLVMValueRef block_lanes(struct ll *l, const struct block *b, bool normals)
 {
     bool found;
@@ -443,7 +489,7 @@ static LLVMValueRef block_lanes(struct ll *l, const struct block *b, bool normal
         for (int i = 0; i < 4; i++)
             *m[i] = w[i];
     }
-    int32_t off = l->lane0 - b->start, at[LL_LANES];
+    int32_t off = l->lane0 - b->start + (b->second ? 2 * b->count : 0), at[LL_LANES];
     if (b->spread)
         return *m[off / b->count];
     if (l->width == 4 * b->count)

@@ -220,10 +220,23 @@ static void level(struct ll *l, LLVMValueRef *x, LLVMValueRef *y)
     *y = ll_splat(l, *y, w);
 }
 
+/* A constant stands second, so that x + 1 and 1 + x are numbered as one. */
+static void order(LLVMOpcode op, LLVMValueRef *x, LLVMValueRef *y)
+{
+    const bool commutes =
+        op == LLVMAdd || op == LLVMMul || op == LLVMAnd || op == LLVMOr || op == LLVMXor;
+    if (!commutes || !LLVMIsConstant(*x) || LLVMIsConstant(*y))
+        return;
+    const LLVMValueRef constant = *x;
+    *x = *y;
+    *y = constant;
+}
+
 LLVMValueRef ll_bin(struct ll *l, LLVMOpcode op, LLVMValueRef x, LLVMValueRef y)
 {
     bool found;
     level(l, &x, &y);
+    order(op, &x, &y);
     LLVMValueRef *m = ll_memo(l, l->depth, op, x, y, 0, &found);
     return found ? *m : (*m = LLVMBuildBinOp(l->b, op, x, y, ""));
 }

@@ -3,10 +3,10 @@
  * one stage of the nest (two with packing).  Files: phase.c, simplify.c, number.c, group.c,
  * schedule.c (driver, expressions, places of values), sched_index.c, sched_map.c (columns
  * and points), sched_row.c, sched_contract.c (tiles of a product: sched_tile.h,
- * sched_sum.c, sched_epilogue.c), sched_fetch.c, convolutions (sched_panel.h: sched_box.c,
- * sched_image.c, sched_window.c; sched_border.h: sched_border.c, sched_turn.c),
- * sched_choose.c, sched_pack.c, sched_strip.c, sched_chunk.c, sched_scatter.c, split.c,
- * build.c (statements).
+ * sched_sum.c, sched_draw.c, sched_epilogue.c), sched_fetch.c, convolutions (sched_panel.h:
+ * sched_box.c, sched_image.c, sched_window.c; sched_border.h: sched_border.c,
+ * sched_turn.c), sched_choose.c, sched_pack.c, sched_strip.c, sched_chunk.c,
+ * sched_scatter.c, split.c, build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -186,7 +186,8 @@ struct tile_point {
         block; /* first row of the block that holds the row, where rows are packed */
 };
 struct item_tiles {
-    uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums */
+    uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums; what a tile
+                       draws, while its epilogue is made */
     uint16_t stack; /* 1 + tile: values kept for a later walk */
     uint16_t copy;  /* 1 + tile: what becomes of an anchor's accumulators */
 };
@@ -398,6 +399,10 @@ bool sched_has_digits(const struct kernel *k);
 void sched_simplify(struct sched *s, const struct kernel *k);
 /* A stage's values as a dense buffer of its space */
 struct index sched_row_major(const struct kernel *k, const struct kstage *st);
+
+/* sched_draw.c: what is drawn for each place of a sum is a stage of its own, if it is of
+ * the groups that read it */
+void sched_draws_apart(struct sched *s);
 
 /* sched_box.c: the axes that an expression of a stage walks, through inlined maps, are
  * added to the set; false: data choose one */

@@ -101,6 +101,7 @@ void tile_copied_row(struct sched *s, const struct tile_at *t, struct index numb
 
 void tile_copied_epilogue(struct sched *s, const struct tile_at *t, int32_t valid)
 {
+    tile_draw(s, t);
     struct stmt *f = nb_for(s, FOR_SEQ, t->row, index_offset(t->row, t->mr), 1);
     f->bound = s->k->axis[s->g->row];
     struct index number = index_axis(f->axis, 1);
@@ -108,6 +109,7 @@ void tile_copied_epilogue(struct sched *s, const struct tile_at *t, int32_t vali
     s->at[s->g->row] = index_axis(f->axis, 1);
     tile_copied_row(s, t, number, valid);
     nb_close(s);
+    tile_drawn(s);
 }
 
 void tile_epilogue(struct sched *s, const struct tile_at *t, int32_t valid)

@@ -181,4 +181,5 @@ void sched_simplify(struct sched *s, const struct kernel *k)
         sched_group(plain, s->t, s->scratch, &s->gs);
     }
     s->k = plain;
+    sched_draws_apart(s);
 }

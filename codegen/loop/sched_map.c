@@ -246,6 +246,12 @@ static void point_store(struct sched *s, const struct item *it)
     st->value = sched_expr(s, st, k, k->value);
 }
 
+/* Is the value in a tile already, since its rows were drawn? */
+static bool is_drawn(const struct sched *s, const struct item *it)
+{
+    return it->role == ROLE_POINT && s->tiles[it - s->gs.item].acc;
+}
+
 static void open_homes(struct sched *s, const struct walk *w, struct index base,
                        int32_t width)
 {
@@ -255,7 +261,7 @@ static void open_homes(struct sched *s, const struct walk *w, struct index base,
             sched_combine(s, it, base, width);
         if (it->role == ROLE_FOLD && w->pass == 0 && !w->replay)
             sched_fold(s, it, base, width);
-        if (it->role != ROLE_POINT || it->pass != w->pass || w->replay ||
+        if (it->role != ROLE_POINT || it->pass != w->pass || w->replay || is_drawn(s, it) ||
             stored_only(s, it))
             continue;
         uint16_t t =
@@ -294,7 +300,7 @@ static void lane_homes(struct sched *s, const struct walk *w, struct index j)
         bool kept = t->stack && (it->pass < w->pass || w->replay);
         if (kept && it->role != ROLE_COLSUM) {
             *h = (struct home){HOME_TILE, (uint16_t)(t->stack - 1), stack_index(s)};
-        } else if (it->role == ROLE_ANCHOR) {
+        } else if (it->role == ROLE_ANCHOR || is_drawn(s, it)) {
             *h = (struct home){HOME_TILE, (uint16_t)(t->acc - 1), anchor_index(w, j)};
         } else if (it->role == ROLE_COMBINE || it->role == ROLE_FOLD) {
             h->index = j;
@@ -325,7 +331,7 @@ void sched_points(struct sched *s, const struct walk *w, struct index base, int3
     lane_homes(s, w, j);
     EACH_ITEM(s, i, it)
     {
-        bool here = it->pass == w->pass && !w->replay;
+        bool here = it->pass == w->pass && !w->replay && !is_drawn(s, it);
         if (it->role == ROLE_POINT && here && stored_only(s, it))
             point_store(s, it);
         else if (it->role == ROLE_POINT && here)

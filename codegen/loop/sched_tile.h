@@ -1,6 +1,6 @@
 /*
- * Register tiles of a contraction: sched_sum.c sums them, sched_epilogue.c has what
- * follows, sched_contract.c walks a panel of columns in them.
+ * Register tiles of a contraction: sched_sum.c sums them, sched_draw.c and
+ * sched_epilogue.c have what follows, sched_contract.c walks a panel of columns in them.
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_TILE_H
 #define HYP_CODEGEN_LOOP_SCHED_TILE_H
@@ -35,6 +35,11 @@ void tile_late_rest(struct sched *s, const struct tile_at *t);
 unsigned tile_if_there(struct sched *s, const struct tile_at *t);
 /* The first sum of the group. */
 const struct item *tile_first_anchor(const struct sched *s);
+
+/* ---- sched_draw.c ---- */
+/* What the tile draws goes to tiles in memory, which the epilogue reads; and no more. */
+void tile_draw(struct sched *s, const struct tile_at *t);
+void tile_drawn(struct sched *s);
 
 /* ---- sched_epilogue.c ---- */
 /* Are the epilogue's maps worth a copy of the tile in memory, over whose rows they loop? */

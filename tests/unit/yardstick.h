@@ -1,5 +1,6 @@
 /* How long honest work takes on this machine, now: what a hostile file may cost is a
- * multiple of it, so that a slow or busy machine fails no test, and a slow algorithm does. */
+ * multiple of it, so that a slow or busy machine fails no test, and a slow algorithm does.
+ */
 #ifndef HYP_TESTS_UNIT_YARDSTICK_H
 #define HYP_TESTS_UNIT_YARDSTICK_H
 
