@@ -1,4 +1,5 @@
 /* hypno doctor: what this machine and this build can do. */
+#include <libdeflate.h>
 #include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,9 +172,9 @@ int cmd_doctor(const struct args *a)
     print_targets();
     snprintf(text, sizeof text, "%u", open_threads(a));
     line("threads", text);
-    snprintf(text, sizeof text, "LLVM %s, libyaml %s, zlib %s, liblzma %s",
+    snprintf(text, sizeof text, "LLVM %s, libyaml %s, zlib %s, libdeflate %s, liblzma %s",
              *HYP_LLVM_VERSION ? HYP_LLVM_VERSION : "none", HYP_YAML_VERSION, zlibVersion(),
-             lzma_version_string());
+             LIBDEFLATE_VERSION_STRING, lzma_version_string());
     line("libraries", text);
     print_data(a);
     print_cache(a->option[OPT_clear_cache].given);

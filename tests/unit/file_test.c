@@ -209,6 +209,41 @@ static void gunzipping(void **state)
     free(packed);
 }
 
+/* What the end of a file says of its size helps where it is true, and never harms. */
+static void gunzipping_what_grows(void **state)
+{
+    (void)state;
+    enum { N = 3000000 };
+    uint8_t *in = calloc(N, 1), *packed = malloc(N), *data;
+    size_t n;
+    in[N - 1] = 1;
+    const size_t first = gzip(packed, N, in, N),
+                 len = first + gzip(packed + first, N / 2, in, 9);
+    const char *path = in_folder("x.gz");
+    for (unsigned members = 1; members <= 2; members++) {
+        assert_int_equal(file_put(path, packed, members == 1 ? first : len, NULL), HYP_OK);
+        assert_int_equal(file_read_packed(path, 2 * N, &data, &n, NULL), HYP_OK);
+        assert_int_equal(n, members == 1 ? N : N + 9);
+        assert_memory_equal(data, in, N);
+        hyp_free(data);
+        assert_int_equal(file_read_packed(path, N - 1, &data, &n, NULL), HYP_EFORMAT);
+        enum hyp_status s = HYP_ENOMEM;
+        for (uint64_t k = 1; k < 100 && s; k++) {
+            hyp_alloc_fail_at(k);
+            s = file_read_packed(path, 2 * N, &data, &n, NULL);
+            hyp_alloc_fail_at(0);
+            assert_true(s == HYP_OK || s == HYP_ENOMEM);
+        }
+        assert_int_equal(s, HYP_OK);
+        hyp_free(data);
+    }
+    memset(packed + first - 4, 0xff, 4); /* 4 GiB */
+    assert_int_equal(file_put(path, packed, first, NULL), HYP_OK);
+    assert_int_equal(file_read_packed(path, 2 * N, &data, &n, NULL), HYP_EFORMAT);
+    free(in);
+    free(packed);
+}
+
 static size_t xz(uint8_t *out, size_t cap, const uint8_t *in, size_t n)
 {
     size_t len = 0;
@@ -320,6 +355,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(first_failure_sticks, setup, teardown),
         cmocka_unit_test_setup_teardown(reading, setup, teardown),
         cmocka_unit_test_setup_teardown(gunzipping, setup, teardown),
+        cmocka_unit_test_setup_teardown(gunzipping_what_grows, setup, teardown),
         cmocka_unit_test_setup_teardown(unxzing, setup, teardown),
         cmocka_unit_test_setup_teardown(logs, setup, teardown),
         cmocka_unit_test_setup_teardown(folders, setup, teardown),
