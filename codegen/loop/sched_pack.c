@@ -71,12 +71,27 @@ static struct index panel_index(const struct sched *s, const struct kseg *g,
     return index_sum(index_sum(at, k), lane);
 }
 
+/* Of a tile that begins with row `at` of a block, its rows there and as many of the next
+ * block. */
+static void in_two_blocks(struct index *first, struct index *in, int32_t at, int32_t width)
+{
+    const uint8_t row = in->t[0].axis;
+    const int32_t half = width - at;
+    *in = index_const(at);
+    index_term(in, (struct term){row, 1, half, {1, 0}});
+    index_term(in, (struct term){row, half, 0, {-at, 0}});
+    first->off.c -= at;
+    index_term(first, (struct term){row, half, 0, {width, 0}});
+}
+
 static struct index block_index(const struct sched *s, const struct kseg *g,
                                 const struct pack *p, struct index row0, struct index row,
                                 struct index k)
 {
     struct index in = row, first = row0;
     index_add(&in, &row0, ext_const(-1));
+    if (!row0.n && row0.off.c % p->width && in.n == 1)
+        in_two_blocks(&first, &in, row0.off.c % p->width, p->width);
     for (unsigned i = 0; i < p->nshared; i++) {
         first = scaled(first, s->k->axis[p->shared[i]].c);
         index_add(&first, &s->at[p->shared[i]], ext_const(p->width));

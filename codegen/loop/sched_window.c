@@ -162,16 +162,27 @@ static void tile(struct sched *s, const struct panel *p, struct index row, int32
         finish_rows(s, p, row, mr);
 }
 
+/* Do tiles of six leave two rows?  Two tiles of four end them: of two, with four sums in
+ * flight, one would take as long. */
+static bool ends_in_fours(const struct sched *s, const struct panel *p)
+{
+    const bool blocks = sched_in_blocks(s, p->it, p->nseg, 1U - s->g->image[p->nseg]);
+    return p->mr == 6 && p->rows % 6 == 2 && p->rows > 6 &&
+           !(blocks && s->k->axis[p->seg->red[0]].b);
+}
+
 static void row_tiles(struct sched *s, const struct panel *p)
 {
-    const int32_t full = p->rows / p->mr * p->mr;
+    const bool fours = ends_in_fours(s, p);
+    const int32_t last = fours ? 4 : p->rows % p->mr;
+    const int32_t full = p->rows - (fours ? 2 : 1) * last;
     if (full) {
         struct stmt *r = nb_for(s, FOR_SEQ, index_const(0), index_const(full), p->mr);
         tile(s, p, index_axis(r->axis, 1), p->mr);
         nb_close(s);
     }
-    if (p->rows > full)
-        tile(s, p, index_const(full), p->rows - full);
+    for (int32_t row = full; row < p->rows; row += last)
+        tile(s, p, index_const(row), last);
 }
 
 /* ---- panels ---- */
