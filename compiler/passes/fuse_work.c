@@ -4,6 +4,7 @@
  * A value is read from where the traffic since its last use left it: distances are counted
  * along the order of the graph, over every value that is made, as if nothing were fused.
  */
+#include <math.h>
 #include <string.h>
 
 #include "compiler/passes/fuse.h"
@@ -271,21 +272,48 @@ static bool count_packing(struct fuse_cx *c, struct survey *s, const struct node
     return together;
 }
 
-static void count_product(struct fuse_cx *c, struct survey *s, const struct node *n)
+/* Places of the result along the plain axes that one factor walks, and no other does. */
+static double places_of(struct fuse_cx *c, const struct form *f, unsigned out,
+                        unsigned factor)
+{
+    const struct port *q = &f->port[out];
+    double places = 1;
+    for (unsigned d = 0; d < q->rank; d++) {
+        const int axis = q->dim[d].n == 1 ? q->dim[d].axis[0] : -1;
+        bool own = axis >= 0 && port_has(&f->port[factor], axis);
+        for (unsigned p = 0; p < f->nport; p++)
+            own &= p == out || p == factor || !port_has(&f->port[p], axis);
+        places *= own ? (double)ext_at(f->axis[axis], c->batch) : 1;
+    }
+    return places;
+}
+
+/* Columns of a product: those of a convolution are all places that share a channel. */
+static double columns(struct fuse_cx *c, const struct node *n, double points)
 {
     const struct form *f = &c->g->form[n->attr];
     const struct type *t = graph_type(c->g, n->out0);
-    const uint32_t reduced = form_reduced(f, n->port);
     uint8_t d[HYP_RANK];
     const unsigned nd = type_space(t, d);
-    const double cols = nd ? (double)ext_at(t->dim[d[nd - 1]], c->batch) : 1;
-    double k = 1;
+    double rows = points;
+    if (!group_reads_window(c->g, (node_id)(n - c->g->node)))
+        return nd ? (double)ext_at(t->dim[d[nd - 1]], c->batch) : 1;
+    for (unsigned p = 0; p < f->nport; p++)
+        if (p != n->port)
+            rows = fmin(rows, places_of(c, f, n->port, p));
+    return points / rows;
+}
 
+static void count_product(struct fuse_cx *c, struct survey *s, const struct node *n)
+{
+    const struct form *f = &c->g->form[n->attr];
+    const double points = (double)type_elems(graph_type(c->g, n->out0), c->batch);
+    const double cols = columns(c, n, points);
+    double products = 1;
     for (unsigned i = 0; i < f->naxis; i++)
-        if (reduced >> i & 1)
-            k *= (double)ext_at(f->axis[i], c->batch);
+        products *= (double)ext_at(f->axis[i], c->batch);
     s->w.product +=
-        cost_product(c->t, (double)type_elems(t, c->batch) / cols, cols, k, s->whole_rows);
+        cost_product(c->t, points / cols, cols, products / points, s->whole_rows);
     count_packing(c, s, n, f);
 }
 

@@ -386,6 +386,45 @@ static void space_of_a_window(void **state)
     refused(m, FUSE_ROWS, FUSE_SPACE, 2);
 }
 
+/* Seconds of a convolution of 64 channels read out at a port: values, images, filters. */
+static double seconds_of_role(uint8_t port)
+{
+    const int32_t in[3] = {64, 16, 16}, out[3] = {128, 8, 8};
+    const int32_t k[2] = {4, 4}, two[2] = {2, 2}, one[2] = {1, 1};
+    const struct form f = form_conv((struct ext){0, 1}, in, out, k, two, one, one, 1);
+    struct made *m = NULL;
+    value_id operand[2];
+    made_set_up((void **)&m);
+    for (uint8_t p = 0, i = 0; p < 3; p++) {
+        struct type t = {.dtype = DT_F32, .rank = 4, .sample = p < 2};
+        memcpy(t.dim, f.port[p].shape, sizeof *t.dim * 4);
+        if (p != port)
+            operand[i++] = graph_leaf(m->g, p < 2 ? LEAF_DATA : LEAF_PARAM, 0, 0,
+                                      arena_fmt(m->a, "operand%u", p), t);
+    }
+    result(m, graph_form(m->g, &f, port, operand, port < 2, DT_F32));
+    run_fuse(m, BATCH);
+    double seconds = 0;
+    for (uint32_t i = 0; i < m->f->ngroup; i++)
+        seconds = fmax(seconds, m->f->seconds[i]);
+    made_tear_down((void **)&m);
+    return seconds;
+}
+
+/* They multiply as often, whatever is summed. */
+static void roles_of_a_convolution_cost_alike(void **state)
+{
+    const struct target *t = target_find("avx2");
+    const double flops = 2.0 * BATCH * 64 * 128 * 8 * 8 * 4 * 4;
+    const double least = flops / (2 * t->flops);
+    (void)state;
+    for (uint8_t port = 0; port < 3; port++) {
+        const double seconds = seconds_of_role(port);
+        if (seconds < least || seconds > 1.5 * least)
+            fail_msg("port %u: %.3g s, the peak takes %.3g", port, seconds, least);
+    }
+}
+
 static void anchors_walk_alone(void **state)
 {
     struct made *m = *state;
@@ -657,6 +696,7 @@ int main(void)
         IN_GRAPH(readers_of_an_inlined_map),
         IN_GRAPH(space_of_another_shape),
         IN_GRAPH(space_of_a_window),
+        cmocka_unit_test(roles_of_a_convolution_cost_alike),
         IN_GRAPH(anchors_walk_alone),
         IN_GRAPH(order_of_chunks),
         IN_GRAPH(alias_of_a_product),
