@@ -57,7 +57,8 @@ static bool keeps_dims(const struct form *f, unsigned out, const int8_t *to)
 
 enum group_sum group_sum_kind(const struct graph *g, const struct node *n)
 {
-    const struct form *f = n->op == OP_FORM ? &g->form[n->attr] : NULL;
+    const bool fold = n->op == OP_FOLD;
+    const struct form *f = fold || n->op == OP_FORM ? &g->form[n->attr] : NULL;
     int8_t to[HYP_RANK];
 
     if (!f || f->nport != 2 || n->nin != 1 || !form_is_plain_sum(f, n->port))
@@ -66,10 +67,11 @@ enum group_sum group_sum_kind(const struct graph *g, const struct node *n)
         group_align(graph_type(g, graph_in(g, n)[0]), graph_type(g, n->out0), to);
     if (at == AT_NONE || !keeps_dims(f, n->port, to))
         return SUM_OTHER;
-    if (at == AT_ROW && f->order == ORDER_LANES)
+    if (at == AT_ROW && (fold || f->order == ORDER_LANES))
         return SUM_ROW;
-    return at == AT_COL && f->order == ORDER_CHUNK && f->chunk == GROUP_ROWS ? SUM_COL
-                                                                             : SUM_OTHER;
+    return !fold && at == AT_COL && f->order == ORDER_CHUNK && f->chunk == GROUP_ROWS
+               ? SUM_COL
+               : SUM_OTHER;
 }
 
 static bool plain_port(const struct form *f, unsigned p)

@@ -100,7 +100,7 @@ bool group_same_space(const struct type *x, const struct type *y);
 /* Sums that a walk over the space of their operand can compute. */
 enum group_sum {
     SUM_OTHER,
-    SUM_ROW, /* along the whole row, by lanes */
+    SUM_ROW, /* along the whole row, by lanes; or the largest there */
     SUM_COL  /* down the rows, in chunks of GROUP_ROWS */
 };
 enum group_sum group_sum_kind(const struct graph *g, const struct node *n);

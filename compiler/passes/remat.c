@@ -249,7 +249,8 @@ static int64_t comp_price(const struct remat_cx *c, value_id v)
     const node_id id = c->g->value[v].def;
     const struct node *n = &c->g->node[id];
     const struct of_value *x = &c->of[v];
-    const bool map = n->op == OP_MAP, sum = group_sum_kind(c->g, n) == SUM_ROW;
+    const bool map = n->op == OP_MAP,
+               sum = n->op == OP_FORM && group_sum_kind(c->g, n) == SUM_ROW;
     const double points =
         (double)type_elems(graph_type(c->g, sum ? graph_in(c->g, n)[0] : v), c->batch);
 

@@ -193,6 +193,23 @@ static void rows_of_a_product(void **state)
     assert_true(was_decided(m, FUSE_ROWS, FUSE_OK));
 }
 
+/* A softmax, its largest element included, in the kernel of the product. */
+static void softmax_of_a_product(void **state)
+{
+    struct made *m = *state;
+    struct type one = {.dtype = DT_F32, .rank = 2, .sample = true, .dim = {{0, 1}, {1, 0}}};
+    const value_id y = graph_matmul(m->g, data(m, 256), weight(m, 256, 10));
+    const struct form f = form_sum(graph_type(m->g, y)->dim, 2, 2);
+    const value_id top = graph_fold(m->g, &f, 1, COMB_MAX, y, true, NULL);
+    const value_id e =
+        made_op1(m, SX_FN_exp, made_op2(m, SX_SUB, y, graph_reshape(m->g, top, &one)));
+    const value_id s = graph_sum(m->g, e, 2);
+    result(m, made_op2(m, SX_DIV, e, graph_reshape(m->g, s, &one)));
+    run_fuse(m, BATCH);
+    check_log(m);
+    assert_int_equal(m->f->ngroup, 1);
+}
+
 static void rows_that_are_too_long(void **state)
 {
     struct made *m = *state;
@@ -687,6 +704,7 @@ int main(void)
         IN_GRAPH(narrow_heads),
         IN_GRAPH(wide_heads),
         IN_GRAPH(rows_of_a_product),
+        IN_GRAPH(softmax_of_a_product),
         IN_GRAPH(rows_that_are_too_long),
         IN_GRAPH(rows_that_leave_threads_idle),
         IN_GRAPH(columns_of_a_product),
