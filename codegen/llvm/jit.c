@@ -30,12 +30,13 @@ struct item {
     const struct nest *nest;
     LLVMMemoryBufferRef object;
     uint32_t same; /* the first item with this key */
+    double size;   /* of its code, roughly */
 };
 
 struct work {
     const struct load_job *job;
-    bool distrust; /* nothing is taken from the cache */
-    struct item *item;
+    bool distrust;              /* nothing is taken from the cache */
+    struct item *item, **order; /* the largest first: threads end together */
     atomic_uint next, compiled, cached;
     atomic_bool failed;
     char why[WHY]; /* written by the first that fails */
@@ -101,9 +102,9 @@ static void *make_objects(void *cx)
     struct ll_host *h = NULL;
     uint32_t i;
     while ((i = atomic_fetch_add(&w->next, 1)) < w->job->n && !atomic_load(&w->failed)) {
-        struct item *it = &w->item[i];
+        struct item *it = w->order[i];
         const char *why = NULL;
-        if (it->same != i || take_cached(w, it))
+        if (it->same != it - w->item || take_cached(w, it))
             continue;
         if (!h && !(h = ll_host_new(w->job->target, &why)))
             fail(w, "LLVM", why);
@@ -154,11 +155,46 @@ static bool find_equal(struct work *w)
     return order != NULL;
 }
 
+/* Operations that are emitted for a statement. */
+static double size_of(const struct nest *n, const struct stmt *s, int32_t vec)
+{
+    double size = 0;
+    if (s->op == S_SET || s->op == S_ACC)
+        return 1.0 + s->nload + sx_cost(&n->sx, s->value) +
+               (s->value2 ? sx_cost(&n->sx, s->value2) : 0);
+    if (s->op != S_FOR)
+        return 1;
+    for (uint32_t i = 0; i < s->nbody; i++)
+        size += size_of(n, s->body[i], vec);
+    const int32_t times = s->kind == FOR_UNROLL ? s->hi.off.c
+                          : s->kind == FOR_VEC  ? (s->hi.off.c + vec - 1) / vec
+                                                : 1;
+    return 1 + size * times;
+}
+
+static int by_size(const void *x, const void *y)
+{
+    const struct item *const *a = x, *const *b = y;
+    return (*a)->size != (*b)->size ? ((*a)->size < (*b)->size ? 1 : -1)
+                                    : (*a > *b) - (*a < *b);
+}
+
+static void order_items(struct work *w)
+{
+    for (uint32_t i = 0; i < w->job->n; i++) {
+        struct item *it = w->order[i] = &w->item[i];
+        for (uint32_t g = 0; g < it->nest->nstage; g++)
+            it->size += size_of(it->nest, it->nest->stage[g].root, w->job->target->vec);
+    }
+    qsort(w->order, w->job->n, sizeof *w->order, by_size);
+}
+
 static bool make_items(struct work *w)
 {
     const struct load_job *job = w->job;
     w->item = calloc(job->n + 1U, sizeof *w->item);
-    for (uint32_t i = 0; w->item && i < job->n; i++) {
+    w->order = calloc(job->n + 1U, sizeof *w->order);
+    for (uint32_t i = 0; w->item && w->order && i < job->n; i++) {
         struct item *it = &w->item[i];
         uint8_t key[32];
         it->nest = job->nest[i];
@@ -169,7 +205,10 @@ static bool make_items(struct work *w)
         for (unsigned b = 0; b < (NAME - 2) / 2; b++)
             snprintf(it->name + 1 + 2 * b, 3, "%02x", it->key[b]);
     }
-    return w->item && find_equal(w);
+    if (!w->item || !w->order || !find_equal(w))
+        return false;
+    order_items(w);
+    return true;
 }
 
 static void drop_objects(struct work *w)
@@ -265,6 +304,7 @@ static struct code *load(const struct load_job *job, struct diag_sink *ds,
     if (compiled)
         *compiled = atomic_load(&w.compiled);
     free(w.item);
+    free(w.order);
     if (!c)
         diag(ds, E9999, (struct loc){0}, "%s", w.why);
     return c;
