@@ -223,8 +223,8 @@ def six_weights(window, stride, pad, window_top, window_head, image_hidden, seen
         total += conv(low, high, k) + conv(high, 2 * high, window_head)
         total += conv(high, hidden, k) + conv(hidden, 2 * low, window_head)
     for i, (c1, c2) in enumerate([(seen1, seen2)] * 2 + [(seen2, seen3)] + [(seen3, seen3)] * 3):
-        k1, s1, k2, s2 = see[f"see_z{i}" if i else "see_x"]
-        n = side(side(sides[i], k1, s1, s1 - 1), k2, s2, s2 - 1)
+        k1, s1, p1, k2, s2, p2 = see[f"see_z{i}" if i else "see_x"]
+        n = side(side(sides[i], k1, s1, p1), k2, s2, p2)
         total += conv(maps[i], c1, k1) + conv(c1, c2, k2) + c2 * n * n + 1
     return sides[1:], total
 
@@ -234,14 +234,15 @@ def test_guesses_have_names():
     text = read(SIX)
     for section in ("functions", "pathways", "discriminators", "optimizers"):
         body = re.search(rf"^{section}:.*\n((?:  .*\n)+)", text, re.M)[1]
-        body = re.sub(r"#.*|\[[0-3]\]|\(z1, 3, ", "", body)  # parts of a list; the image's channels
+        body = re.sub(r"#.*|\[[0-5]\]|\(z1, 3, ", "", body)  # parts of a list; the image's channels
         equal(re.findall(r"(?<![\w.])-?\d[\w.]*", body), [])
     constants = {"window": 4, "stride": 2, "pad": 1, "window_top": 2, "window_head": 1, "image_hidden": 32, "seen1": 64, "seen2": 128,
-                 "seen3": 256, "see_x": [4, 2, 4, 2], "see_z1": [4, 2, 4, 2], "see_z2": [4, 2, 4, 2], "see_z3": [4, 2, 2, 1],
-                 "see_z4": [2, 1, 1, 1], "see_z5": [1, 1, 1, 1]}
-    wide = {f"see_{layer}": [1, 1, 1, 1] for layer in ("x", "z1", "z2", "z3", "z4", "z5")}
+                 "seen3": 256, "see_x": [4, 2, 1, 4, 2, 1], "see_z1": [4, 2, 1, 4, 2, 1], "see_z2": [4, 2, 1, 4, 2, 1],
+                 "see_z3": [4, 2, 1, 2, 1, 0], "see_z4": [2, 1, 0, 1, 1, 0], "see_z5": [1, 1, 0, 1, 1, 0]}
+    wide = {f"see_{layer}": [1, 1, 0, 1, 1, 0] for layer in ("x", "z1", "z2", "z3", "z4", "z5")}
     cases = [{}, {"window": 6, "pad": 2}, {"stride": 1, "window": 3}, {"window_top": 1}, {"window_head": 3}, {"image_hidden": 7},
-             {"seen1": 5}, {"seen2": 6}, {"seen3": 7}, *({key: value} for key, value in wide.items()), {"see_x": [8, 4, 2, 1]}]
+             {"seen1": 5}, {"seen2": 6}, {"seen3": 7}, *({key: value} for key, value in wide.items()),
+             {"see_x": [8, 4, 3, 2, 1, 0]}, {"see_x": [4, 2, 0, 4, 2, 1]}, {"see_z2": [4, 2, 1, 4, 2, 3]}]
     for case in cases:
         sides, total = six_weights(**{**constants, **case})
         sets = [f"constants.{key}={value}" for key, value in case.items()]
@@ -249,7 +250,7 @@ def test_guesses_have_names():
         out, _ = hypno("check", SIX, "--set", "batch=1", *(word for s in sets for word in ("--set", s)))
         has(out, f": fine; {total:,} weights")
     same = hypno("show", SIX, "--stage", "graph")[0]
-    for changed in ("constants.betas=[0.9, 0.999]", "constants.betas=[0.5, 0.99]", "constants.slope=0.1"):
+    for changed in ("constants.betas=[0.9, 0.999]", "constants.betas=[0.5, 0.99]", "constants.slope=0.1", "functions.link(s)=exp(s)"):
         assert hypno("show", SIX, "--stage", "graph", "--set", changed)[0] != same, changed
 
 
