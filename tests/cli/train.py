@@ -258,6 +258,21 @@ def test_contrast_without_negatives_is_nrem():
     equal([k for k in same if nrem[k] != contrast[k]], [])
     hypno("train", f"{folder}/contrastive.yaml", *DREAMS, *data, "--condition", "no_push", "--out", "pulled")
     assert tensors("pulled")["E.z.weight"] != nrem["E.z.weight"]
+    hypno("train", f"{folder}/pad.yaml", *DREAMS, *data, "--out", "pad")
+    hypno("train", f"{folder}/contrastive.yaml", *DREAMS, *data, "--condition", "pad", "--out", "cycle")
+    pad, cycle = tensors("pad"), tensors("cycle")
+    equal([k for k in same if pad[k] != cycle[k]], [])
+
+
+def test_a_flip_is_its_own_inverse():
+    """contrastive: all dreams mirrored twice, or none once, train what dreams as they are do; all mirrored once do not."""
+    folder = os.path.join(SOURCE, "graphs/papers/dreaming")
+    data = ["--data", os.path.join(SOURCE, "tests/reference/cifar-six/data")]
+    weights = {}
+    for name, how, share in (("plain", "x", 1), ("never", "flipped(x)", 0), ("twice", "flipped(flipped(x))", 1), ("once", "flipped(x)", 1)):
+        hypno("train", f"{folder}/contrastive.yaml", *DREAMS, *data, "--set", f"functions.perturbed(x)={how}", "--set", f"mirrored={share}", "--out", name)
+        weights[name] = tensors(name)["E.h1.weight"]
+    equal([weights[name] == weights["plain"] for name in ("never", "twice", "once")], [True, True, False])
 
 
 def test_list_settings_for_a_time():
