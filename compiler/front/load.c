@@ -200,12 +200,14 @@ static struct doc *apply_condition(struct model *m, struct doc *file)
         return file;
     const uint32_t n = all && all->kind == DOC_MAP ? all->n : 0;
     const char **names = arena_array(m->arena, n + 1, sizeof *names);
+    uint32_t known = 0;
     for (uint32_t i = 0; i < n; i++)
-        names[i] = all->entry[i].key.text;
+        if (all->entry[i].value->kind == DOC_MAP) /* one that is `none` was removed */
+            names[known++] = all->entry[i].key.text;
     const uint32_t line = diag_file(m->diags, "--condition", name, strlen(name));
     diag(m->diags, E0203, (struct loc){line, 1, 1, (uint32_t)strlen(name)},
          "unknown condition `%s`", name);
-    const char *near = diag_nearest(name, names, n);
+    const char *near = diag_nearest(name, names, known);
     if (near)
         diag_hint(m->diags, "did you mean `%s`?", near);
     return file;

@@ -205,6 +205,15 @@ def test_conditions():
             has(hypno("check", path, "--condition", name)[0], ": fine; ")
 
 
+def test_removed_condition():
+    """One that a model takes away from its base is unknown, and nobody is sent back to it."""
+    dreams = os.path.join(SOURCE, "graphs/papers/dreaming")
+    has(hypno("check", f"{dreams}/pad.yaml", "--condition", "without_nrem")[0], ": fine; ")
+    _, err = hypno("check", f"{dreams}/contrastive.yaml", "--condition", "without_nrem", status=1)
+    has(err, "E0203", "unknown condition `without_nrem`")
+    assert "did you mean `without_nrem`" not in err, err
+
+
 SIX = os.path.join(SOURCE, "graphs/papers/adversarial-wake-sleep/cifar-six.yaml")
 
 
