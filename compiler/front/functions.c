@@ -48,7 +48,7 @@ void functions_add(struct model *m, const struct doc *file, enum function_from f
 {
     const struct doc *f = doc_get(file, "functions");
     for (uint32_t i = 0; f && f->kind == DOC_MAP && i < f->n; i++)
-        if (!f->entry[i].value->bad)
+        if (!f->entry[i].value->bad && !doc_is_none(f->entry[i].value))
             add(m, &f->entry[i], from);
 }
 
