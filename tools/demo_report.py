@@ -18,7 +18,7 @@ def percent(x):
     return f"{100 * x:.0f} %"
 
 
-def learned(run, values):
+def digits(run, values):
     agreement, error = course(run, "agreement"), course(run, "error")
     if len(agreement) > 1:
         print(f"""
@@ -40,12 +40,29 @@ again from them (oscillation). A classifier that was trained apart recognises th
         print(".")
 
 
-def places(run):
+def late(run, name):
+    """Mean of what was read in the last epoch."""
+    points = course(run, name)
+    last = [v for epoch, v in points if epoch == points[-1][0]]
+    return sum(last) / len(last)
+
+
+def shapes(run, _):
+    error = course(run, "error")
+    if len(error) > 1:
+        print(f"""
+What it learned. It looks at a coloured shape it has not met (wake), keeps 128 numbers, and draws it again from them. The mean
+squared error of the pixels, which go from -1 to 1, fell from {error[0][1]:.3f} to {error[-1][1]:.3f}. Asleep, it replays its memories with parts
+missing (NREM) and dreams of two at once (REM). In the last epoch its encoder gave what it saw a chance of {percent(late(run, "real"))} to be real,
+what it dreamt {percent(late(run, "fake"))}.""")
+
+
+def places(run, what_drawn):
     print("\nWhere to look:")
-    for what, pattern in (("digits redrawn beside the originals", "images/*rebuilt*"), ("dreams", "images/*dreams*"),
-                          ("learning curves and the wake/sleep overlap plot", "plots/*.svg"),
+    for what, pattern in ((f"{what_drawn} redrawn beside the originals", "images/*rebuilt*"), ("dreams", "images/*dreams*"),
+                          ("learning curves and other plots", "plots/*.svg"),
                           ("metrics", "metrics.csv"), ("checkpoint", "checkpoint.safetensors")):
-        found = sorted(glob.glob(os.path.join(run, pattern)), key=os.path.getmtime)
+        found = sorted(glob.glob(os.path.join(run, pattern)))
         if found:
             print(f"    {what + ':':<50}{found[-1]}" if len(found) == 1 or "plots" not in pattern
                   else f"    {what + ':':<50}{os.path.dirname(found[-1])}/")
@@ -53,14 +70,19 @@ def places(run):
     print(f"Let it dream:      build/hypno dream {run} -n 64 -o dreams.png")
 
 
+PARTS = (("digits", "Adversarial wake-sleep, the flagship, on drawn digits", digits),
+         ("shapes", "Perturbed and adversarial dreaming on drawn shapes", shapes))
+
+
 def main():
-    run = sys.argv[1]
-    with open(os.path.join(run, "summary.json"), encoding="utf-8") as f:
-        summary = json.load(f)
-    print(f"{summary['cycles']} cycles of {1e3 * summary['seconds_per_cycle']:.1f} ms; the first one was done "
-          f"{summary['first_cycle_seconds']:.1f} s after the start.")
-    learned(run, summary["values"])
-    places(run)
+    for name, title, learned in PARTS:
+        run = os.path.join(sys.argv[1], name)
+        with open(os.path.join(run, "summary.json"), encoding="utf-8") as f:
+            summary = json.load(f)
+        print(f"\n== {title} ==\n{summary['cycles']} cycles of {1e3 * summary['seconds_per_cycle']:.1f} ms; the first one was done "
+              f"{summary['first_cycle_seconds']:.1f} s after the start.")
+        learned(run, summary["values"])
+        places(run, name)
 
 
 if __name__ == "__main__":

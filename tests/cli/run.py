@@ -214,6 +214,17 @@ def test_removed_condition():
     assert "did you mean `without_nrem`" not in err, err
 
 
+def test_demos():
+    """What `./dev demo` trains has code; as merged, as its run folder keeps it, nothing in it is unused."""
+    demos = [path for path in papers() if path.endswith("/demo.yaml")]
+    equal(len(demos), 2)
+    for path in demos:
+        hypno("show", path, "--stage", "model", "-o", "merged.yaml")
+        out, err = hypno("check", "merged.yaml", "--code")
+        has(out, ": fine; ")
+        equal(err, "")
+
+
 SIX = os.path.join(SOURCE, "graphs/papers/adversarial-wake-sleep/cifar-six.yaml")
 
 
