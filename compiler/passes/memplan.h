@@ -3,8 +3,9 @@
  *
  * Four greedy orders (size, size times life, life, what makes the peak first), each buffer
  * into the tightest gap among those placed that live at the same time; then again, with
- * what reached highest placed first.  The best is kept.  What is small is placed once, in
- * the end.  The bound is the largest sum of sizes alive at one moment: no plan can be
+ * what reached highest placed first.  Far from the bound, plans are also built from below:
+ * always at the lowest place, what is largest and lives longest of what fits there, weighed
+ * in several ways.  The best is kept and mended.  What is small is placed last.  The bound is the largest sum of sizes alive at one moment: no plan can be
  * smaller.
  */
 #ifndef HYP_COMPILER_PASSES_MEMPLAN_H
