@@ -108,7 +108,7 @@ sx_id sx_uniform_int(struct sxb *b, uint32_t site, sx_id e, sx_id low, sx_id hig
 
 /* Rebuild `root` with operand i replaced by arg[i] (0 keeps it). */
 sx_id sx_substitute(struct sxb *b, sx_id root, const sx_id *arg, uint32_t narg);
-/* Rebuild `root` with the node `what` replaced, in the same store. */
+/* Rebuild `root` with the node `what` (not 0) replaced, in the same store. */
 sx_id sx_replace(struct sxb *b, sx_id root, sx_id what, sx_id with);
 /* Copy between stores. `arg` as above, ids of `to`; rng sites and scalars are kept. */
 sx_id sx_import(struct sxb *to, const struct sxb *from, sx_id root, const sx_id *arg,

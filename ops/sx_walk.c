@@ -233,8 +233,8 @@ static sx_id rewrite_node(struct sxb *to, const struct sx_node *from, const sx_i
     return sx_intern(to, (enum sx_op)n.op, n.type, n.a, n.b, n.c);
 }
 
-sx_id sx_rewrite(struct sxb *to, const struct sxb *from, sx_id root, sx_leaf_fn *fn,
-                 void *cx)
+static sx_id rewrite(struct sxb *to, const struct sxb *from, sx_id root, sx_id what,
+                     sx_id with, sx_leaf_fn *fn, void *cx)
 {
     struct arena *a = arena_new();
     struct sx_order o;
@@ -244,29 +244,23 @@ sx_id sx_rewrite(struct sxb *to, const struct sxb *from, sx_id root, sx_leaf_fn 
     made = arena_array(a, o.n + 1, sizeof *made); /* by place in the order */
     for (uint32_t k = 0; k < o.n; k++) {
         sx_order_operands(&o, from, k, made, in);
-        made[k] = rewrite_node(to, &from->node[o.id[k]], in, fn, cx);
+        made[k] =
+            o.id[k] == what ? with : rewrite_node(to, &from->node[o.id[k]], in, fn, cx);
     }
     result = root ? made[o.n - 1] : 0;
     arena_free(a);
     return result;
 }
 
+sx_id sx_rewrite(struct sxb *to, const struct sxb *from, sx_id root, sx_leaf_fn *fn,
+                 void *cx)
+{
+    return rewrite(to, from, root, 0, 0, fn, cx);
+}
+
 sx_id sx_replace(struct sxb *b, sx_id root, sx_id what, sx_id with)
 {
-    struct arena *a = arena_new();
-    struct sx_order o;
-    sx_id in[3];
-
-    sx_order(&o, b, &root, 1, a);
-    sx_id *made = arena_array(a, o.n + 1, sizeof *made);
-    for (uint32_t k = 0; k < o.n; k++) {
-        sx_order_operands(&o, b, k, made, in);
-        made[k] =
-            o.id[k] == what ? with : rewrite_node(b, &b->node[o.id[k]], in, NULL, NULL);
-    }
-    const sx_id result = made[o.n - 1];
-    arena_free(a);
-    return result;
+    return rewrite(b, b, root, what, with, NULL, NULL);
 }
 
 struct arg_map {

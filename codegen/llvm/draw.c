@@ -3,7 +3,7 @@
  * multiple of 4, a block of counters is run at once, one counter a lane, and the four words
  * of each are moved to their elements afterwards; normals are made before that move, so
  * that both results of a Box-Muller pair are used.  Two rows that have half a vector each
- * (sched_epilogue.c walks them one after the other) are one block.  Everything else follows
+ * (sched_draw.c walks rows in twos) are one block.  Everything else follows
  * the definition lane by lane: the same bits.
  *
  * Philox multiplies 32 by 32 bits to 64, so counters are kept in the low halves of 64-bit
@@ -118,12 +118,12 @@ static uint32_t draw_beside(const struct ll *l, uint32_t draw, int32_t more)
 /* Half a vector of counters, and as many of another row: they are run together. */
 static void join_rows(struct ll *l, struct block *b)
 {
-    const uint32_t before = draw_beside(l, b->draw, -1);
-    if (2 * b->count != l->vec || l->vec < 8)
+    const uint32_t none = l->n->nrng, before = draw_beside(l, b->draw, -1);
+    const bool second = before < none && draw_beside(l, b->draw, -2) == none;
+    const bool first = before == none && draw_beside(l, b->draw, 1) < none;
+    if (2 * b->count != l->vec || l->vec < 8 || !(first || second))
         return;
-    b->second = before < l->n->nrng;
-    if (!b->second && draw_beside(l, b->draw, 1) == l->n->nrng)
-        return;
+    b->second = second;
     b->pair = b->spread = true;
     b->count = l->vec;
     if (b->second) {

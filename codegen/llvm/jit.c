@@ -183,7 +183,7 @@ static void order_items(struct work *w)
 {
     for (uint32_t i = 0; i < w->job->n; i++) {
         struct item *it = w->order[i] = &w->item[i];
-        for (uint32_t g = 0; g < it->nest->nstage; g++)
+        for (uint32_t g = 0; it->same == i && g < it->nest->nstage; g++)
             it->size += size_of(it->nest, it->nest->stage[g].root, w->job->target->vec);
     }
     qsort(w->order, w->job->n, sizeof *w->order, by_size);

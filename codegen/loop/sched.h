@@ -392,6 +392,7 @@ void sched_colsum_store(struct sched *s, struct index base, int32_t width, int32
 void sched_partial_store(struct sched *s, struct item *it, struct index value);
 void sched_combine(struct sched *s, struct item *it, struct index base, int32_t width);
 
+bool sched_has_window(const struct groups *gs); /* is one of them a convolution? */
 /* sched_index.c: are digits of axes taken? Where they are not of lanes, everything is
  * walked one element at a time. */
 bool sched_has_digits(const struct kernel *k);
@@ -400,8 +401,8 @@ void sched_simplify(struct sched *s, const struct kernel *k);
 /* A stage's values as a dense buffer of its space */
 struct index sched_row_major(const struct kernel *k, const struct kstage *st);
 
-/* sched_draw.c: what is drawn for each place of a sum is a stage of its own, if it is of
- * the groups that read it */
+/* sched_draw.c: what is drawn for each place of a sum becomes a stage of its own; all of it
+ * or nothing: it has to be of the walk that reads it */
 void sched_draws_apart(struct sched *s);
 
 /* sched_box.c: the axes that an expression of a stage walks, through inlined maps, are

@@ -110,16 +110,24 @@ static int32_t group_of(const struct groups *gs, uint32_t stage)
     return -1;
 }
 
-/* Is no draw read by another group than the one that it is of? */
+static bool draws_alone(const struct kernel *k, uint32_t stage)
+{
+    const struct kstage *s = &k->stage[stage];
+    return s->op == K_MAP && !s->noperand && !s->nstore && sx_uses_rng(&k->sx, s->value);
+}
+
+/* Is no draw read by another group than the one that it is of, nor in a later walk? */
 static bool read_where_drawn(const struct kernel *k, const struct groups *gs)
 {
     for (uint32_t i = 0; i < k->nstage; i++)
         for (uint32_t o = 0; o < k->stage[i].noperand; o++) {
             const struct koperand *p = &k->stage[i].operand[o];
-            if (p->stage && !k->stage[p->id].noperand && k->stage[p->id].op == K_MAP &&
-                group_of(gs, p->id) != group_of(gs, i))
+            if (p->stage && draws_alone(k, p->id) && group_of(gs, p->id) != group_of(gs, i))
                 return false;
         }
+    for (uint32_t i = 0; i < gs->nitem; i++)
+        if (gs->item[i].needed_later && draws_alone(k, gs->item[i].stage))
+            return false;
     return true;
 }
 
@@ -127,6 +135,8 @@ void sched_draws_apart(struct sched *s)
 {
     struct groups gs;
     bool draws = false;
+    if (s->scalar || sched_has_digits(s->k) || sched_has_window(&s->gs))
+        return;
     for (uint32_t i = 0; i < s->k->nrng; i++)
         draws |= s->k->rng[i].sample_axis >= 0;
     struct kernel *k = draws ? kernel_copy(s->k, s->scratch) : NULL;
@@ -143,9 +153,8 @@ void sched_draws_apart(struct sched *s)
 
 static bool is_draw(const struct sched *s, const struct item *it)
 {
-    const struct kstage *k = &s->k->stage[it->stage];
-    return it->role == ROLE_POINT && !k->noperand && !k->nstore && !it->needed_later &&
-           sx_uses_rng(&s->k->sx, k->value);
+    return s->g->row >= 0 && s->g->col >= 0 && it->role == ROLE_POINT &&
+           !it->needed_later && draws_alone(s->k, it->stage);
 }
 
 static void draw_row(struct sched *s, const struct tile_at *t, struct index row)
@@ -184,6 +193,7 @@ void tile_draw(struct sched *s, const struct tile_at *t)
         return;
     const bool pairs = t->mr % 2 == 0 && t->width == 2 * s->t->vec;
     struct stmt *f = nb_for(s, FOR_SEQ, t->row, index_offset(t->row, t->mr), pairs ? 2 : 1);
+    f->bound = s->k->axis[s->g->row];
     const struct index row = index_axis(f->axis, 1);
     draw_row(s, t, row);
     if (pairs)

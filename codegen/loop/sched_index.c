@@ -156,7 +156,7 @@ static bool fits_digits(struct sched *s)
     return ok;
 }
 
-static bool has_window(const struct groups *gs)
+bool sched_has_window(const struct groups *gs)
 {
     for (uint32_t i = 0; i < gs->ngroup; i++)
         if (gs->group[i].window)
@@ -171,7 +171,7 @@ void sched_simplify(struct sched *s, const struct kernel *k)
     s->k = plain;
     s->scalar = sched_has_digits(plain);
     sched_group(s->k, s->t, s->scratch, &s->gs);
-    if (s->scalar || has_window(&s->gs))
+    if (s->scalar || sched_has_window(&s->gs))
         return;
     s->k = kernel_simplify(from, true, s->scratch);
     if (sched_has_digits(s->k)) {
@@ -181,5 +181,4 @@ void sched_simplify(struct sched *s, const struct kernel *k)
         sched_group(plain, s->t, s->scratch, &s->gs);
     }
     s->k = plain;
-    sched_draws_apart(s);
 }

@@ -518,12 +518,14 @@ struct nest *nest_schedule(const struct kernel *k, const struct target *t, struc
     s->t = t;
     s->n = new_nest(k, s);
     sched_simplify(s, k);
+    sched_draws_apart(s);
     split_axes(s);
-    s->home = arena_array(scratch, k->nstage + 1, sizeof *s->home);
-    s->partial = arena_array(scratch, k->nstage + 1, sizeof *s->partial);
-    s->export_buf = arena_array(scratch, k->nstage + 1, sizeof *s->export_buf);
+    const uint32_t nstage = s->k->nstage;
+    s->home = arena_array(scratch, nstage + 1, sizeof *s->home);
+    s->partial = arena_array(scratch, nstage + 1, sizeof *s->partial);
+    s->export_buf = arena_array(scratch, nstage + 1, sizeof *s->export_buf);
     s->tiles = arena_array(scratch, s->gs.nitem + 1, sizeof *s->tiles);
-    s->packs = arena_array(scratch, k->nstage * 16U + 1, sizeof *s->packs);
+    s->packs = arena_array(scratch, nstage * 16U + 1, sizeof *s->packs);
     make_exports(s);
     make_partials(s);
     for (uint32_t i = 0; i < s->gs.ngroup; i++)

@@ -97,10 +97,11 @@ enum group_at group_align(const struct type *main, const struct type *t,
                           int8_t to[HYP_RANK]);
 bool group_same_space(const struct type *x, const struct type *y);
 
-/* Sums that a walk over the space of their operand can compute. */
+/* Sums, and the largest of a row with its number, that a walk over the space of their
+ * operand can compute. */
 enum group_sum {
     SUM_OTHER,
-    SUM_ROW, /* along the whole row, by lanes; or the largest there */
+    SUM_ROW, /* along the whole row, by lanes */
     SUM_COL  /* down the rows, in chunks of GROUP_ROWS */
 };
 enum group_sum group_sum_kind(const struct graph *g, const struct node *n);

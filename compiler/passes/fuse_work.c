@@ -307,8 +307,8 @@ static double columns(struct fuse_cx *c, const struct node *n, double points)
 static void count_product(struct fuse_cx *c, struct survey *s, const struct node *n)
 {
     const struct form *f = &c->g->form[n->attr];
-    const double points = (double)type_elems(graph_type(c->g, n->out0), c->batch);
-    const double cols = columns(c, n, points);
+    const double elems = (double)type_elems(graph_type(c->g, n->out0), c->batch);
+    const double points = fmax(elems, 1), cols = columns(c, n, points);
     double products = 1;
     for (unsigned i = 0; i < f->naxis; i++)
         products *= (double)ext_at(f->axis[i], c->batch);

@@ -5,8 +5,8 @@
  * into the tightest gap among those placed that live at the same time; then again, with
  * what reached highest placed first.  Far from the bound, plans are also built from below:
  * always at the lowest place, what is largest and lives longest of what fits there, weighed
- * in several ways.  The best is kept and mended.  What is small is placed last.  The bound is the largest sum of sizes alive at one moment: no plan can be
- * smaller.
+ * in several ways.  The best is kept and mended.  What is small is placed last.  The bound
+ * is the largest sum of sizes alive at one moment: no plan can be smaller.
  */
 #ifndef HYP_COMPILER_PASSES_MEMPLAN_H
 #define HYP_COMPILER_PASSES_MEMPLAN_H

@@ -1,8 +1,9 @@
 /*
  * Unpacking in memory what gzip, xz and zlib packed.
  *
- * Memory grows with what comes out and, of gzip, with what its end says where that can be
- * true (1,032 bytes of one): at most twice `limit`, and XZ_MEMORY for xz's own tables.
+ * Memory grows with what comes out.  Of gzip and zlib it begins with four times what goes
+ * in, or with what the end of a gzip file says where that can be true (1,032 bytes of one).
+ * At most it is twice `limit`, and XZ_MEMORY for xz's own tables.
  * Damage, a cut, and more than `limit` bytes are HYP_EFORMAT; `file` begins the message.
  */
 #ifndef HYP_RUNTIME_BASE_UNPACK_H

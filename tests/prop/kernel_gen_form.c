@@ -86,7 +86,7 @@ void gen_contract(struct gen *g)
     if (gen_maybe(g, 30))
         x = gen_op2(g, SX_ADD, x,
                     sx_make(&g->k->sx, SX_FN_softplus, gen_read_new(g, y, ax, 2), 0, 0));
-    if (gen_maybe(g, 25))
+    for (unsigned i = 0; i < 4 && gen_maybe(g, i ? 60 : 25); i++)
         x = gen_mix(g, x, gen_draw(g, y, g->k->axis[ax[0]].b ? ax[0] : -1));
     g->k->stage[y].value = x;
     gen_store_new(g, y);
