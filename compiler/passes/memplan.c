@@ -11,7 +11,7 @@ enum {
     ORDERS = 4,
     TRIES = 24,   /* of each order */
     LEVELS = 400, /* plans from below */
-    MENDS = 20,   /* of the best plan */
+    MENDS = 6,    /* of the best plan */
     NEAR = 64,    /* what is above the bound by less than this part of it is not improved */
     POWERS = 9,   /* of the life, by quarters */
     SMALL = 1024, /* what is less than this part of the bound decides nothing */
