@@ -229,6 +229,27 @@ static value_id list_value(struct mb *b, struct val *v, struct loc loc)
     return graph_map(g, pick, in, (uint8_t)n, &wide);
 }
 
+/* A list is built in the phase of its members, where an initial value, say, only asks how
+ * many there are. */
+static value_id built_list(struct mb *b, struct val *v, struct loc loc)
+{
+    struct graph *g = b->g;
+    const region_id at = g->at;
+    for (uint32_t i = 0; i < v->n && g->at == at; i++) {
+        if (mb_is(v->item[i], VAL_NUM))
+            continue;
+        const value_id t = mb_value(b, v->item[i], loc);
+        if (!t)
+            return 0;
+        const region_id of = g->node[g->value[t].def].region;
+        if (g->region[of].kind == REGION_PHASE)
+            g->at = of;
+    }
+    const value_id list = list_value(b, v, loc);
+    g->at = at;
+    return list;
+}
+
 value_id mb_value(struct mb *b, struct val *v, struct loc loc)
 {
     if (v->kind == VAL_TENSOR)
@@ -240,7 +261,7 @@ value_id mb_value(struct mb *b, struct val *v, struct loc loc)
                           : graph_const(g, v->num);
     }
     if (v->kind == VAL_LIST)
-        return list_value(b, v, loc);
+        return built_list(b, v, loc);
     if (v->kind == VAL_TUPLE) {
         diag(b->ds, E0309, loc, "%u values where 1 is expected", v->n);
         diag_hint(b->ds, "`t[0]` is a member, `flatten(t)` one vector");

@@ -426,6 +426,25 @@ static void paths(void **state)
     arena_free(b.a);
 }
 
+/* An initial value that only asks for the size of a list builds it where its members are.
+ */
+static void lists_into_layers(void **state)
+{
+    static const char *const text =
+        "hypnograph: 1\n"
+        "data: {given: {source: npy, batch: 2}}\n"
+        "networks: {E(x): 'linear(x, 4)'}\n"
+        "phases:\n  run:\n    nodes:\n"
+        "      loss: mean(E([given.x[0], given.x[1]])) + mean(E([2 * given.s, given.s]))\n"
+        "    update: [{E: loss}]\n"
+        "optimizers: {E: sgd(lr=1)}\n"
+        "schedule: {epochs: 1, cycle: [run]}\n";
+    struct built b = load_text(text);
+    (void)state;
+    assert_int_equal(b.p.nweight, 2);
+    arena_free(b.a);
+}
+
 /* ---- probes that repeat, and their draws ---- */
 
 static void repeated(void **state)
@@ -540,10 +559,14 @@ static void states(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values),   cmocka_unit_test(draws),
-        cmocka_unit_test(flagship), cmocka_unit_test(others),
-        cmocka_unit_test(paths),    cmocka_unit_test(states),
-        cmocka_unit_test(repeated), cmocka_unit_test(fitted_once)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(values),
+                                       cmocka_unit_test(draws),
+                                       cmocka_unit_test(flagship),
+                                       cmocka_unit_test(others),
+                                       cmocka_unit_test(paths),
+                                       cmocka_unit_test(states),
+                                       cmocka_unit_test(lists_into_layers),
+                                       cmocka_unit_test(repeated),
+                                       cmocka_unit_test(fitted_once)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
