@@ -90,20 +90,22 @@ static uint32_t scramble(uint64_t x)
     return (uint32_t)(x >> 32);
 }
 
-/* Pixels: two thirds black, the rest in 256 steps; labels 0 to 9. */
+/* Pixels: two thirds black, the rest in 256 steps; labels 0 to 9.  By the field, since
+ * plans order them as they are read. */
 static void fill_inputs(const struct exec *x, const struct hyp_phase *ph, unsigned cycle,
                         int64_t batch)
 {
     for (uint32_t i = 0; i < ph->ninput; i++) {
         const struct hyp_field *f =
             &x->plan->source[ph->input[i].source].field[ph->input[i].field];
+        const uint64_t field = ph->input[i].source * 16U + ph->input[i].field;
         void *at = exec_address(x, ph->input[i].buffer);
         int64_t n = batch;
         for (unsigned d = 0; d < f->rank; d++)
             n *= f->dim[d];
         for (int64_t k = 0; k < n; k++) {
             const uint32_t r =
-                scramble(((uint64_t)cycle << 40) + ((uint64_t)i << 32) + (uint64_t)k);
+                scramble(((uint64_t)cycle << 40) + (field << 32) + (uint64_t)k);
             const float v = r % 3 ? 0 : (float)(r >> 24) / 255;
             if (f->is_int)
                 ((int32_t *)at)[k] = (int32_t)(r % 10);
