@@ -3,8 +3,8 @@
  * multiple of 4, a block of counters is run at once, one counter a lane, and the four words
  * of each are moved to their elements afterwards; normals are made before that move, so
  * that both results of a Box-Muller pair are used.  Two rows that have half a vector each
- * (sched_draw.c walks rows in twos) are one block.  Everything else follows
- * the definition lane by lane: the same bits.
+ * (sched_draw.c walks rows in twos) are one block.  Everything else follows the definition
+ * lane by lane: the same bits.
  *
  * Philox multiplies 32 by 32 bits to 64, so counters are kept in the low halves of 64-bit
  * lanes, and what lands in the high halves is never looked at.

@@ -155,23 +155,6 @@ static bool find_equal(struct work *w)
     return order != NULL;
 }
 
-/* Operations that are emitted for a statement. */
-static double size_of(const struct nest *n, const struct stmt *s, int32_t vec)
-{
-    double size = 0;
-    if (s->op == S_SET || s->op == S_ACC)
-        return 1.0 + s->nload + sx_cost(&n->sx, s->value) +
-               (s->value2 ? sx_cost(&n->sx, s->value2) : 0);
-    if (s->op != S_FOR)
-        return 1;
-    for (uint32_t i = 0; i < s->nbody; i++)
-        size += size_of(n, s->body[i], vec);
-    const int32_t times = s->kind == FOR_UNROLL ? s->hi.off.c
-                          : s->kind == FOR_VEC  ? (s->hi.off.c + vec - 1) / vec
-                                                : 1;
-    return 1 + size * times;
-}
-
 static int by_size(const void *x, const void *y)
 {
     const struct item *const *a = x, *const *b = y;
@@ -183,8 +166,7 @@ static void order_items(struct work *w)
 {
     for (uint32_t i = 0; i < w->job->n; i++) {
         struct item *it = w->order[i] = &w->item[i];
-        for (uint32_t g = 0; it->same == i && g < it->nest->nstage; g++)
-            it->size += size_of(it->nest, it->nest->stage[g].root, w->job->target->vec);
+        it->size = it->same == i ? nest_code_size(it->nest, w->job->target) : 0;
     }
     qsort(w->order, w->job->n, sizeof *w->order, by_size);
 }

@@ -265,6 +265,9 @@ struct nest *nest_schedule(const struct kernel *k, const struct target *t, struc
 uint32_t nest_unit_cost(const struct nest *n, uint32_t stage, const struct target *t,
                         int64_t batch);
 
+/* Operations of its code, roughly. */
+double nest_code_size(const struct nest *n, const struct target *t);
+
 /*
  * Bytes of the nest's private buffers at a batch, laid one after the other, 64-aligned.
  * Floats are counted with 4 bytes here and in stack_bytes: the double interpreter needs

@@ -186,8 +186,8 @@ struct tile_point {
         block; /* first row of the block that holds the row, where rows are packed */
 };
 struct item_tiles {
-    uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums; what a tile
-                       draws, while its epilogue is made */
+    uint16_t acc;   /* 1 + tile: anchor accumulator, lane partials, column sums */
+    uint16_t drawn; /* 1 + tile: what a tile of the sum draws, while its epilogue is made */
     uint16_t stack; /* 1 + tile: values kept for a later walk */
     uint16_t copy;  /* 1 + tile: what becomes of an anchor's accumulators */
 };

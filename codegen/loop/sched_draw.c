@@ -171,7 +171,8 @@ static void draw_row(struct sched *s, const struct tile_at *t, struct index row)
         const struct kstage *k = &s->k->stage[it->stage];
         if (!is_draw(s, it))
             continue;
-        struct stmt *st = nb_set_tile(s, (uint16_t)(s->tiles[it - s->gs.item].acc - 1), to);
+        struct stmt *st =
+            nb_set_tile(s, (uint16_t)(s->tiles[it - s->gs.item].drawn - 1), to);
         st->place = k->place;
         st->value = sched_expr(s, st, k, k->value);
     }
@@ -186,7 +187,7 @@ void tile_draw(struct sched *s, const struct tile_at *t)
         if (!is_draw(s, it))
             continue;
         any = true;
-        s->tiles[it - s->gs.item].acc =
+        s->tiles[it - s->gs.item].drawn =
             (uint16_t)(1 + nb_tile(s, "z", TILE_STACK, DT_F32, t->mr, t->width, false));
     }
     if (!any)
@@ -206,6 +207,6 @@ void tile_drawn(struct sched *s)
     EACH_ITEM(s, i, it)
     {
         if (is_draw(s, it))
-            s->tiles[it - s->gs.item].acc = 0;
+            s->tiles[it - s->gs.item].drawn = 0;
     }
 }

@@ -249,7 +249,7 @@ static void point_store(struct sched *s, const struct item *it)
 /* Is the value in a tile already, since its rows were drawn? */
 static bool is_drawn(const struct sched *s, const struct item *it)
 {
-    return it->role == ROLE_POINT && s->tiles[it - s->gs.item].acc;
+    return s->tiles[it - s->gs.item].drawn;
 }
 
 static void open_homes(struct sched *s, const struct walk *w, struct index base,
@@ -301,7 +301,8 @@ static void lane_homes(struct sched *s, const struct walk *w, struct index j)
         if (kept && it->role != ROLE_COLSUM) {
             *h = (struct home){HOME_TILE, (uint16_t)(t->stack - 1), stack_index(s)};
         } else if (it->role == ROLE_ANCHOR || is_drawn(s, it)) {
-            *h = (struct home){HOME_TILE, (uint16_t)(t->acc - 1), anchor_index(w, j)};
+            const uint16_t tile = t->drawn ? t->drawn : t->acc;
+            *h = (struct home){HOME_TILE, (uint16_t)(tile - 1), anchor_index(w, j)};
         } else if (it->role == ROLE_COMBINE || it->role == ROLE_FOLD) {
             h->index = j;
         }

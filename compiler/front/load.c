@@ -202,7 +202,7 @@ static struct doc *apply_condition(struct model *m, struct doc *file)
     const char **names = arena_array(m->arena, n + 1, sizeof *names);
     uint32_t known = 0;
     for (uint32_t i = 0; i < n; i++)
-        if (all->entry[i].value->kind == DOC_MAP) /* one that is `none` was removed */
+        if (!doc_is_none(all->entry[i].value)) /* else it was removed */
             names[known++] = all->entry[i].key.text;
     const uint32_t line = diag_file(m->diags, "--condition", name, strlen(name));
     diag(m->diags, E0203, (struct loc){line, 1, 1, (uint32_t)strlen(name)},

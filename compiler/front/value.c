@@ -235,7 +235,8 @@ static value_id built_list(struct mb *b, struct val *v, struct loc loc)
 {
     struct graph *g = b->g;
     const region_id at = g->at;
-    for (uint32_t i = 0; i < v->n && g->at == at; i++) {
+    const bool elsewhere = g->region[at].kind != REGION_PHASE;
+    for (uint32_t i = 0; elsewhere && i < v->n && g->at == at; i++) {
         if (mb_is(v->item[i], VAL_NUM))
             continue;
         const value_id t = mb_value(b, v->item[i], loc);

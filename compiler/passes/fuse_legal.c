@@ -67,20 +67,16 @@ static bool two_anchors(struct fuse_cx *c, const struct pairing *x)
            count_anchors(c, x->p) + count_anchors(c, x->q) > ANCHOR_MAX;
 }
 
-/* Values of the group are read at the points where they are made; the number of the largest
- * is no value of a point. */
+/* Values of the group are read at the points where they are made. */
 static bool reads_here(struct fuse_cx *c, void *cx, node_id reader, unsigned operand)
 {
     const struct pairing *x = cx;
     const struct node *n = &c->g->node[x->member];
     const value_id v = graph_in(c->g, &c->g->node[reader])[operand], base = c->f->base[v];
-    const node_id def = c->g->value[base].def;
-    const uint32_t from = fuse_group_of(c, def);
+    const uint32_t from = fuse_group_of(c, c->g->value[base].def);
 
     if (from != x->p && from != x->q)
         return true;
-    if (c->g->node[def].op == OP_FOLD && base != c->g->node[def].out0)
-        return false;
     if (n->op == OP_MAP || group_sum_kind(c->g, n) != SUM_OTHER)
         return group_same_space(graph_type(c->g, v), graph_type(c->g, base));
     /* the chain of a sum of products goes on */
