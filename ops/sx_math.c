@@ -24,7 +24,6 @@
 #define HALF_PI_LO (HALF_PI - HALF_PI_HI)
 #define MAGIC      0x1.8p23
 #define SIGN_BIT   0x80000000U
-#define ONE_BITS   0x3f800000U
 
 /* c[0] + c[1] x + ... by Horner's rule. */
 static sx_id poly(struct sxb *b, sx_id x, const double *c, unsigned n)
@@ -38,6 +37,19 @@ static sx_id poly(struct sxb *b, sx_id x, const double *c, unsigned n)
 
 #define POLY(x, table) poly(b, x, table, sizeof(table) / sizeof *(table))
 
+/* The same, two terms at a time by Horner's rule in `xx`, the square of x: half as long a
+ * chain of operations that wait for one another, and no more of them. */
+static sx_id poly_pairs(struct sxb *b, sx_id x, sx_id xx, const double *c, unsigned n)
+{
+    sx_id y = n % 2 ? K(c[n - 1]) : FMA(K(c[n - 1]), x, K(c[n - 2]));
+
+    for (unsigned i = n - 2 + n % 2; i > 0; i -= 2)
+        y = FMA(y, xx, FMA(K(c[i - 1]), x, K(c[i - 2])));
+    return y;
+}
+
+#define POLY_PAIRS(x, xx, table) poly_pairs(b, x, xx, table, sizeof(table) / sizeof *(table))
+
 /* x with the sign bit of the word `sign`. */
 static sx_id flip_sign(struct sxb *b, sx_id x, sx_id sign)
 {
@@ -47,47 +59,44 @@ static sx_id flip_sign(struct sxb *b, sx_id x, sx_id sign)
 /* ---- exponentials: x = k ln 2 + r, |r| <= ln 2 / 2 ---- */
 
 struct reduced {
-    sx_id n; /* word whose low bits are k */
+    sx_id n; /* word whose low 9 bits are k + bias */
     sx_id k, r;
 };
 
-static struct reduced reduce_exp(struct sxb *b, sx_id x)
+/* The bias comes with the number that rounds: what is shifted into an exponent later needs
+ * none added. */
+static struct reduced reduce_exp(struct sxb *b, sx_id x, double bias)
 {
-    const sx_id t = FMA(x, K(LOG2E), K(MAGIC));
-    const sx_id k = SUB(t, K(MAGIC));
+    const sx_id t = FMA(x, K(LOG2E), K(MAGIC + bias));
+    const sx_id k = SUB(t, K(MAGIC + bias));
     const sx_id r = FMA(k, K(-LN2_LO), FMA(k, K(-LN2_HI), x));
     return (struct reduced){BITS(t), k, r};
 }
 
 static sx_id exp_poly(struct sxb *b, sx_id r)
 {
-    static const double c[] = {1,
-                               0x1p0,
-                               0x1.fffffcp-2,
-                               0x1.55548ap-3,
-                               0x1.55584ep-5,
-                               0x1.123f3p-7,
-                               0x1.6ad158p-10};
-    return POLY(r, c);
+    static const double c[] = {0x1p0,         0x1.fffffcp-2, 0x1.55548ap-3,
+                               0x1.55584ep-5, 0x1.123f3p-7,  0x1.6ad158p-10};
+    return FMA(POLY_PAIRS(r, MUL(r, r), c), r, K(1));
 }
 
-/* 2^k from a word holding k, for k in -126..127. */
+/* 2^k from a word whose low 9 bits are k + 127, for k in -126..127. */
 static sx_id power_of_two(struct sxb *b, sx_id n)
 {
-    return FROM_BITS(IADD(SHL(n, U(23)), U(ONE_BITS)));
+    return FROM_BITS(SHL(n, U(23)));
 }
 
 /* e^x where neither overflow nor denormals can come up: |x| <= 87. */
 static sx_id exp_small(struct sxb *b, sx_id x)
 {
-    const struct reduced e = reduce_exp(b, x);
+    const struct reduced e = reduce_exp(b, x, 127);
     return MUL(exp_poly(b, e.r), power_of_two(b, e.n));
 }
 
 /* e^x for x in [-104, 89]: 2^k in two factors, so that the last product alone rounds. */
 static sx_id exp_wide(struct sxb *b, sx_id x)
 {
-    const struct reduced e = reduce_exp(b, x);
+    const struct reduced e = reduce_exp(b, x, 2 * 127);
     const sx_id half = SHR(e.n, U(1));
     const sx_id p = MUL(exp_poly(b, e.r), power_of_two(b, half));
     return MUL(p, power_of_two(b, ISUB(e.n, half)));
@@ -103,11 +112,11 @@ sx_id own_expm1(struct sxb *b, sx_id x)
 {
     static const double c[] = {0.5, 0x1.5554a8p-3, 0x1.555538p-5, 0x1.122e02p-7,
                                0x1.6cd714p-10};
-    const struct reduced e = reduce_exp(b, MIN(K(89), MAX(K(-30), x)));
-    const sx_id p = FMA(MUL(e.r, e.r), POLY(e.r, c), e.r);
+    const struct reduced e = reduce_exp(b, MIN(K(89), MAX(K(-30), x)), 127);
+    const sx_id rr = MUL(e.r, e.r);
+    const sx_id p = FMA(rr, POLY_PAIRS(e.r, rr, c), e.r);
     const sx_id top = LT(K(127.5), e.k); /* 2^128 is no float: halve, double at the end */
-    const sx_id bias = SEL(top, U(ONE_BITS - (1U << 23)), U(ONE_BITS));
-    const sx_id s = FROM_BITS(IADD(SHL(e.n, U(23)), bias));
+    const sx_id s = power_of_two(b, ISUB(e.n, SEL(top, U(1), U(0))));
     const sx_id y = FMA(s, p, SUB(s, SEL(top, K(0.5), K(1))));
     return MUL(y, SEL(top, K(2), K(1)));
 }
@@ -120,7 +129,8 @@ static sx_id log1p_poly(struct sxb *b, sx_id f)
     static const double c[] = {-0.5,           0x1.55550cp-2,  -0x1.fffe5cp-3,
                                0x1.99ce4cp-3,  -0x1.55b86ap-3, 0x1.1ef0ccp-3,
                                -0x1.f02c42p-4, 0x1.1df7fp-3,   -0x1.0e5098p-3};
-    return FMA(MUL(f, f), POLY(f, c), f);
+    const sx_id ff = MUL(f, f);
+    return FMA(ff, POLY_PAIRS(f, ff, c), f);
 }
 
 /* log x for normal positive x: x = 2^e m, m in [2/3, 4/3); `more` is added to e. */
@@ -133,13 +143,15 @@ static sx_id log_normal(struct sxb *b, sx_id x, sx_id more)
     return FMA(k, K(LN2), log1p_poly(b, SUB(m, K(1))));
 }
 
+/* Words of positive numbers are in the order of these, and integers can be compared while
+ * the units for floats are busy; what they say of negative words and NaN is not used. */
 sx_id own_log(struct sxb *b, sx_id x)
 {
-    const sx_id tiny = LT(x, K(0x1p-126));
+    const sx_id w = U2I(BITS(x)), tiny = LT(w, I(0x00800000));
     const sx_id y = log_normal(b, SEL(tiny, MUL(x, K(0x1p23)), x), SEL(tiny, K(-23), K(0)));
-    const sx_id finite = SEL(LT(x, K((double)INFINITY)), y, x);
+    const sx_id finite = SEL(LT(w, I(0x7f800000)), y, x);
     const sx_id low = SEL(EQ(x, K(0)), K(-(double)INFINITY), K((double)NAN));
-    return SEL(LT(K(0), x), finite, low);
+    return SEL(LT(I(0), w), finite, low);
 }
 
 /* max(x, 0) + log(1 + z), z = exp(-|x|) in [0, 1]; 1 + z above 4/3 is halved. */
@@ -166,7 +178,7 @@ sx_id own_tanh(struct sxb *b, sx_id x)
     static const double c[] = {-0x1.55554ap-2, 0x1.110cd8p-3, -0x1.b91882p-5, 0x1.58a54cp-6,
                                -0x1.97780cp-8};
     const sx_id t = ABS(x), s = MUL(x, x);
-    const sx_id near = FMA(MUL(POLY(s, c), s), x, x);
+    const sx_id near = FMA(MUL(POLY_PAIRS(s, MUL(s, s), c), s), x, x);
     const sx_id e = exp_small(b, MIN(K(20), MUL(t, K(2))));
     const sx_id far = SUB(K(1), DIV(K(2), ADD(e, K(1))));
     return SEL(LT(t, K(0.55)), near, flip_sign(b, far, BITS(x)));
