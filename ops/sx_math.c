@@ -38,14 +38,16 @@ static sx_id poly(struct sxb *b, sx_id x, const double *c, unsigned n)
 #define POLY(x, table) poly(b, x, table, sizeof(table) / sizeof *(table))
 
 /* The same, two terms at a time by Horner's rule in `xx`, the square of x: half as long a
- * chain of operations that wait for one another, and no more of them. */
+ * chain of operations that wait for one another, and no more of them.  An odd number of
+ * terms leaves the lowest, whose rounding counts most, for the last step. */
 static sx_id poly_pairs(struct sxb *b, sx_id x, sx_id xx, const double *c, unsigned n)
 {
-    sx_id y = n % 2 ? K(c[n - 1]) : FMA(K(c[n - 1]), x, K(c[n - 2]));
+    const unsigned low = n % 2;
+    sx_id y = FMA(K(c[n - 1]), x, K(c[n - 2]));
 
-    for (unsigned i = n - 2 + n % 2; i > 0; i -= 2)
+    for (unsigned i = n - 2; i > low; i -= 2)
         y = FMA(y, xx, FMA(K(c[i - 1]), x, K(c[i - 2])));
-    return y;
+    return low ? FMA(y, x, K(c[0])) : y;
 }
 
 #define POLY_PAIRS(x, xx, table) poly_pairs(b, x, xx, table, sizeof(table) / sizeof *(table))
@@ -75,9 +77,9 @@ static struct reduced reduce_exp(struct sxb *b, sx_id x, double bias)
 
 static sx_id exp_poly(struct sxb *b, sx_id r)
 {
-    static const double c[] = {0x1p0,         0x1.fffffcp-2, 0x1.55548ap-3,
-                               0x1.55584ep-5, 0x1.123f3p-7,  0x1.6ad158p-10};
-    return FMA(POLY_PAIRS(r, MUL(r, r), c), r, K(1));
+    static const double c[] = {0x1.fffffcp-2, 0x1.55548ap-3, 0x1.55584ep-5, 0x1.123f3p-7,
+                               0x1.6ad158p-10};
+    return FMA(FMA(POLY_PAIRS(r, MUL(r, r), c), r, K(1)), r, K(1));
 }
 
 /* 2^k from a word whose low 9 bits are k + 127, for k in -126..127. */
@@ -178,7 +180,7 @@ sx_id own_tanh(struct sxb *b, sx_id x)
     static const double c[] = {-0x1.55554ap-2, 0x1.110cd8p-3, -0x1.b91882p-5, 0x1.58a54cp-6,
                                -0x1.97780cp-8};
     const sx_id t = ABS(x), s = MUL(x, x);
-    const sx_id near = FMA(MUL(POLY_PAIRS(s, MUL(s, s), c), s), x, x);
+    const sx_id near = FMA(MUL(POLY(s, c), s), x, x);
     const sx_id e = exp_small(b, MIN(K(20), MUL(t, K(2))));
     const sx_id far = SUB(K(1), DIV(K(2), ADD(e, K(1))));
     return SEL(LT(t, K(0.55)), near, flip_sign(b, far, BITS(x)));
