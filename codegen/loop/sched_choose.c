@@ -45,6 +45,11 @@ static void read_expr(const struct sched *s, const struct kstage *k, sx_id e,
 static void read_operand(const struct sched *s, const struct koperand *p, struct reads *r)
 {
     const struct home *h = p->stage ? &s->home[p->id] : NULL;
+    /* where a guard fails it reads 0: packed for all rows it would do so for all or none */
+    for (unsigned i = 0; i < p->nguard; i++) {
+        r->row |= s->g->row >= 0 && index_uses(&p->guard[i].index, (unsigned)s->g->row);
+        r->col |= s->g->col >= 0 && index_uses(&p->guard[i].index, (unsigned)s->g->col);
+    }
     if (!h)
         read_index(s, &p->index, r);
     else if (h->kind == HOME_BUF)

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+#include "codegen/loop/index.h"
+#include "runtime/base/arena.h"
+
 static const int32_t places_of[] = {2, 8, 16, 16, 25, 32};
 
 /* A factor over `outer` and the reduced axes, in one order or the other, perhaps through a
@@ -128,6 +131,46 @@ void gen_weights(struct gen *g)
         gen_update(g, s);
     else
         gen_store_new(g, s);
+}
+
+/* The factors of a product that reaches a part of the rows or columns: outside of it, both
+ * read 0. */
+static void factors_of_part(struct gen *g, uint32_t s, struct kseg *seg,
+                            const uint8_t ax[2], const struct guard *part)
+{
+    struct kstage *k = &g->k->stage[s];
+    for (unsigned w = 0; w < 2; w++) {
+        const bool first = g->k->axis[ax[w]].b || gen_maybe(g, 70);
+        const uint8_t walked[] = {first ? ax[w] : seg->red[0], first ? seg->red[0] : ax[w]};
+        seg->factor[w] = gen_read_new(g, s, walked, 2);
+        k->operand[k->noperand - 1].guard = arena_copy(g->a, part, sizeof *part);
+        k->operand[k->noperand - 1].nguard = 1;
+    }
+}
+
+/* Two layers' outputs, one below the other or side by side. */
+void gen_parts(struct gen *g)
+{
+    uint8_t ax[2], red[1];
+    const bool rows = gen_maybe(g, 60);
+    const struct ext part =
+        rows ? gen_batch_or(g, gen_some_rows(g)) : ext_const(gen_some_cols(g));
+    const struct ext both = {2 * part.c, 2 * part.b};
+    ax[0] = gen_axis(g, 'n', rows ? both : gen_batch_or(g, gen_some_rows(g)));
+    ax[1] = gen_axis(g, 'o', rows ? ext_const(gen_some_cols(g)) : both);
+    red[0] = gen_axis(g, 'k', ext_const(gen_some_reds(g)));
+    uint32_t s = gen_sum(g, ORDER_SEQ, ax, 2, red, 1);
+    struct guard in = {index_axis(ax[rows ? 0 : 1], 1), part};
+    for (unsigned i = 0; i < 2; i++) {
+        struct kseg *seg = &g->k->stage[s].seg[i];
+        *seg = (struct kseg){.nred = 1, .red = {red[0]}};
+        factors_of_part(g, s, seg, ax, &in);
+        in.index.off = (struct ext){-part.c, -part.b};
+    }
+    g->k->stage[s].nseg = 2;
+    uint32_t y = gen_stage(g, K_MAP, ax, 2);
+    g->k->stage[y].value = gen_mix(g, gen_read_stage(g, y, s), gen_broadcast(g, y, ax, 2));
+    gen_store_new(g, y);
 }
 
 /* One small product a sample. */

@@ -72,6 +72,7 @@ void gen_types(struct gen *g);
 void gen_contract(struct gen *g);
 void gen_chunks(struct gen *g);
 void gen_weights(struct gen *g);
+void gen_parts(struct gen *g);
 void gen_batched(struct gen *g);
 void gen_spread(struct gen *g);
 void gen_pairs(struct gen *g);
