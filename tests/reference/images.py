@@ -85,8 +85,9 @@ def through(w, path):
     torch.nn.utils.spectral_norm(m, dim=0).train(w["training"])
     del m.weight_orig
     m.weight_orig, u = w[f"{path}.weight"], w[f"{path}.u"]
-    m.weight_u.copy_(u)
-    m.weight_v.copy_(F.normalize(m.weight_orig.flatten(1).T @ u, dim=0, eps=1e-12))
+    with torch.no_grad():
+        m.weight_u.copy_(u)
+        m.weight_v.copy_(F.normalize(m.weight_orig.flatten(1).T @ u, dim=0, eps=1e-12))
     next(iter(m._forward_pre_hooks.values()))(m, None)
     w[f"{path}.u"] = m.weight_u.clone()
     return m.weight

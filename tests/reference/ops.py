@@ -312,8 +312,8 @@ CASES = [
 ]
 
 
-# States, which a training cycle commits, and the cases that are also evaluated.
-STATES, EVALUATED = ("centre", "spread", "u"), ()
+# States, which a training cycle commits, the cases that are also evaluated, and fields that are nodes without a derivative by them.
+STATES, EVALUATED, USED = ("centre", "spread", "u"), (), ()
 
 
 # ---- inputs ----------------------------------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def make_inputs():
 
 
 def print_model():
-    used = [n for n in sorted({n for case in CASES for n in case[2]})]
+    used = sorted({n for case in CASES for n in case[2]} | set(USED))
     lines = [
         f"# Printed by ../{TITLE[0]} from its table; README.md of the folder above says how the nodes are named.",
         "hypnograph: 1",
@@ -374,6 +374,8 @@ def print_model():
     lines += [f"      {n}: given.{n}" for n in used]
     for name, text, inputs, _, _ in CASES:
         lines.append(f"      {name}: {text}")
+        if not inputs:
+            continue
         lines += [f"      d.{name}.{n}: grad({name}, {n})" for n in inputs]
         along = " + ".join(f"sum(d.{name}.{n} * given.u_{n})" for n in inputs)
         lines.append(f"      along.{name}: {along}")
@@ -405,11 +407,11 @@ def derivatives(f, w, fields, inputs, paths):
     i = fields | {n: fields[n].clone().requires_grad_() for n in inputs}
     leaves, weights = [i[n] for n in inputs], [w[p] for p in paths]
     value = f(w, i)
-    first = torch.autograd.grad(value, leaves, create_graph=True, allow_unused=True)
+    first = torch.autograd.grad(value, leaves, create_graph=True, allow_unused=True) if inputs else ()
     first = [slot(g, v) for g, v in zip(first, leaves)]
     along = sum((g * fields[f"u_{n}"]).sum() for g, n in zip(first, inputs))
     second = [None] * len(leaves)
-    if along.requires_grad:
+    if inputs and along.requires_grad:
         second = torch.autograd.grad(along, leaves, retain_graph=True, allow_unused=True)
     second = [slot(g, v) for g, v in zip(second, leaves)]
     by_weight = torch.autograd.grad(value, weights, allow_unused=True) if paths else ()
@@ -417,7 +419,7 @@ def derivatives(f, w, fields, inputs, paths):
 
 
 def named(name, inputs, paths, value, along, first, second, by_weight):
-    out = {name: value, f"along.{name}": along}
+    out = {name: value} | ({f"along.{name}": along} if inputs else {})
     out |= {f"d.{name}.{n}": g for n, g in zip(inputs, first)}
     out |= {f"dd.{name}.{n}": g for n, g in zip(inputs, second)}
     return out | {f"w.{name}.{p}": g for p, g in zip(paths, by_weight)}

@@ -1,9 +1,9 @@
 /*
- * The library's losses, objectives and penalties, its convolutions and pools: values, first
- * and second derivatives, and gradients for weights, against PyTorch in double
- * (tests/reference/ops and images: `library_test [FOLDER]`).  The model is built and goes
- * through all passes; its graph is evaluated as it is defined, in double.  The derivatives
- * are compared with differences of the values, too.
+ * The library's losses, objectives and penalties, its convolutions and pools, a network
+ * around each: values, first and second derivatives, and gradients for weights, against
+ * PyTorch in double (tests/reference/ops, images and second: `library_test [FOLDER]`).  The
+ * model is built and goes through all passes; its graph is evaluated as it is defined, in
+ * double.  The derivatives are compared with differences of the values, too.
  */
 #include "tests/train/library_case.h"
 
@@ -20,7 +20,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/npy.h"
 
-enum { BATCH = LIBRARY_BATCH, MOST_FIELDS = 64 };
+enum { BATCH = LIBRARY_BATCH, MOST_FIELDS = 64, MOST_WEIGHTS = 16 };
 #define TOLERANCE 1e-9
 /* Central differences: their step, and what step^2 and the rounding of values cost. */
 #define STEP       1e-5
@@ -37,6 +37,7 @@ struct fixture {
     struct program p;
     struct graph_eval eval;
     bool moved[MOST_FIELDS]; /* these fields are displaced by `move` times their u_FIELD */
+    bool weights_moved;      /* and all weights by `move` times weight_step() */
     double move;
 };
 
@@ -144,6 +145,12 @@ static void initial(struct fixture *f, const char *path, double *out)
     }
 }
 
+/* Element i of the direction in which weights are displaced. */
+static double weight_step(int64_t i)
+{
+    return cos((double)i + 1);
+}
+
 static void leaf(void *cx, const struct leaf *l, int64_t n, double *out)
 {
     struct fixture *f = cx;
@@ -158,6 +165,8 @@ static void leaf(void *cx, const struct leaf *l, int64_t n, double *out)
         initial(f, l->path, out);
     else if (l->what == LEAF_SETTING || strcmp(l->path, "batch_size") == 0)
         out[0] = BATCH;
+    for (int64_t k = 0; f->weights_moved && l->what == LEAF_PARAM && k < n; k++)
+        out[k] += f->move * weight_step(k);
 }
 
 /* Comparing */
@@ -259,6 +268,51 @@ static void differ_case(struct fixture *f, const char *at, const char *name, dou
            worst);
 }
 
+/* The products, added up, of the gradients "w.CASE.PATH" with the direction; false: the
+ * case has no weights. */
+static bool slope_by_weights(struct fixture *f, const char *first, double *slope)
+{
+    value_id v[MOST_WEIGHTS];
+    double *got[MOST_WEIGHTS];
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->ref.expect.ntensor; i++) {
+        const char *name = f->ref.expect.tensor[i].name;
+        if (strncmp(name, first, strlen(first)) != 0)
+            continue;
+        assert_true(n < MOST_WEIGHTS);
+        v[n++] = value_of(f, i, name);
+    }
+    assert_true(graph_eval(&f->eval, f->a, v, n, got));
+    *slope = 0;
+    for (uint32_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < type_elems(graph_type(&f->p.graph, v[i]), BATCH); k++)
+            *slope += got[i][k] * weight_step(k);
+    return n > 0;
+}
+
+/* The value `name` along the displaced weights.  Not of spectral norms: what they stop is
+ * no constant of the weights. */
+static bool differ_weights(struct fixture *f, const char *at, const char *name,
+                           double *worst)
+{
+    int64_t n;
+    double want;
+    const char *value = arena_fmt(f->a, "%s%s", at, name);
+    if (strstr(name, "bounded") ||
+        !slope_by_weights(f, arena_fmt(f->a, "%sw.%s.", at, name), &want))
+        return false;
+    memset(f->moved, 0, sizeof f->moved);
+    f->weights_moved = true;
+    const double high = *displaced(f, value, STEP, &n),
+                 low = *displaced(f, value, -STEP, &n);
+    f->weights_moved = false;
+    const double error = fabs((high - low) / (2 * STEP) - want) / (fabs(want) + fabs(high));
+    if (!(error <= DIFFERENCE))
+        fail_msg("w.%s is not the slope of %s: off by %.3g", value, value, error);
+    *worst = error > *worst ? error : *worst;
+    return true;
+}
+
 static void differences(struct fixture *f)
 {
     double worst = 0;
@@ -267,6 +321,7 @@ static void differences(struct fixture *f)
         const char *name = f->ref.expect.tensor[i].name;
         const char *at = strncmp(name, "eval.", 5) == 0 ? "eval." : "";
         name += strlen(at);
+        cases += differ_weights(f, at, name, &worst);
         if (strncmp(name, "along.", 6) != 0)
             continue;
         differ_case(f, at, name + 6, &worst);
