@@ -104,6 +104,65 @@ static bool is_of_digits(const struct kstage *s)
     return digits & ~plain;
 }
 
+/* ---- rows side by side ---- */
+
+/* A sum in one chain along one axis. */
+static bool is_chain(const struct kstage *s)
+{
+    return s->op == K_SUM && s->order == ORDER_SEQ && s->nseg == 1 && s->seg[0].nred == 1 &&
+           !s->seg[0].factor[1];
+}
+
+/* Is it a map at the points that the sum walks, the places of its result behind? */
+static bool is_walked(const struct kstage *map, const struct kstage *sum)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < map->naxis && kept < sum->naxis; i++)
+        kept += map->axis[i] == sum->axis[kept];
+    return map->op == K_MAP && map->naxis == sum->naxis + 1 && kept == sum->naxis &&
+           map->axis[kept] == sum->axis[kept - 1] &&
+           sched_has_axis(map->axis, map->naxis, sum->seg[0].red[0]);
+}
+
+static struct item *provider(const struct cutter *c, uint32_t stage)
+{
+    for (uint32_t i = 0; i < c->gs->nitem; i++)
+        if (c->gs->item[i].stage == stage && c->gs->item[i].part != PART_PARTIAL)
+            return &c->gs->item[i];
+    return NULL;
+}
+
+/* Are maps left at the points that the sum walks? Else register tiles walk it. */
+static bool sums_across(const struct cutter *c, const struct kstage *sum)
+{
+    const struct kernel *k = c->k;
+    if (!is_chain(sum) || sum->naxis < 2 || k->axis[sum->seg[0].red[0]].b ||
+        k->axis[sum->axis[sum->naxis - 1]].b || sched_has_digits(k))
+        return false;
+    for (uint32_t i = 0; i < k->nstage; i++) {
+        const struct item *map = provider(c, i);
+        if (!c->gs->inlined[i] && (!map || map->group < 0) && is_walked(&k->stage[i], sum))
+            return true;
+    }
+    return false;
+}
+
+/* Is it a map of a row's values, there? */
+static bool is_of_row(const struct kstage *map, const struct kstage *sum)
+{
+    return map->op == K_MAP && map->naxis == sum->naxis &&
+           !memcmp(map->axis, sum->axis, sum->naxis);
+}
+
+/* Is it computed once for a row, and read at all points of it? */
+static bool is_kept_for_row(const struct cutter *c, const struct kstage *map)
+{
+    for (uint32_t i = 0; i < c->k->nstage; i++)
+        if (is_of_row(map, &c->k->stage[i]) && sums_across(c, &c->k->stage[i]))
+            return true;
+    return false;
+}
+
 /* Prologues of sums, what only these read, and cheap maps over fewer axes than their reader
  * has. */
 static bool wants_inline(const struct cutter *c, uint32_t stage)
@@ -118,9 +177,11 @@ static bool wants_inline(const struct cutter *c, uint32_t stage)
                 continue;
             used = true;
             elsewhere |= !c->gs->inlined[i];
-            if (r->op == K_SUM && r->order != ORDER_LANES && reduces(r, s))
+            if (r->op == K_SUM && r->order != ORDER_LANES && reduces(r, s) &&
+                (cheap || !sums_across(c, r)))
                 return true;
-            if (cheap && (s->naxis < r->naxis || is_of_digits(s)))
+            if (cheap &&
+                (is_of_digits(s) || (s->naxis < r->naxis && !is_kept_for_row(c, s))))
                 return true;
         }
     return !used || !elsewhere;
@@ -172,14 +233,6 @@ static void make_items(struct cutter *c)
             add_item(c->gs, i, g, PART_PARTIAL);
         add_item(c->gs, i, 0, PART_COMBINE);
     }
-}
-
-static struct item *provider(const struct cutter *c, uint32_t stage)
-{
-    for (uint32_t i = 0; i < c->gs->nitem; i++)
-        if (c->gs->item[i].stage == stage && c->gs->item[i].part != PART_PARTIAL)
-            return &c->gs->item[i];
-    return NULL;
 }
 
 /* Items a stage reads, through inlined maps. */
@@ -254,11 +307,6 @@ static int whole(const struct group *g)
     return (g->row >= 0 ? 1 : 0) | (g->col >= 0 ? 2 : 0);
 }
 
-static bool is_row_value(const struct item *p)
-{
-    return p->role == ROLE_ROWMAP || p->role == ROLE_ROWSUM;
-}
-
 /* The walk in which a value over rows and columns is computed. */
 static uint8_t point_pass(const struct cutter *c, const struct deps *d)
 {
@@ -274,11 +322,18 @@ static uint8_t row_level(const struct cutter *c, const struct deps *d)
     uint8_t level = 0;
     for (unsigned i = 0; i < d->n; i++) {
         const struct item *p = d->item[i];
-        uint8_t at = (uint8_t)(is_row_value(p) ? p->pass : p->pass + 1);
+        uint8_t at = (uint8_t)(sched_is_row_value(p) ? p->pass : p->pass + 1);
         if (p->group == c->now && p->role != ROLE_UNITMAP && at > level)
             level = at;
     }
     return level;
+}
+
+static int32_t most_kept(const struct cutter *c, const struct group *g)
+{
+    return g->nanchor  ? MAX_TILE_COLS
+           : g->across ? sched_most_across(c->t) / LANES
+                       : MAX_ROW_COLS;
 }
 
 /* Values of an earlier walk are kept in a tile: that must fit. */
@@ -287,12 +342,13 @@ static bool tiles_fit(const struct cutter *c, const struct group *g, const struc
 {
     for (unsigned i = 0; i < d->n; i++) {
         const struct item *p = d->item[i];
-        if (p->group != c->now || is_row_value(p) || p->role == ROLE_UNITMAP || g->col < 0)
+        if (p->group != c->now || sched_is_row_value(p) || p->role == ROLE_UNITMAP ||
+            g->col < 0)
             continue;
         if (p->pass == pass && !(along_row && g->nanchor))
             continue;
         struct ext n = c->k->axis[g->col];
-        if (n.b || n.c > (g->nanchor ? MAX_TILE_COLS : MAX_ROW_COLS))
+        if (n.b || n.c > most_kept(c, g))
             return false;
     }
     return true;
@@ -313,7 +369,7 @@ static bool fit_map(const struct cutter *c, const struct group *g, struct item *
     if (g->col >= 0 && have == (whole(g) & 1)) {
         it->role = ROLE_ROWMAP;
         it->pass = row_level(c, d);
-        return s->nstore == 0 ||
+        return s->nstore == 0 || g->across ||
                it->pass > 0; /* stored once: not in every block of columns */
     }
     it->role = ROLE_UNITMAP;
@@ -417,12 +473,23 @@ static bool fit_window(const struct cutter *c, const struct group *g, struct ite
            !memcmp(s->axis, first->axis, s->naxis);
 }
 
+static bool fit_across(const struct cutter *c, const struct group *g, struct item *it,
+                       const struct deps *d)
+{
+    const struct kstage *s = &c->k->stage[it->stage];
+    if (s->op == K_MAP)
+        return fit_map(c, g, it, d);
+    return is_chain(s) && fit_row(c, g, it, d);
+}
+
 static bool fit_role(const struct cutter *c, const struct group *g, struct item *it,
                      const struct deps *d)
 {
     const struct kstage *s = &c->k->stage[it->stage];
     if (g->window)
         return fit_window(c, g, it, d);
+    if (g->across)
+        return fit_across(c, g, it, d);
     if (it->part == PART_PARTIAL)
         return !g->scatter && fit_partial(c, g, it, d);
     if (g->chunked || (g->scatter && g->nitem))
@@ -616,11 +683,31 @@ static void rows_of_other_factor(const struct cutter *c, struct group *g,
             g->outer[g->nouter++] = s->axis[i];
 }
 
+/* Rows along a middle axis, the last one behind it as lanes: opened by their sum, or by a
+ * map before that. */
+static bool rows_across(const struct cutter *c, struct group *g, const struct item *it)
+{
+    const struct kstage *first = &c->k->stage[it->stage];
+    for (const struct item *x = it; x < c->gs->item + c->gs->nitem; x++) {
+        const struct kstage *s = &c->k->stage[x->stage];
+        if (x->group >= 0 || !sums_across(c, s) ||
+            (x != it && !is_of_row(first, s) && !is_walked(first, s)))
+            continue;
+        g->across = true;
+        g->col = s->seg[0].red[0];
+        g->row = s->axis[s->naxis - 1];
+        for (unsigned o = 0; o + 1 < s->naxis; o++)
+            g->outer[g->nouter++] = s->axis[o];
+        return true;
+    }
+    return false;
+}
+
 static void open_group(const struct cutter *c, struct group *g, const struct item *it)
 {
     const struct kstage *s = &c->k->stage[it->stage];
     g->row = g->col = -1;
-    if (is_convolution(c, g, it))
+    if (is_convolution(c, g, it) || rows_across(c, g, it))
         return;
     if (it->part == PART_PARTIAL) {
         const struct kseg *seg = &s->seg[it->seg];
@@ -669,6 +756,46 @@ static void make_group(struct cutter *c, uint32_t first)
             try_add(c, g, i);
 }
 
+static bool is_read_by(const struct cutter *c, const struct item *reader,
+                       const struct item *it)
+{
+    struct deps d = {.n = 0};
+    find_deps(c, reader->stage, &d);
+    for (unsigned i = 0; i < d.n; i++)
+        if (d.item[i] == it)
+            return true;
+    return false;
+}
+
+/* The walk in which it is read first, by its own group. */
+static uint8_t first_read(const struct cutter *c, const struct item *it)
+{
+    const struct groups *gs = c->gs;
+    uint8_t first = UINT8_MAX;
+    for (uint32_t i = 0; i < gs->nitem; i++) {
+        const struct item *r = &gs->item[i];
+        const uint8_t pass = (uint8_t)(r->pass - (r->role == ROLE_ROWSUM));
+        if (r->group == it->group && pass < first && is_read_by(c, r, it))
+            first = pass;
+    }
+    return first;
+}
+
+/* A point of rows side by side that only later walks read is computed there: the tiles of
+ * what is kept are large.  But what is stored in place is read before. */
+static void find_passes(struct cutter *c)
+{
+    for (uint32_t i = c->gs->nitem; i-- > 0;) {
+        struct item *it = &c->gs->item[i];
+        if (!c->gs->group[it->group].across || it->role != ROLE_POINT ||
+            c->pinned[it->stage])
+            continue;
+        const uint8_t first = first_read(c, it);
+        if (first != UINT8_MAX)
+            it->pass = first;
+    }
+}
+
 static void find_needed(struct cutter *c)
 {
     struct groups *gs = c->gs;
@@ -680,7 +807,7 @@ static void find_needed(struct cutter *c)
         for (unsigned k = 0; k < d.n; k++) {
             struct item *p = d.item[k];
             const struct group *g = &gs->group[it->group];
-            if (p->group != it->group || is_row_value(p) || p->role == ROLE_UNITMAP)
+            if (p->group != it->group || sched_is_row_value(p) || p->role == ROLE_UNITMAP)
                 continue;
             bool fold = c->k->stage[it->stage].op == K_FOLD;
             if (it->role == ROLE_ROWSUM)
@@ -712,5 +839,6 @@ void sched_group(const struct kernel *k, const struct target *t, struct arena *a
                 more = true;
             }
     }
+    find_passes(&c);
     find_needed(&c);
 }

@@ -58,11 +58,17 @@ struct item {
     int32_t group; /* -1: not yet */
     bool needed_later; /* another pass or group reads it */
 };
+static inline bool sched_is_row_value(const struct item *it)
+{
+    return it->role == ROLE_ROWMAP || it->role == ROLE_ROWSUM;
+}
 struct group {
     int row, col; /* kernel axes, -1: none */
     uint8_t nouter, outer[LOOP_AXES];
     bool chunked; /* anchors are partials of a chunked sum: one unit a block */
     bool rowsum, colsum, scatter;
+    bool across; /* rows lie side by side: they are the lanes, columns are walked one by one
+                  */
     /* A convolution (sched_window.c): box, the last of the axes that only one factor walks
      * (number `image`, by segment), makes the lanes of a panel, its first axis in blocks;
      * col is its last. */
@@ -83,6 +89,11 @@ struct group {
     uint32_t *item;    /* indices, in order */
     uint32_t nitem, nanchor;
 };
+/* The axis whose elements are the lanes of a vector; -1: none. */
+static inline int group_lanes(const struct group *g)
+{
+    return g->across ? g->row : g->col;
+}
 struct groups {
     struct item *item;
     uint32_t nitem;
@@ -128,7 +139,8 @@ struct cols {
 /* What a walk over rows asks of memory while it computes something else. */
 enum fetch {
     FETCH_NOTHING,
-    FETCH_ROW, /* the next row: this one is walked again */
+    FETCH_ROW, /* the next row: this one is walked again; or the rows after those side by
+                  side */
     FETCH_ON   /* what the walk comes to in a while */
 };
 struct sched {
@@ -151,7 +163,7 @@ struct sched {
     bool scalar;   /* digits of axes are taken: no tiles, no lanes */
     int32_t rows;  /* rows of a block: of a unit, or a unit has `tall` of them */
     int32_t tall;
-    struct index row0;  /* first row of the unit */
+    struct index row0;  /* first row of the unit, or of those side by side */
     struct index unit;  /* number of the block of rows, or of the block of a chunked sum */
     int32_t ncb;        /* blocks of columns */
     int32_t panels;     /* units that the panels of a convolution make; 1: one has all */
@@ -284,6 +296,16 @@ void sched_row_values(struct sched *s, unsigned level);
 void sched_unit_values(struct sched *s);
 void sched_stack_tiles(struct sched *s);       /* of values kept from walk to walk */
 void sched_rows(struct sched *s, bool replay); /* every row of the unit, all its walks */
+/* Elements of rows side by side that are walked again while L2 has them. */
+static inline int32_t sched_most_across(const struct target *t)
+{
+    return t->l2 / 16;
+}
+/* Rows side by side that are walked at once, at most. */
+int32_t sched_rows_across(const struct sched *s);
+/* The row's number among them, and there the values of rows. */
+struct index sched_row_at(const struct sched *s);
+void sched_row_homes(struct sched *s);
 
 /* sched_contract.c */
 void sched_panels(struct sched *s); /* panels of columns outside, rows inside */

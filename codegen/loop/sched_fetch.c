@@ -220,13 +220,18 @@ unsigned sched_fetching_rows(struct sched *s, const struct kstage *k, const stru
 static int32_t distance(const struct sched *s, const struct koperand *p)
 {
     bool plain;
+    const struct group *g = s->g;
+    const unsigned lanes = (unsigned)group_lanes(g);
     if (s->fetch == FETCH_NOTHING || p->pick.from || p->nguard)
         return 0;
-    if (!ext_eq(index_coef(&p->index, (unsigned)s->g->col, &plain), ext_const(1)) || !plain)
+    if (!ext_eq(index_coef(&p->index, lanes, &plain), ext_const(1)) || !plain)
         return 0;
     if (s->fetch == FETCH_ON)
         return FETCH_DISTANCE;
-    const struct ext row = index_coef(&p->index, (unsigned)s->g->row, &plain);
+    if (g->across && s->cols.len) /* the next block of those side by side */
+        return s->cols.len;
+    const unsigned next = g->across ? g->outer[g->nouter - 1] : (unsigned)g->row;
+    const struct ext row = index_coef(&p->index, next, &plain);
     return plain && !row.b ? row.c : 0;
 }
 

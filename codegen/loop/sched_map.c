@@ -145,9 +145,13 @@ static struct index stack_index(const struct sched *s)
     if (s->g->col < 0)
         return x;
     x = s->at[s->g->col];
+    if (s->g->across) {
+        struct index up = index_const(0);
+        index_add(&up, &x, ext_const(s->rows));
+        return index_sum(up, sched_row_at(s));
+    }
     if (s->g->nanchor && s->g->row >= 0) {
-        struct index row = s->at[s->g->row];
-        index_add(&row, &s->row0, ext_const(-1));
+        struct index row = sched_row_at(s);
         index_add(&x, &row, s->k->axis[s->g->col]);
     }
     return x;
@@ -186,7 +190,9 @@ static void lane_sum(struct sched *s, struct item *it, struct index j, int32_t l
 {
     const struct kstage *k = &s->k->stage[it->stage];
     struct index at = index_offset(j, lane);
-    if (lane < 0) { /* one by one: the digit of the column, which is one axis */
+    if (s->g->across) {
+        at = sched_row_at(s);
+    } else if (lane < 0) { /* one by one: the digit of the column, which is one axis */
         at = index_const(0);
         index_term(&at, (struct term){s->at[s->g->col].t[0].axis, 1, 16, {1, 0}});
     }
@@ -307,22 +313,25 @@ static void lane_homes(struct sched *s, const struct walk *w, struct index j)
             h->index = j;
         }
     }
+    if (s->g->across)
+        sched_row_homes(s);
 }
 
 void sched_points(struct sched *s, const struct walk *w, struct index base, int32_t width,
                   int32_t lane)
 {
+    const int lanes = group_lanes(s->g);
     struct index j = index_const(0);
     unsigned opened = 0;
-    if (s->g->col >= 0) {
-        s->at[s->g->col] = base;
-        opened += sched_bind(s, (unsigned)s->g->col);
+    if (lanes >= 0) {
+        s->at[lanes] = base;
+        opened += sched_bind(s, (unsigned)lanes);
     }
     open_homes(s, w, base, width);
     if (width > 1) {
         struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
         j = index_axis(f->axis, 1);
-        s->at[s->g->col] = index_sum(base, w->ndigit ? index_const(0) : j);
+        s->at[lanes] = index_sum(base, w->ndigit ? index_const(0) : j);
         for (unsigned i = 0; i < w->ndigit; i++) {
             const struct walk_digit *d = &w->digit[i];
             s->at[d->axis] = index_sum(d->first, digit(j, d->div, d->mod, 1));

@@ -3,6 +3,10 @@
  * in registers, filled while the row is walked, then added as a halving tree; its value and
  * the maps on it are known to the next walk.  Values that a later walk needs again lie in a
  * stack tile.
+ *
+ * Rows along a middle axis lie side by side, as the channels of an image's places do.  They
+ * are walked together, a lane each: what is a number of a row is then a vector, and a sum a
+ * chain in each lane.
  */
 #include "codegen/loop/sched.h"
 
@@ -323,11 +327,83 @@ static void row_sum(struct sched *s, struct item *it)
     deliver_scalar(s, it);
 }
 
+/* ---- values of rows side by side ---- */
+
+int32_t sched_rows_across(const struct sched *s)
+{
+    const int32_t rows = s->k->axis[s->g->row].c,
+                  fit = sched_most_across(s->t) / s->k->axis[s->g->col].c / LANES * LANES;
+    return rows < fit ? rows : fit < LANES ? LANES : fit;
+}
+
+struct index sched_row_at(const struct sched *s)
+{
+    struct index row = s->at[s->g->row];
+    index_add(&row, &s->row0, ext_const(-1));
+    return row;
+}
+
+void sched_row_homes(struct sched *s)
+{
+    EACH_ITEM(s, i, it)
+    {
+        if (sched_is_row_value(it))
+            s->home[it->stage].index = sched_row_at(s);
+    }
+}
+
+/* So few that no loop runs over vectors of them: their values are in registers. */
+static bool are_few(const struct sched *s)
+{
+    const int32_t rows = s->k->axis[s->g->row].c;
+    return rows < 2 * s->cols.width && rows <= s->rows;
+}
+
+static uint16_t across_tile(struct sched *s, const struct item *it, bool zero)
+{
+    return nb_tile(s, "r", are_few(s) ? TILE_REG : TILE_STACK, s->k->stage[it->stage].dtype,
+                   1, s->rows, zero);
+}
+
+static void value_across(struct sched *s, void *cx, struct index base, int32_t width,
+                         int32_t lane)
+{
+    struct item *it = cx;
+    const struct kstage *k = &s->k->stage[it->stage];
+    const struct home *h = &s->home[it->stage];
+    (void)lane;
+    s->at[s->g->row] = base;
+    if (width > 1) {
+        struct stmt *f = nb_for(s, FOR_VEC, index_const(0), index_const(width), 1);
+        s->at[s->g->row] = index_sum(base, index_axis(f->axis, 1));
+    }
+    sched_row_homes(s);
+    if (it->role == ROLE_ROWMAP) {
+        struct stmt *st = nb_set_tile(s, h->id, h->index);
+        st->place = k->place;
+        st->value = sched_expr(s, st, k, k->value);
+    }
+    sched_deliver(s, it, h->index);
+    sched_close(s, width > 1);
+}
+
+static void values_across(struct sched *s, struct item *it)
+{
+    const bool map = it->role == ROLE_ROWMAP;
+    const uint16_t tile =
+        map ? across_tile(s, it, false) : (uint16_t)(s->tiles[it - s->gs.item].acc - 1);
+    s->home[it->stage] = (struct home){.kind = HOME_TILE, .id = tile};
+    if (map || s->k->stage[it->stage].nstore || s->export_buf[it->stage])
+        sched_cols(s, &s->cols, (unsigned)s->g->row, value_across, it);
+}
+
 void sched_row_values(struct sched *s, unsigned level)
 {
     EACH_ITEM(s, i, it)
     {
-        if (it->pass == level && it->role == ROLE_ROWSUM)
+        if (s->g->across && it->pass == level && sched_is_row_value(it))
+            values_across(s, it);
+        else if (it->pass == level && it->role == ROLE_ROWSUM)
             row_sum(s, it);
         else if (it->pass == level && it->role == ROLE_ROWMAP)
             row_map(s, it);
@@ -353,10 +429,13 @@ static void lanes_tiles(struct sched *s, unsigned level)
     EACH_ITEM(s, i, it)
     {
         const struct kstage *k = &s->k->stage[it->stage];
-        if (it->role == ROLE_ROWSUM && it->pass == level && k->op == K_SUM)
-            s->tiles[it - s->gs.item].acc =
-                (uint16_t)(1 + nb_tile(s, "l", dynamic ? TILE_STACK : TILE_REG, k->dtype, 1,
-                                       16, true));
+        if (it->role != ROLE_ROWSUM || it->pass != level || k->op != K_SUM)
+            continue;
+        const uint16_t tile =
+            s->g->across
+                ? across_tile(s, it, true)
+                : nb_tile(s, "l", dynamic ? TILE_STACK : TILE_REG, k->dtype, 1, 16, true);
+        s->tiles[it - s->gs.item].acc = (uint16_t)(1 + tile);
     }
 }
 
@@ -369,8 +448,9 @@ void sched_stack_tiles(struct sched *s)
             continue;
         struct ext n = s->k->axis[s->g->col];
         uint8_t dtype = s->k->stage[it->stage].dtype;
+        const int32_t across = s->g->across ? s->rows : 1;
         s->tiles[it - s->gs.item].stack =
-            (uint16_t)(1 + nb_tile(s, "s", TILE_STACK, dtype, rows, n.c, false));
+            (uint16_t)(1 + nb_tile(s, "s", TILE_STACK, dtype, rows, n.c * across, false));
     }
 }
 
@@ -412,9 +492,20 @@ static enum fetch fetched(const struct sched *s, unsigned pass)
     const struct group *g = s->g;
     if (g->nanchor || g->col < 0)
         return FETCH_NOTHING;
+    if (g->across) /* the last walk stores: meanwhile */
+        return pass > 0 && pass + 1U == g->npass ? FETCH_ROW : FETCH_NOTHING;
     if (g->rowsum)
         return pass == 0 && g->npass > 1 && g->row >= 0 ? FETCH_ROW : FETCH_NOTHING;
     return sched_maps_cost(s) >= FETCH_COST ? FETCH_ON : FETCH_NOTHING;
+}
+
+/* Column by column, the rows side by side. */
+static void walk_across(struct sched *s, struct walk *w)
+{
+    const uint8_t col = (uint8_t)s->g->col;
+    const unsigned opened = sched_loops(s, &col, 1);
+    sched_cols(s, &s->cols, (unsigned)s->g->row, walk_cols, w);
+    sched_close(s, opened);
 }
 
 static void one_row(struct sched *s, bool replay)
@@ -431,14 +522,40 @@ static void one_row(struct sched *s, bool replay)
         s->fetch = (uint8_t)fetched(s, pass);
         if (s->g->col < 0)
             sched_points(s, &w, index_const(0), 1, 0);
+        else if (s->g->across)
+            walk_across(s, &w);
         else
             sched_cols(s, &cols, (unsigned)s->g->col, walk_cols, &w);
         s->fetch = FETCH_NOTHING;
     }
 }
 
+/* All rows of the unit, or blocks of them, each through all of its walks. */
+static void rows_across(struct sched *s)
+{
+    const struct ext n = s->k->axis[s->g->row];
+    const bool blocks = n.c > s->rows;
+    s->cols.width = sched_map_lanes(s);
+    while (s->cols.width > LANES &&
+           (blocks ? s->rows % s->cols.width : n.c < s->cols.width))
+        s->cols.width /= 2;
+    s->cols.lanes = are_few(s);
+    if (blocks) {
+        struct stmt *f =
+            nb_for(s, FOR_SEQ, index_const(0), (struct index){.off = n}, s->rows);
+        s->row0 = s->cols.lo = index_axis(f->axis, 1);
+        s->cols.len = s->rows;
+    }
+    one_row(s, false);
+    sched_close(s, blocks);
+}
+
 void sched_rows(struct sched *s, bool replay)
 {
+    if (s->g->across) {
+        rows_across(s);
+        return;
+    }
     if (s->g->row < 0) {
         one_row(s, replay);
         return;

@@ -166,6 +166,8 @@ static int32_t unit_rows(const struct sched *s)
 {
     const struct group *g = s->g;
     int32_t q = s->t->unit_rows;
+    if (g->across)
+        return sched_rows_across(s);
     if (is_long(s))
         return long_rows(s);
     if (g->nanchor || g->colsum || g->row < 0)
@@ -466,7 +468,7 @@ static void emit_group(struct sched *s, const struct group *g)
     sched_unit_values(s);
     if (g->nouter && !g->window && sched_packs(s))
         sched_pack_unit(s, index_const(0));
-    if (gr.rows_in_unit && g->row >= 0 && !g->window) {
+    if (gr.rows_in_unit && g->row >= 0 && !g->window && !g->across) {
         struct stmt *f = nb_for(s, FOR_SEQ, index_const(0),
                                 (struct index){.off = s->k->axis[g->row]}, s->rows);
         s->row0 = index_axis(f->axis, 1);

@@ -21,19 +21,27 @@ enum group_at group_align(const struct type *main, const struct type *t,
 
     if (n == nm && t->sample == main->sample)
         at = AT_POINT;
-    else if (main->sample && nm > 1 && n == 1 && t->sample && d[0] == 0)
+    else if (main->sample && nm > n && n && t->sample && d[0] == 0)
         at = AT_ROW;
     else if (main->sample && n + 1 == nm && !t->sample)
         at = AT_COL;
     for (unsigned i = 0; i < t->rank; i++)
         to[i] = -1;
     for (unsigned i = 0; i < n && at != AT_NONE; i++) {
-        const uint8_t dim = m[at == AT_COL ? i + 1 : i];
-        if (!ext_eq(main->dim[dim], t->dim[d[i]]))
+        const bool place = at == AT_ROW && i;
+        const uint8_t dim = m[at == AT_COL ? i + 1 : place ? nm - n + i : i];
+        if (!ext_eq(main->dim[dim], t->dim[d[i]]) ||
+            (place && main->rank - dim != t->rank - d[i])) /* where a map would read it */
             return AT_NONE;
         to[d[i]] = (int8_t)dim;
     }
     return at;
+}
+
+bool group_has_places(const struct type *row)
+{
+    uint8_t d[HYP_RANK];
+    return type_space(row, d) > 1;
 }
 
 bool group_same_space(const struct type *x, const struct type *y)
@@ -67,7 +75,9 @@ enum group_sum group_sum_kind(const struct graph *g, const struct node *n)
         group_align(graph_type(g, graph_in(g, n)[0]), graph_type(g, n->out0), to);
     if (at == AT_NONE || !keeps_dims(f, n->port, to))
         return SUM_OTHER;
-    if (at == AT_ROW && (fold || f->order == ORDER_LANES))
+    if (at == AT_ROW &&
+        (group_has_places(graph_type(g, n->out0)) ? !fold && f->order == ORDER_SEQ
+                                                  : fold || f->order == ORDER_LANES))
         return SUM_ROW;
     return !fold && at == AT_COL && f->order == ORDER_CHUNK && f->chunk == GROUP_ROWS
                ? SUM_COL

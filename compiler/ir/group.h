@@ -89,19 +89,22 @@ struct fusion *fuse(const struct graph *g, region_id region, const struct fuse_o
 
 /*
  * How a value lies in a group's space [rows x columns...] (rows: the batch): at every
- * point, one for each row, or one for each setting of the columns.  to[i]: the space's dim
- * that dim i of t is, -1 where the extent is 1.
+ * point, one for each row, or one for each setting of the columns.  Rows may be many for a
+ * sample, one for each of its places: those are the last dims of the space.  to[i]: the
+ * space's dim that dim i of t is, -1 where the extent is 1.
  */
 enum group_at { AT_NONE, AT_POINT, AT_ROW, AT_COL };
 enum group_at group_align(const struct type *main, const struct type *t,
                           int8_t to[HYP_RANK]);
+/* Are there rows for every place, if this is one for each row? */
+bool group_has_places(const struct type *row);
 bool group_same_space(const struct type *x, const struct type *y);
 
 /* Sums, and the largest of a row with its number, that a walk over the space of their
  * operand can compute. */
 enum group_sum {
     SUM_OTHER,
-    SUM_ROW, /* along the whole row, by lanes */
+    SUM_ROW, /* along the whole row: by lanes, or, of rows of places, in a chain each */
     SUM_COL  /* down the rows, in chunks of GROUP_ROWS */
 };
 enum group_sum group_sum_kind(const struct graph *g, const struct node *n);

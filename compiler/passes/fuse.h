@@ -18,6 +18,7 @@ enum {
     ANCHOR_MAX = 4,          /* sums of products that one walk computes */
     ROW_MAX = 4096,          /* elements of a row that stays in a unit's scratch */
     ROW_CONTRACT_MAX = 1024, /* the same where 24 rows of a product stay */
+    ROW_PLACES_MAX = 1024,   /* the same where those of a vector of places stay */
     SEARCH_MAX = 4096        /* groups that a search for a detour looks at */
 };
 
@@ -80,6 +81,9 @@ void fuse_launches(struct fuse_cx *c);
 /* fuse_legal.c */
 bool fuse_is_contract(const struct graph *g, const struct node *n); /* a sum of products */
 bool fuse_sums_rows(const struct fuse_cx *c, uint32_t group);
+/* What sums along rows of places give, where maps walk these, too; NULL: there are none, or
+ * register tiles walk them.  q: NO_GROUP, or the second of the two. */
+const struct type *fuse_rows_walked(const struct fuse_cx *c, uint32_t p, uint32_t q);
 /* May q's members join p's? sibling: they are two contractions that share an operand. */
 enum fuse_why fuse_may_join(struct fuse_cx *c, uint32_t p, uint32_t q, bool sibling);
 /* Whose space a group of both has: p's or q's. */

@@ -8,6 +8,7 @@
 struct pairing { /* two groups that would be one, in the space `main` */
     uint32_t p, q;
     const struct type *main;
+    const struct type *row; /* of what sums along rows give; NULL: there are none */
     bool sibling;
     node_id member; /* whose operands are looked at */
 };
@@ -26,9 +27,39 @@ static bool holds_sum(const struct fuse_cx *c, uint32_t group, enum group_sum ki
     return false;
 }
 
+/* Of the group's sums along rows, which are alike. */
+static const struct type *row_type(const struct fuse_cx *c, uint32_t group)
+{
+    const struct group *gr = &c->f->group[group];
+    for (uint32_t i = 0; i < gr->n; i++) {
+        const struct node *n = &c->g->node[gr->node[i]];
+        if (group_sum_kind(c->g, n) == SUM_ROW)
+            return graph_type(c->g, n->out0);
+    }
+    return NULL;
+}
+
 bool fuse_sums_rows(const struct fuse_cx *c, uint32_t group)
 {
-    return holds_sum(c, group, SUM_ROW);
+    return row_type(c, group) != NULL;
+}
+
+const struct type *fuse_rows_walked(const struct fuse_cx *c, uint32_t p, uint32_t q)
+{
+    const struct type *row = row_type(c, p);
+    bool walked = false;
+    uint8_t d[HYP_RANK];
+    if (!row && q != NO_GROUP)
+        row = row_type(c, q);
+    if (!row || !group_has_places(row))
+        return NULL;
+    for (unsigned k = 0; k < (q == NO_GROUP ? 1U : 2U); k++) {
+        const struct group *gr = &c->f->group[k ? q : p];
+        for (uint32_t i = 0; i < gr->n; i++)
+            walked |= type_space(graph_type(c->g, c->g->node[gr->node[i]].out0), d) >
+                      type_space(row, d);
+    }
+    return walked ? row : NULL;
 }
 
 static uint32_t count_anchors(const struct fuse_cx *c, uint32_t group)
@@ -67,6 +98,33 @@ static bool two_anchors(struct fuse_cx *c, const struct pairing *x)
            count_anchors(c, x->p) + count_anchors(c, x->q) > ANCHOR_MAX;
 }
 
+static bool has_places(const struct pairing *x)
+{
+    return x->row && group_has_places(x->row);
+}
+
+static bool same_dims(const struct type *x, const struct type *y)
+{
+    struct type t = *y;
+    t.dtype = x->dtype;
+    return type_eq(x, &t);
+}
+
+/* Sums along other rows; rows of places, where a product or another sum walks the space. */
+static bool other_rows(struct fuse_cx *c, const struct pairing *x)
+{
+    const struct type *p = row_type(c, x->p), *q = row_type(c, x->q);
+    return (p && q && !group_same_space(p, q)) ||
+           (has_places(x) && (has_own_space(&c->f->group[fuse_host(c, x->p, x->q)]) ||
+                              holds_sum(c, x->p, SUM_COL) || holds_sum(c, x->q, SUM_COL)));
+}
+
+static bool is_aligned(const struct type *main, const struct type *t)
+{
+    int8_t to[HYP_RANK];
+    return group_align(main, t, to) != AT_NONE;
+}
+
 /* Values of the group are read at the points where they are made. */
 static bool reads_here(struct fuse_cx *c, void *cx, node_id reader, unsigned operand)
 {
@@ -78,10 +136,17 @@ static bool reads_here(struct fuse_cx *c, void *cx, node_id reader, unsigned ope
     if (from != x->p && from != x->q)
         return true;
     if (n->op == OP_MAP || group_sum_kind(c->g, n) != SUM_OTHER)
-        return group_same_space(graph_type(c->g, v), graph_type(c->g, base));
+        return group_same_space(graph_type(c->g, v), graph_type(c->g, base)) &&
+               is_aligned(x->main, graph_type(c->g, v));
     /* the chain of a sum of products goes on */
     return reader == x->member && fuse_is_contract(c->g, n) &&
            operand + 1U == c->g->form[n->attr].nport;
+}
+
+/* A row of a place is the same for all that have the same dims. */
+static bool is_at_points(const struct pairing *x, const struct type *t)
+{
+    return has_places(x) ? same_dims(x->main, t) : group_same_space(x->main, t);
 }
 
 static bool member_fits(struct fuse_cx *c, const struct pairing *x, node_id id,
@@ -94,12 +159,13 @@ static bool member_fits(struct fuse_cx *c, const struct pairing *x, node_id id,
     if (n->op == OP_SCATTER) /* alone: data decide where its values go */
         return false;
     if (sum != SUM_OTHER)
-        return group_same_space(x->main, graph_type(c->g, graph_in(c->g, n)[0]));
+        return is_at_points(x, graph_type(c->g, graph_in(c->g, n)[0]));
     switch (group_align(x->main, graph_type(c->g, n->out0), to)) {
     case AT_POINT:
-        return true;
+        return is_at_points(x, graph_type(c->g, n->out0));
     case AT_ROW:
-        return n->op == OP_MAP && (fuse_sums_rows(c, x->p) || fuse_sums_rows(c, x->q));
+        return n->op == OP_MAP && x->row &&
+               group_same_space(x->row, graph_type(c->g, n->out0));
     case AT_COL:
         return n->op == OP_MAP && col_sums;
     case AT_NONE:
@@ -127,18 +193,19 @@ static bool other_space(struct fuse_cx *c, const struct pairing *x)
 /* Row sums need the whole row in a unit. */
 static bool long_row(struct fuse_cx *c, const struct pairing *x)
 {
-    uint8_t d[HYP_RANK];
+    uint8_t d[HYP_RANK], of_row[HYP_RANK];
     const unsigned n = type_space(x->main, d);
     const bool product = has_own_space(&c->f->group[fuse_host(c, x->p, x->q)]);
     int64_t row = 1;
-    if (!fuse_sums_rows(c, x->p) && !fuse_sums_rows(c, x->q))
+    if (!x->row || (has_places(x) && !fuse_rows_walked(c, x->p, x->q)))
         return false;
+    const unsigned columns = n - type_space(x->row, of_row);
     for (unsigned i = 1; i < n; i++) {
         if (x->main->dim[d[i]].b)
             return true;
-        row *= x->main->dim[d[i]].c;
+        row *= i <= columns ? x->main->dim[d[i]].c : 1;
     }
-    return row > (product ? ROW_CONTRACT_MAX : ROW_MAX);
+    return row > (product ? ROW_CONTRACT_MAX : has_places(x) ? ROW_PLACES_MAX : ROW_MAX);
 }
 
 /* Sums in chunks whose units are no rows. */
@@ -281,13 +348,17 @@ enum fuse_why fuse_may_join(struct fuse_cx *c, uint32_t p, uint32_t q, bool sibl
         enum fuse_why why;
         bool (*refuses)(struct fuse_cx *c, const struct pairing *x);
     } check[] = {
-        {FUSE_ANCHOR, two_anchors},   {FUSE_BUDGET, too_large},
-        {FUSE_BUDGET, too_many_axes}, {FUSE_ORDER, other_order},
-        {FUSE_SPACE, other_space},    {FUSE_SPACE, windows_clash},
-        {FUSE_ROW, long_row},         {FUSE_ALIAS, out_of_order},
-        {FUSE_REMAT, undoes_remat},   {FUSE_CYCLE, has_detour},
+        {FUSE_ANCHOR, two_anchors},  {FUSE_BUDGET, too_large}, {FUSE_BUDGET, too_many_axes},
+        {FUSE_ORDER, other_order},   {FUSE_SPACE, other_rows}, {FUSE_SPACE, other_space},
+        {FUSE_SPACE, windows_clash}, {FUSE_ROW, long_row},     {FUSE_ALIAS, out_of_order},
+        {FUSE_REMAT, undoes_remat},  {FUSE_CYCLE, has_detour},
     };
-    const struct pairing x = {p, q, &c->f->group[fuse_host(c, p, q)].main, sibling, 0};
+    const struct type *row = row_type(c, p);
+    const struct pairing x = {.p = p,
+                              .q = q,
+                              .main = &c->f->group[fuse_host(c, p, q)].main,
+                              .row = row ? row : row_type(c, q),
+                              .sibling = sibling};
     for (unsigned i = 0; i < sizeof check / sizeof *check; i++)
         if (check[i].refuses(c, &x))
             return check[i].why;

@@ -33,6 +33,12 @@
  */
 #define TURNED 60
 
+/*
+ * Elements that a walk over places has to compute at once not to be slower than a map is.
+ * Measured: a draw, its norm over 128 channels and 16 places take 2.3 ms, apart 1.5.
+ */
+#define LANES 32
+
 struct survey { /* of one or two groups that would be one */
     uint32_t p, q;
     bool whole_rows;
@@ -350,6 +356,15 @@ static void count_member(struct fuse_cx *c, struct survey *s, node_id id)
         }
 }
 
+/* Where maps walk rows of places, these are lanes: of few, most of a vector is idle. */
+static double idle_lanes(const struct fuse_cx *c, const struct survey *s)
+{
+    const struct type *row = fuse_rows_walked(c, s->p, s->q);
+    if (!row)
+        return 1;
+    return fmax(1, LANES * (double)c->batch / (double)type_elems(row, c->batch));
+}
+
 static double survey(struct fuse_cx *c, struct survey *s)
 {
     c->value_stamp++;
@@ -360,6 +375,7 @@ static double survey(struct fuse_cx *c, struct survey *s)
         for (uint32_t i = 0; i < gr->n; i++)
             count_member(c, s, gr->node[i]);
     }
+    s->w.prims *= idle_lanes(c, s);
     return cost_kernel(c->t, &s->w);
 }
 

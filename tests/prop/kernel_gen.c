@@ -31,7 +31,7 @@ struct kernel *kernel_random(uint64_t seed, struct arena *a)
         gen_maps,    gen_contract, gen_contract, gen_rows,   gen_chunks,   gen_weights,
         gen_scalars, gen_batched,  gen_spread,   gen_pairs,  gen_in_place, gen_old_value,
         gen_digits,  gen_windows,  gen_types,    gen_gather, gen_scatter,  gen_images,
-        gen_images,  gen_pools,    gen_parts};
+        gen_images,  gen_pools,    gen_parts,    gen_places};
     struct gen g = {.a = a, .k = arena_alloc(a, sizeof *g.k), .state = seed};
     for (int i = 0; i < 4; i++)
         gen_next(&g.state);

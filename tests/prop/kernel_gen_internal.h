@@ -64,6 +64,7 @@ void gen_column_tail(struct gen *g, const uint8_t ax[2], uint32_t y);
 /* Whole kernels: kernel_gen_map.c, */
 void gen_maps(struct gen *g);
 void gen_rows(struct gen *g);
+void gen_places(struct gen *g);
 void gen_scalars(struct gen *g);
 void gen_in_place(struct gen *g);
 void gen_old_value(struct gen *g);

@@ -67,6 +67,52 @@ void gen_rows(struct gen *g)
         gen_column_tail(g, ax, y);
 }
 
+/* What rows along a middle axis are scaled by, a number for each of their places; y again.
+ */
+static uint32_t scaled_places(struct gen *g, const uint8_t *ax, uint8_t n, uint32_t y)
+{
+    const uint8_t row[3] = {ax[0], ax[2], ax[n - 1]};
+    uint32_t sq = gen_stage(g, K_MAP, ax, n);
+    sx_id v = gen_read_stage(g, sq, y);
+    g->k->stage[sq].value =
+        gen_mix(g, gen_op2(g, SX_MUL, v, v), gen_read_new(g, sq, row, (uint8_t)(n - 1)));
+    uint32_t s = gen_sum(g, ORDER_SEQ, row, (uint8_t)(n - 1), ax + 1, 1);
+    g->k->stage[s].seg[0].factor[0] = gen_read_stage(g, s, gen_maybe(g, 60) ? sq : y);
+    if (gen_maybe(g, 30))
+        gen_store_new(g, s);
+    uint32_t r = gen_stage(g, K_MAP, row, (uint8_t)(n - 1));
+    g->k->stage[r].value = gen_mix(g, gen_read_stage(g, r, s), gen_broadcast(g, r, row, 1));
+    if (gen_maybe(g, 30))
+        gen_store_new(g, r);
+    uint32_t z = gen_stage(g, K_MAP, ax, n);
+    g->k->stage[z].value = gen_mix(g, gen_read_stage(g, z, y), gen_read_stage(g, z, r));
+    return z;
+}
+
+/* Rows along a middle axis, as the channels at the places of an image. */
+void gen_places(struct gen *g)
+{
+    const uint8_t n = gen_maybe(g, 50) ? 3 : 4;
+    uint8_t ax[4];
+    ax[0] = gen_axis(g, 'n', gen_batch_or(g, 1 + gen_below(&g->state, 3)));
+    ax[1] = gen_axis(g, 'c', ext_const(gen_some_reds(g)));
+    ax[2] = gen_axis(g, 'p', ext_const(n > 3 ? 5 : gen_some_cols(g)));
+    if (n > 3)
+        ax[3] = gen_axis(g, 'q', ext_const(gen_some_cols(g)));
+    uint32_t y = gen_stage(g, K_MAP, ax, n);
+    sx_id x = gen_mix(g, gen_read_new(g, y, ax, n), gen_broadcast(g, y, ax, n));
+    g->k->stage[y].value = gen_maybe(g, 20) ? gen_mix(g, x, gen_draw(g, y, -1)) : x;
+    if (gen_maybe(g, 50))
+        gen_store_new(g, y);
+    uint32_t z = scaled_places(g, ax, n, y);
+    if (gen_maybe(g, 50)) {
+        if (gen_maybe(g, 50))
+            gen_store_new(g, z);
+        z = scaled_places(g, ax, n, z);
+    }
+    gen_store_new(g, z);
+}
+
 void gen_scalars(struct gen *g)
 {
     uint8_t n = gen_axis(g, 'n', gen_batch_or(g, gen_some_rows(g)));

@@ -312,6 +312,40 @@ static void the_largest_has_one_value(void **unused)
     }
 }
 
+/* ---- rows along a middle axis ---- */
+
+/* A norm over channels in one stage, whatever the number of places: they lie side by side.
+ */
+static void rows_side_by_side_are_one_stage(void **unused)
+{
+    static const int places[] = {4, 15, 16, 31, 32, 64, 100, 256};
+    const struct target *t = target_find("avx2");
+    (void)unused;
+    for (unsigned i = 0; i < 2 * sizeof places / sizeof *places; i++) {
+        struct arena *a = arena_new();
+        const int p = places[i / 2], c = i % 2 ? 700 : 7;
+        const struct kernel *k = parsed(
+            arena_fmt(a,
+                      "kernel \"norm\" scalars 0\n  axes n0:2 o1:%d p2:%d\n"
+                      "  buf #0 f32[2, %d, %d] read \"x\"\n"
+                      "  buf #1 f32[2, %d, %d] write \"y\"\n"
+                      "  stage 0 map f32 [n0, o1, p2] \"square\"\n"
+                      "    %%0 = #0[%d*n0 + %d*o1 + p2]\n    over {} = mul(%%0, %%0)\n"
+                      "  stage 1 sum f32 [n0, p2] seq \"sum\"\n"
+                      "    %%0 = stage 0\n    over {o1} += %%0\n"
+                      "  stage 2 map f32 [n0, p2] \"root\"\n"
+                      "    %%0 = stage 1\n    over {} = div(1, sqrt(%%0))\n"
+                      "  stage 3 map f32 [n0, o1, p2] \"y\"\n    %%0 = stage 2\n"
+                      "    %%1 = #0[%d*n0 + %d*o1 + p2]\n    over {} = mul(%%0, %%1)\n"
+                      "    #1[%d*n0 + %d*o1 + p2] = it\n",
+                      c, p, c, p, c, p, c * p, p, c * p, p, c * p, p),
+            a);
+        assert_int_equal(nest_schedule(k, t, a)->nstage, 1);
+        try_kernel(i, k, a);
+        arena_free(a);
+    }
+}
+
 /* ---- packed panels ---- */
 
 /* Parts of a panel are read where it lies, though another factor walks rows and columns. */
@@ -609,6 +643,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(nest_equals_kernel),
                                        cmocka_unit_test(the_largest_has_one_value),
+                                       cmocka_unit_test(rows_side_by_side_are_one_stage),
                                        cmocka_unit_test(parts_of_panels),
                                        cmocka_unit_test(chunks_store_sums_alone),
                                        cmocka_unit_test(chunks_compute_their_rows),

@@ -273,6 +273,15 @@ static void plans_compute_operands_of_windows(void **state)
     assert_true(try_graphs(&o, n) * 10 > n * 9 || n == 1);
 }
 
+static void plans_compute_rows_of_places(void **state)
+{
+    const struct random_options o = {.places = true};
+    const unsigned n = (ngraph + 3) / 4;
+    (void)state;
+    compute_eagerly(); /* rows of few places, too */
+    assert_true(try_graphs(&o, n) * 10 > n * 9 || n == 1);
+}
+
 /* ---- what a convolution computes while it packs ---- */
 
 enum before { MASKED, BIASED, DROPPED, NOISED, TURNED, BEFORE_COUNT };
@@ -390,6 +399,7 @@ static int close_cache(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(plans_compute_graphs),
+                                       cmocka_unit_test(plans_compute_rows_of_places),
                                        cmocka_unit_test(plans_compute_operands_of_windows),
                                        cmocka_unit_test(windows_compute_maps)};
     target = *target_default();

@@ -296,8 +296,9 @@ void random_graph(struct arena *a, uint64_t seed, const struct random_options *o
     }
     for (unsigned i = 0; m.n < nodes && i < 10 * nodes; i++) {
         name_places(&m, i);
-        const value_id v = o->computed && rg_below(&m, 3) == 0
-                               ? rg_image_convolution(&m)
+        const value_id v = o->computed && rg_below(&m, 3) == 0 ? rg_image_convolution(&m)
+                           : o->places && rg_below(&m, 2)
+                               ? rg_places(&m)
                                : makers[rg_below(&m, sizeof makers / sizeof *makers)](&m);
         /* difference quotients need values that stay small */
         rg_keep(&m, v && o->smooth ? graph_op1(m.g, SX_FN_sin, v) : v);

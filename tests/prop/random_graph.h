@@ -14,6 +14,7 @@ struct random_options {
     bool smooth;    /* nothing with kinks or jumps, no integers: for difference quotients */
     bool no_windows; /* no convolutions, pools or other forms with overlapping windows */
     bool computed;   /* many convolutions, whose operands maps compute */
+    bool places;     /* many norms along one of several axes */
     int max_elems;   /* of a value at batch 5; 0: 400 */
 };
 struct rng {

@@ -31,6 +31,7 @@ value_id rg_product(struct maker *m);
 value_id rg_siblings(struct maker *m);
 value_id rg_layer(struct maker *m);
 value_id rg_normalized(struct maker *m);
+value_id rg_places(struct maker *m);
 value_id rg_permuted_sum(struct maker *m);
 value_id rg_prologue(struct maker *m);
 value_id rg_pair_product(struct maker *m);

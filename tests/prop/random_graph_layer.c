@@ -57,6 +57,46 @@ value_id rg_normalized(struct maker *m)
     return graph_op2(m->g, SX_MUL, x, c);
 }
 
+static value_id picked_image(struct maker *m)
+{
+    const value_id x = rg_pick(m);
+    struct type t = *graph_type(m->g, x);
+    if (t.sample && t.rank > 2)
+        return x;
+    const struct ext n = ext_const(rg_size(m));
+    t = (struct type){.dtype = DT_F32, .rank = 3, .sample = true, .dim = {{0, 1}, n, n}};
+    if (rg_below(m, 2))
+        t.dim[t.rank++] = rg_below(m, 2) ? n : ext_const(rg_size(m));
+    return rg_leaf(m, LEAF_DATA, &t);
+}
+
+/* A number for the places beside an axis of x.  Where extents are equal it may be read at
+ * others, as if another axis had been summed. */
+static value_id along_some_axis(struct maker *m, value_id x)
+{
+    const struct type t = *graph_type(m->g, x);
+    const unsigned at = 1 + rg_below(m, t.rank - 1U);
+    struct type kept = t;
+    int8_t to[HYP_RANK];
+    if (t.dim[at].b)
+        return x;
+    const value_id row = graph_op1(
+        m->g, SX_FN_sigmoid, graph_sum(m->g, graph_op1(m->g, SX_FN_square, x), 1U << at));
+    kept.dim[at] = ext_const(1);
+    if (rg_below(m, 2))
+        rg_keep(m, row);
+    const bool alike = map_align(&t, graph_type(m->g, row), to);
+    return alike && rg_below(m, 2) ? row : graph_reshape(m->g, row, &kept);
+}
+
+/* Rows along one axis or two. */
+value_id rg_places(struct maker *m)
+{
+    const value_id x = picked_image(m);
+    const value_id y = graph_op2(m->g, SX_MUL, x, along_some_axis(m, x));
+    return rg_below(m, 2) ? y : graph_op2(m->g, SX_MUL, y, along_some_axis(m, x));
+}
+
 /* Sums over the batch whose other dims change places. */
 value_id rg_permuted_sum(struct maker *m)
 {

@@ -210,6 +210,76 @@ static void softmax_of_a_product(void **state)
     assert_int_equal(m->f->ngroup, 1);
 }
 
+/* The channels of an image, each place by its norm: f32[channels, size, size] a sample. */
+static value_id image(struct made *m, int32_t channels, int32_t size)
+{
+    const struct type t = {.dtype = DT_F32,
+                           .rank = 4,
+                           .sample = true,
+                           .dim = {{0, 1}, {channels, 0}, {size, 0}, {size, 0}}};
+    return graph_leaf(m->g, LEAF_DATA, 0, 0, arena_fmt(m->a, "image%u", m->nleaf++), t);
+}
+
+static value_id norm_of_places(struct made *m, value_id x)
+{
+    return made_op1(m, SX_SQRT, graph_sum(m->g, made_op1(m, SX_FN_square, x), 2));
+}
+
+static void rows_along_a_middle_axis(void **state)
+{
+    struct made *m = *state;
+    const value_id x = image(m, 64, 16);
+    const value_id y = made_op2(m, SX_MUL, x, norm_of_places(m, x));
+    result(m, y);
+    result(m, made_op2(m, SX_DIV, y, norm_of_places(m, made_op2(m, SX_MUL, x, y))));
+    run_fuse(m, BATCH);
+    check_log(m);
+    assert_int_equal(m->f->ngroup, 1);
+    assert_true(was_decided(m, FUSE_ROWS, FUSE_OK));
+}
+
+/* Four places leave most lanes of a vector idle. */
+static void rows_of_few_places(void **state)
+{
+    struct made *m = *state;
+    const value_id x = image(m, 64, 2);
+    result(m, made_op2(m, SX_MUL, x, norm_of_places(m, x)));
+    run_fuse(m, BATCH);
+    check_log(m);
+    assert_int_equal(m->f->ngroup, 2);
+    assert_true(was_decided(m, FUSE_ROWS, FUSE_COST));
+}
+
+static void rows_of_places_that_are_too_long(void **state)
+{
+    struct made *m = *state;
+    const value_id x = image(m, 2048, 16);
+    result(m, made_op2(m, SX_MUL, x, norm_of_places(m, x)));
+    run_fuse(m, BATCH);
+    assert_int_equal(m->f->ngroup, 2);
+    assert_true(was_decided(m, FUSE_ROWS, FUSE_ROW));
+}
+
+/* A number of each place and one of each sample: two kinds of rows.  In a square image the
+ * sum over its last axis has the shape of one over channels, but other places. */
+static void rows_of_two_kinds(void **state)
+{
+    struct made *m = *state;
+    struct type column = {.dtype = DT_F32,
+                          .rank = 4,
+                          .sample = true,
+                          .dim = {{0, 1}, {16, 0}, {16, 0}, {1, 0}}};
+    const value_id x = made_op1(m, SX_FN_tanh, image(m, 16, 16));
+    const value_id y = made_op2(m, SX_MUL, x, norm_of_places(m, x));
+    const value_id beside = graph_reshape(m->g, norm_of_places(m, x), &column);
+    result(m, made_op2(m, SX_MUL, y, beside));
+    result(m, graph_sum(m->g, y, 2 | 4 | 8));
+    run_fuse(m, BATCH);
+    check_log(m);
+    assert_true(was_decided(m, FUSE_ROWS, FUSE_SPACE));
+    assert_true(m->f->ngroup > 2);
+}
+
 static void rows_that_are_too_long(void **state)
 {
     struct made *m = *state;
@@ -705,6 +775,10 @@ int main(void)
         IN_GRAPH(wide_heads),
         IN_GRAPH(rows_of_a_product),
         IN_GRAPH(softmax_of_a_product),
+        IN_GRAPH(rows_along_a_middle_axis),
+        IN_GRAPH(rows_of_few_places),
+        IN_GRAPH(rows_of_places_that_are_too_long),
+        IN_GRAPH(rows_of_two_kinds),
         IN_GRAPH(rows_that_are_too_long),
         IN_GRAPH(rows_that_leave_threads_idle),
         IN_GRAPH(columns_of_a_product),
