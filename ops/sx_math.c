@@ -50,7 +50,8 @@ static sx_id poly_pairs(struct sxb *b, sx_id x, sx_id xx, const double *c, unsig
     return low ? FMA(y, x, K(c[0])) : y;
 }
 
-#define POLY_PAIRS(x, xx, table) poly_pairs(b, x, xx, table, sizeof(table) / sizeof *(table))
+#define POLY_PAIRS(x, xx, table)                                                           \
+    poly_pairs(b, x, xx, table, sizeof(table) / sizeof *(table))
 
 /* x with the sign bit of the word `sign`. */
 static sx_id flip_sign(struct sxb *b, sx_id x, sx_id sign)
