@@ -213,10 +213,13 @@ def arguments():
     p.add_argument("--python", type=Path, default=ROOT / "build" / "venv" / "bin" / "python", help="of the opponents")
     p.add_argument("--opponents", action="store_true", help="install the opponents into build/venv first")
     p.add_argument("--only", type=words_of(["hypno", *OPPONENTS]), default=None, help="hypno," + ",".join(OPPONENTS))
-    p.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json")
+    p.add_argument("--out", type=Path, default=ROOT / "build" / "bench.json", help="file for all that was measured")
     p.add_argument("--patience", type=float, default=600, help="seconds until a silent contestant is given up")
     p.add_argument("--strict", action="store_true", help="exit 1 where a bar is missed")
-    return p.parse_args()
+    args = p.parse_args()
+    if args.out.is_dir():
+        p.error(f"--out {args.out}: a folder, not a file")
+    return args
 
 
 def main():

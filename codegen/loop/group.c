@@ -240,6 +240,16 @@ struct deps {
     struct item *item[MAX_DEPS];
     unsigned n;
 };
+
+static void add_dep(struct deps *d, struct item *it)
+{
+    for (unsigned i = 0; i < d->n; i++)
+        if (d->item[i] == it)
+            return;
+    if (d->n < MAX_DEPS)
+        d->item[d->n++] = it;
+}
+
 static void find_deps(const struct cutter *c, uint32_t stage, struct deps *d)
 {
     const struct kstage *s = &c->k->stage[stage];
@@ -249,8 +259,8 @@ static void find_deps(const struct cutter *c, uint32_t stage, struct deps *d)
         uint32_t id = s->operand[o].id;
         if (c->gs->inlined[id])
             find_deps(c, id, d);
-        else if (d->n < MAX_DEPS)
-            d->item[d->n++] = provider(c, id);
+        else
+            add_dep(d, provider(c, id));
     }
 }
 

@@ -296,16 +296,16 @@ void sched_row_values(struct sched *s, unsigned level);
 void sched_unit_values(struct sched *s);
 void sched_stack_tiles(struct sched *s);       /* of values kept from walk to walk */
 void sched_rows(struct sched *s, bool replay); /* every row of the unit, all its walks */
-/* Elements of rows side by side that are walked again while L2 has them. */
+/* Elements of rows side by side that are walked at once: one value of them is a quarter of
+ * L2. */
 static inline int32_t sched_most_across(const struct target *t)
 {
     return t->l2 / 16;
 }
 /* Rows side by side that are walked at once, at most. */
 int32_t sched_rows_across(const struct sched *s);
-/* The row's number among them, and there the values of rows. */
-struct index sched_row_at(const struct sched *s);
-void sched_row_homes(struct sched *s);
+struct index sched_row_at(const struct sched *s); /* the row's number among them */
+void sched_row_homes(struct sched *s);            /* where values of rows are to be found */
 
 /* sched_contract.c */
 void sched_panels(struct sched *s); /* panels of columns outside, rows inside */

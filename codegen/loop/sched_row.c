@@ -356,7 +356,7 @@ void sched_row_homes(struct sched *s)
 static bool are_few(const struct sched *s)
 {
     const int32_t rows = s->k->axis[s->g->row].c;
-    return rows < 2 * s->cols.width && rows <= s->rows;
+    return rows < 2 * LANES && rows <= s->rows;
 }
 
 static uint16_t across_tile(struct sched *s, const struct item *it, bool zero)

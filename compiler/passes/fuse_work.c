@@ -37,7 +37,7 @@
  * Elements that a walk over places has to compute at once not to be slower than a map is.
  * Measured: a draw, its norm over 128 channels and 16 places take 2.3 ms, apart 1.5.
  */
-#define LANES 32
+#define BUSY_PLACES 32
 
 struct survey { /* of one or two groups that would be one */
     uint32_t p, q;
@@ -356,13 +356,14 @@ static void count_member(struct fuse_cx *c, struct survey *s, node_id id)
         }
 }
 
-/* Where maps walk rows of places, these are lanes: of few, most of a vector is idle. */
+/* Where maps walk rows of places, these are lanes: of few, most of a vector is idle.  All
+ * count, though an operand of some may keep the schedule from walking them as one axis. */
 static double idle_lanes(const struct fuse_cx *c, const struct survey *s)
 {
     const struct type *row = fuse_rows_walked(c, s->p, s->q);
     if (!row)
         return 1;
-    return fmax(1, LANES * (double)c->batch / (double)type_elems(row, c->batch));
+    return fmax(1, BUSY_PLACES * (double)c->batch / (double)type_elems(row, c->batch));
 }
 
 static double survey(struct fuse_cx *c, struct survey *s)
