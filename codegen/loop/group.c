@@ -8,18 +8,9 @@
 #include <assert.h>
 #include <string.h>
 
-#include "codegen/loop/sched.h"
+#include "codegen/loop/cut.h"
 
-enum { MAX_DEPS = 64, MAX_ANCHORS = 4, MAX_TILE_COLS = 2048, MAX_ROW_COLS = 16384 };
-
-struct cutter {
-    const struct kernel *k;
-    const struct target *t;
-    struct arena *a;
-    struct groups *gs;
-    bool *pinned;
-    int32_t now; /* number of the group being made */
-};
+enum { MAX_ANCHORS = 4, MAX_TILE_COLS = 2048, MAX_ROW_COLS = 16384 };
 
 bool sched_has_axis(const uint8_t *list, unsigned n, int axis)
 {
@@ -104,63 +95,12 @@ static bool is_of_digits(const struct kstage *s)
     return digits & ~plain;
 }
 
-/* ---- rows side by side ---- */
-
-/* A sum in one chain along one axis. */
-static bool is_chain(const struct kstage *s)
-{
-    return s->op == K_SUM && s->order == ORDER_SEQ && s->nseg == 1 && s->seg[0].nred == 1 &&
-           !s->seg[0].factor[1];
-}
-
-/* Is it a map at the points that the sum walks, the places of its result behind? */
-static bool is_walked(const struct kstage *map, const struct kstage *sum)
-{
-    unsigned kept = 0;
-    for (unsigned i = 0; i < map->naxis && kept < sum->naxis; i++)
-        kept += map->axis[i] == sum->axis[kept];
-    return map->op == K_MAP && map->naxis == sum->naxis + 1 && kept == sum->naxis &&
-           map->axis[kept] == sum->axis[kept - 1] &&
-           sched_has_axis(map->axis, map->naxis, sum->seg[0].red[0]);
-}
-
-static struct item *provider(const struct cutter *c, uint32_t stage)
+struct item *cut_provider(const struct cutter *c, uint32_t stage)
 {
     for (uint32_t i = 0; i < c->gs->nitem; i++)
         if (c->gs->item[i].stage == stage && c->gs->item[i].part != PART_PARTIAL)
             return &c->gs->item[i];
     return NULL;
-}
-
-/* Are maps left at the points that the sum walks? Else register tiles walk it. */
-static bool sums_across(const struct cutter *c, const struct kstage *sum)
-{
-    const struct kernel *k = c->k;
-    if (!is_chain(sum) || sum->naxis < 2 || k->axis[sum->seg[0].red[0]].b ||
-        k->axis[sum->axis[sum->naxis - 1]].b || sched_has_digits(k))
-        return false;
-    for (uint32_t i = 0; i < k->nstage; i++) {
-        const struct item *map = provider(c, i);
-        if (!c->gs->inlined[i] && (!map || map->group < 0) && is_walked(&k->stage[i], sum))
-            return true;
-    }
-    return false;
-}
-
-/* Is it a map of a row's values, there? */
-static bool is_of_row(const struct kstage *map, const struct kstage *sum)
-{
-    return map->op == K_MAP && map->naxis == sum->naxis &&
-           !memcmp(map->axis, sum->axis, sum->naxis);
-}
-
-/* Is it computed once for a row, and read at all points of it? */
-static bool is_kept_for_row(const struct cutter *c, const struct kstage *map)
-{
-    for (uint32_t i = 0; i < c->k->nstage; i++)
-        if (is_of_row(map, &c->k->stage[i]) && sums_across(c, &c->k->stage[i]))
-            return true;
-    return false;
 }
 
 /* Prologues of sums, what only these read, and cheap maps over fewer axes than their reader
@@ -178,10 +118,9 @@ static bool wants_inline(const struct cutter *c, uint32_t stage)
             used = true;
             elsewhere |= !c->gs->inlined[i];
             if (r->op == K_SUM && r->order != ORDER_LANES && reduces(r, s) &&
-                (cheap || !sums_across(c, r)))
+                (cheap || !across_sums(c, r)))
                 return true;
-            if (cheap &&
-                (is_of_digits(s) || (s->naxis < r->naxis && !is_kept_for_row(c, s))))
+            if (cheap && (is_of_digits(s) || (s->naxis < r->naxis && !across_keeps(c, s))))
                 return true;
         }
     return !used || !elsewhere;
@@ -235,12 +174,6 @@ static void make_items(struct cutter *c)
     }
 }
 
-/* Items a stage reads, through inlined maps. */
-struct deps {
-    struct item *item[MAX_DEPS];
-    unsigned n;
-};
-
 static void add_dep(struct deps *d, struct item *it)
 {
     for (unsigned i = 0; i < d->n; i++)
@@ -250,7 +183,7 @@ static void add_dep(struct deps *d, struct item *it)
         d->item[d->n++] = it;
 }
 
-static void find_deps(const struct cutter *c, uint32_t stage, struct deps *d)
+void cut_deps(const struct cutter *c, uint32_t stage, struct deps *d)
 {
     const struct kstage *s = &c->k->stage[stage];
     for (uint32_t o = 0; o < s->noperand; o++) {
@@ -258,9 +191,9 @@ static void find_deps(const struct cutter *c, uint32_t stage, struct deps *d)
             continue;
         uint32_t id = s->operand[o].id;
         if (c->gs->inlined[id])
-            find_deps(c, id, d);
+            cut_deps(c, id, d);
         else
-            add_dep(d, provider(c, id));
+            add_dep(d, cut_provider(c, id));
     }
 }
 
@@ -276,7 +209,7 @@ static bool deps_known(const struct cutter *c, const struct item *it, struct dep
         }
         return true;
     }
-    find_deps(c, it->stage, d);
+    cut_deps(c, it->stage, d);
     for (unsigned i = 0; i < d->n; i++)
         if (d->item[i]->group < 0)
             return false;
@@ -489,7 +422,7 @@ static bool fit_across(const struct cutter *c, const struct group *g, struct ite
     const struct kstage *s = &c->k->stage[it->stage];
     if (s->op == K_MAP)
         return fit_map(c, g, it, d);
-    return is_chain(s) && fit_row(c, g, it, d);
+    return across_is_chain(s) && fit_row(c, g, it, d);
 }
 
 static bool fit_role(const struct cutter *c, const struct group *g, struct item *it,
@@ -693,31 +626,11 @@ static void rows_of_other_factor(const struct cutter *c, struct group *g,
             g->outer[g->nouter++] = s->axis[i];
 }
 
-/* Rows along a middle axis, the last one behind it as lanes: opened by their sum, or by a
- * map before that. */
-static bool rows_across(const struct cutter *c, struct group *g, const struct item *it)
-{
-    const struct kstage *first = &c->k->stage[it->stage];
-    for (const struct item *x = it; x < c->gs->item + c->gs->nitem; x++) {
-        const struct kstage *s = &c->k->stage[x->stage];
-        if (x->group >= 0 || !sums_across(c, s) ||
-            (x != it && !is_of_row(first, s) && !is_walked(first, s)))
-            continue;
-        g->across = true;
-        g->col = s->seg[0].red[0];
-        g->row = s->axis[s->naxis - 1];
-        for (unsigned o = 0; o + 1 < s->naxis; o++)
-            g->outer[g->nouter++] = s->axis[o];
-        return true;
-    }
-    return false;
-}
-
 static void open_group(const struct cutter *c, struct group *g, const struct item *it)
 {
     const struct kstage *s = &c->k->stage[it->stage];
     g->row = g->col = -1;
-    if (is_convolution(c, g, it) || rows_across(c, g, it))
+    if (is_convolution(c, g, it) || across_opens(c, g, it))
         return;
     if (it->part == PART_PARTIAL) {
         const struct kseg *seg = &s->seg[it->seg];
@@ -766,46 +679,6 @@ static void make_group(struct cutter *c, uint32_t first)
             try_add(c, g, i);
 }
 
-static bool is_read_by(const struct cutter *c, const struct item *reader,
-                       const struct item *it)
-{
-    struct deps d = {.n = 0};
-    find_deps(c, reader->stage, &d);
-    for (unsigned i = 0; i < d.n; i++)
-        if (d.item[i] == it)
-            return true;
-    return false;
-}
-
-/* The walk in which it is read first, by its own group. */
-static uint8_t first_read(const struct cutter *c, const struct item *it)
-{
-    const struct groups *gs = c->gs;
-    uint8_t first = UINT8_MAX;
-    for (uint32_t i = 0; i < gs->nitem; i++) {
-        const struct item *r = &gs->item[i];
-        const uint8_t pass = (uint8_t)(r->pass - (r->role == ROLE_ROWSUM));
-        if (r->group == it->group && pass < first && is_read_by(c, r, it))
-            first = pass;
-    }
-    return first;
-}
-
-/* A point of rows side by side that only later walks read is computed there: the tiles of
- * what is kept are large.  But what is stored in place is read before. */
-static void find_passes(struct cutter *c)
-{
-    for (uint32_t i = c->gs->nitem; i-- > 0;) {
-        struct item *it = &c->gs->item[i];
-        if (!c->gs->group[it->group].across || it->role != ROLE_POINT ||
-            c->pinned[it->stage])
-            continue;
-        const uint8_t first = first_read(c, it);
-        if (first != UINT8_MAX)
-            it->pass = first;
-    }
-}
-
 static void find_needed(struct cutter *c)
 {
     struct groups *gs = c->gs;
@@ -813,7 +686,7 @@ static void find_needed(struct cutter *c)
         struct deps d = {.n = 0};
         const struct item *it = &gs->item[i];
         if (it->part != PART_COMBINE)
-            find_deps(c, it->stage, &d);
+            cut_deps(c, it->stage, &d);
         for (unsigned k = 0; k < d.n; k++) {
             struct item *p = d.item[k];
             const struct group *g = &gs->group[it->group];
@@ -849,6 +722,6 @@ void sched_group(const struct kernel *k, const struct target *t, struct arena *a
                 more = true;
             }
     }
-    find_passes(&c);
+    across_passes(&c);
     find_needed(&c);
 }

@@ -1,6 +1,7 @@
 /*
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
  * one stage of the nest (two with packing).  Files: phase.c, simplify.c, number.c, group.c,
+ * group_across.c (cut.h),
  * schedule.c (driver, expressions, places of values), sched_index.c, sched_map.c (columns
  * and points), sched_row.c, sched_contract.c (tiles of a product: sched_tile.h,
  * sched_sum.c, sched_draw.c, sched_epilogue.c), sched_fetch.c, convolutions (sched_panel.h:
