@@ -1,13 +1,13 @@
 /*
  * Inside the scheduler: a kernel is simplified, cut into groups, and every group becomes
  * one stage of the nest (two with packing).  Files: phase.c, simplify.c, number.c, group.c,
- * group_across.c (cut.h),
- * schedule.c (driver, expressions, places of values), sched_index.c, sched_map.c (columns
- * and points), sched_row.c, sched_contract.c (tiles of a product: sched_tile.h,
- * sched_sum.c, sched_draw.c, sched_epilogue.c), sched_fetch.c, convolutions (sched_panel.h:
- * sched_box.c, sched_image.c, sched_window.c; sched_border.h: sched_border.c,
- * sched_turn.c), sched_choose.c, sched_pack.c, sched_strip.c, sched_chunk.c,
- * sched_scatter.c, split.c, build.c (statements).
+ * group_across.c (cut.h), schedule.c (driver, expressions, places of values),
+ * sched_index.c, sched_map.c (columns and points), sched_row.c, sched_row_fold.c,
+ * sched_contract.c (tiles of a product: sched_tile.h, sched_sum.c, sched_draw.c,
+ * sched_epilogue.c), sched_fetch.c, convolutions (sched_panel.h: sched_box.c,
+ * sched_image.c, sched_window.c; sched_border.h: sched_border.c, sched_turn.c),
+ * sched_choose.c, sched_pack.c, sched_strip.c, sched_chunk.c, sched_scatter.c, split.c,
+ * build.c (statements).
  */
 #ifndef HYP_CODEGEN_LOOP_SCHED_H
 #define HYP_CODEGEN_LOOP_SCHED_H
@@ -307,6 +307,9 @@ static inline int32_t sched_most_across(const struct target *t)
 int32_t sched_rows_across(const struct sched *s);
 struct index sched_row_at(const struct sched *s); /* the row's number among them */
 void sched_row_homes(struct sched *s);            /* where values of rows are to be found */
+
+/* sched_row_fold.c: afterwards the stage's home is a scalar */
+void sched_row_fold(struct sched *s, struct item *it);
 
 /* sched_contract.c */
 void sched_panels(struct sched *s); /* panels of columns outside, rows inside */

@@ -74,10 +74,6 @@ static uint64_t bytes_written(const struct phase_builder *p, const struct lowere
                : 0;
 }
 
-/*
- * What no cache holds until it is read need not go through them: all that a kernel writes,
- * where that is larger than L3, but for what L2 has room for.
- */
 /* Does it sum down columns what lies in no cache? Rows are then walked whole. */
 static bool streams(const struct phase_builder *p, const struct lowered *low, uint32_t buf)
 {
@@ -91,6 +87,10 @@ static bool streams(const struct phase_builder *p, const struct lowered *low, ui
                (uint64_t)p->b->target->l3;
 }
 
+/*
+ * What no cache holds until it is read need not go through them: all that a kernel writes,
+ * where that is larger than L3, but for what L2 has room for.
+ */
 static void send_far(const struct phase_builder *p, const struct lowered *low)
 {
     const struct target *t = p->b->target;
