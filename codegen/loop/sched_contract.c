@@ -143,7 +143,7 @@ static bool expr_has_slack(const struct sched *s, const struct kstage *k, sx_id 
     return true;
 }
 
-/* Of a constant number, only blocks are filled up to whole tiles. */
+/* Rows packed one by one end with the last, unless there is one for every sample. */
 static bool factor_has_slack(const struct sched *s, const struct kstage *k, uint32_t stage,
                              uint32_t seg, unsigned which)
 {
@@ -151,9 +151,9 @@ static bool factor_has_slack(const struct sched *s, const struct kstage *k, uint
     sx_id e = k->seg[seg].factor[which];
     if (!e || p->kind == PACK_BLOCKS || p->kind == PACK_PANELS)
         return true;
-    if (!s->k->axis[s->g->row].b)
-        return false;
-    return p->kind == PACK_ROWS || expr_has_slack(s, k, e);
+    if (p->kind == PACK_ROWS)
+        return s->k->axis[s->g->row].b != 0;
+    return expr_has_slack(s, k, e);
 }
 
 static bool rows_have_slack(struct sched *s)

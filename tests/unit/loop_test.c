@@ -252,6 +252,45 @@ static void numbered_axes_merge(void **state)
     arena_free(a);
 }
 
+/* Products in the text of the nest of a gradient of weights, [outputs, inputs]. */
+static unsigned products_of(struct arena *a, int outputs, int inputs)
+{
+    const char *text = arena_fmt(a,
+                                 "kernel \"w\" scalars 0\n"
+                                 "  axes o0:%d i1:%d n2:1B\n"
+                                 "  buf #0 f32[1B, %d] read \"dy\"\n"
+                                 "  buf #1 f32[1B, %d] read \"x\"\n"
+                                 "  buf #2 f32[%d, %d] write \"dw\"\n"
+                                 "  stage 0 sum f32 [o0, i1] seq \"w\"\n"
+                                 "    %%0 = #0[%d*n2 + o0]\n"
+                                 "    %%1 = #1[%d*n2 + i1]\n"
+                                 "    over {n2} += %%0 * %%1\n"
+                                 "    #2[%d*o0 + i1] = it\n",
+                                 outputs, inputs, outputs, inputs, outputs, inputs, outputs,
+                                 inputs, inputs);
+    const struct kernel *k = kernel_parse(a, text, diag_sink_new(a, 4), 0);
+    unsigned n = 0;
+    assert_non_null(k);
+    const char *at = nest_print(nest_schedule(k, target_find("avx2"), a), a);
+    while ((at = strstr(at, "+= %0 * %1"))) {
+        at++;
+        n++;
+    }
+    return n;
+}
+
+/* Rows past the last are summed and not stored, where what is read there exists: the last
+ * tile has no code of its own. */
+static void last_rows_share_code(void **state)
+{
+    struct arena *a = arena_new();
+    (void)state;
+    assert_int_equal(products_of(a, 510, 784), 1); /* 85 tiles of 6 */
+    assert_int_equal(products_of(a, 512, 784), 1); /* columns where they lie */
+    assert_int_equal(products_of(a, 512, 512), 1); /* columns packed */
+    arena_free(a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +300,7 @@ int main(void)
         cmocka_unit_test(keys_follow_the_text),
         cmocka_unit_test(private_buffers_are_laid_out),
         cmocka_unit_test(numbered_axes_merge),
+        cmocka_unit_test(last_rows_share_code),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
 }
