@@ -143,7 +143,8 @@ static bool expr_has_slack(const struct sched *s, const struct kstage *k, sx_id 
     return true;
 }
 
-/* Rows packed one by one end with the last, unless there is one for every sample. */
+/* Blocks and panels have room for whole tiles, rows packed one by one where they are
+ * samples. */
 static bool factor_has_slack(const struct sched *s, const struct kstage *k, uint32_t stage,
                              uint32_t seg, unsigned which)
 {

@@ -326,8 +326,8 @@ struct val *mb_partial(struct mb *b, const struct func *fn, struct slot *slot,
     return v;
 }
 
-struct val *mb_call(struct mb *b, struct ecx *x, const struct expr *call, struct func *fn,
-                    struct slot *slot, uint32_t nslot, struct loc loc)
+static struct val *apply(struct mb *b, struct ecx *x, const struct expr *call,
+                         struct func *fn, struct slot *slot, uint32_t nslot, struct loc loc)
 {
     if (fn->partial) {
         struct slot *all = arena_array(b->a, fn->nslot + nslot + 1, sizeof *all);
@@ -346,6 +346,25 @@ struct val *mb_call(struct mb *b, struct ecx *x, const struct expr *call, struct
     default:
         return mb_prim_call(b, x, call, fn, slot, nslot, loc);
     }
+}
+
+/* A mistake that shows in another file, as in the library, has its cause in the call. */
+static void note_call(struct mb *b, const struct func *fn, struct loc loc)
+{
+    const struct loc at = diag_place(b->ds);
+    const bool has_body = fn->kind == FUNC_MODEL || fn->kind == FUNC_NET;
+    if (has_body && at.file && loc.file && at.file != loc.file)
+        diag_note(b->ds, loc, "`%s` is called here", fn->written);
+}
+
+struct val *mb_call(struct mb *b, struct ecx *x, const struct expr *call, struct func *fn,
+                    struct slot *slot, uint32_t nslot, struct loc loc)
+{
+    const unsigned errors = diag_errors(b->ds);
+    struct val *v = apply(b, x, call, fn, slot, nslot, loc);
+    if (diag_errors(b->ds) > errors)
+        note_call(b, fn, loc);
+    return v;
 }
 
 struct val *mb_taps(struct mb *b, struct ecx *x, const struct expr *call, struct val *fn,

@@ -123,6 +123,11 @@ void diag_hint(struct diag_sink *ds, const char *fmt, ...)
     ds->last->last_hint = &m->next;
 }
 
+struct loc diag_place(const struct diag_sink *ds)
+{
+    return ds->last ? ds->last->loc : (struct loc){0};
+}
+
 unsigned diag_errors(const struct diag_sink *ds)
 {
     return ds->nerror;

@@ -45,6 +45,7 @@ void diag_note(struct diag_sink *ds, struct loc loc, const char *fmt, ...)
 void diag_hint(struct diag_sink *ds, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+struct loc diag_place(const struct diag_sink *ds); /* of the last report; file 0: none */
 unsigned
 diag_errors(const struct diag_sink *ds); /* E and R reports so far, uncounted too */
 unsigned diag_count(const struct diag_sink *ds);
